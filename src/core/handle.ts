@@ -1,0 +1,186 @@
+import type { CollectionState, JobCounts, SettledState } from './collection.ts'
+import type { Failure } from './failure.ts'
+import type { JobState, Progress, Reason, Role } from './job.ts'
+import type { Duration } from './time.ts'
+
+/** A job that was sent, seen from anywhere. */
+export interface JobHandle<out R> {
+  readonly ' handle': R
+  readonly id: string
+  /** The result, or throws JobFailed, JobCancelled or JobSkipped; `TIMED_OUT` where the wait was given an end. */
+  result(options?: WaitOptions): Promise<R>
+  snapshot(): Promise<JobSnapshot<R>>
+  /** Asks for it to be cancelled; returns once that is stored. */
+  cancel(): Promise<void>
+  /** Runs it again, and what it held up. */
+  retry(): Promise<void>
+  /** The snapshot first, then every change; ends when the job is final. */
+  events(options?: FollowOptions): AsyncIterable<JobEvent<R>>
+}
+
+/** A submission, seen from anywhere. */
+export interface CollectionHandle<out R> {
+  readonly ' handle': R
+  readonly id: string
+  result(options?: WaitOptions): Promise<R>
+  snapshot(): Promise<CollectionSnapshot<R>>
+  cancel(): Promise<void>
+  /** Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`). The ids stay. */
+  retry(options?: { readonly mode?: 'failed' | 'all' | undefined }): Promise<void>
+  /** The snapshot first, then every change; ends when the collection has settled. */
+  events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>>
+}
+
+export interface WaitOptions {
+  readonly timeout?: Duration | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface FollowOptions {
+  /** A cursor from an event seen before: changes since then come first, without a snapshot unless they are gone. */
+  readonly after?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Go on after it settled: side branches still run, somebody may retry it. Ends by `signal` or `break`. */
+  readonly live?: boolean | undefined
+}
+
+/** What lists and collections tell of a job: everything but its result and history. */
+export interface JobSummary {
+  readonly id: string
+  readonly task: string
+  readonly collectionId: string
+  readonly state: JobState
+  readonly reason?: Reason
+  readonly role: Role
+  readonly queue: string
+  readonly priority: number
+  /** The arguments given; a result that came before them is not among them. */
+  readonly args: readonly unknown[]
+  /** The job whose handler returned the canvas that this job belongs to. */
+  readonly parentId?: string
+  /** The jobs it waits for, or waited for. */
+  readonly after: readonly string[]
+  readonly attempt: number
+  /** How many attempts failed in this round. */
+  readonly failures: number
+  readonly round: number
+  readonly progress?: Progress
+  readonly failure?: Failure
+  /** Whose failure that is: this job's, or for a skipped or continued job the one that caused it. */
+  readonly failedJobId?: string
+  readonly actor?: { readonly id: string }
+  readonly description?: string
+  readonly tags: readonly string[]
+  readonly worker?: string
+  readonly createdAt: Date
+  readonly dueAt?: Date
+  readonly startedAt?: Date
+  readonly finishedAt?: Date
+  readonly cancelling: boolean
+  /** It returned a canvas and takes that one's result. */
+  readonly continued: boolean
+}
+
+export interface Attempt {
+  readonly attempt: number
+  readonly round: number
+  readonly worker?: string
+  readonly startedAt: Date
+  readonly finishedAt?: Date
+  readonly outcome: 'running' | 'succeeded' | 'failed' | 'retried' | 'snoozed' | 'released' | 'lost' | 'cancelled' | 'continued'
+  readonly failure?: Failure
+}
+
+export interface JobLogLine {
+  readonly at: Date
+  readonly attempt: number
+  readonly level: 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly data?: unknown
+}
+
+type JobFacts = Omit<JobSummary, 'state' | 'failure'> & { readonly attempts: readonly Attempt[]; readonly log: readonly JobLogLine[] }
+
+export type JobSnapshot<R = unknown> = JobFacts &
+  (
+    | { readonly state: 'succeeded'; readonly result: R; readonly failure?: Failure }
+    | { readonly state: 'failed'; readonly failure: Failure }
+    | { readonly state: Exclude<JobState, 'succeeded' | 'failed'>; readonly failure?: Failure }
+  )
+
+/** What a list tells of a collection. */
+export interface CollectionSummary {
+  readonly id: string
+  readonly state: CollectionState
+  readonly round: number
+  readonly description?: string
+  readonly actor?: { readonly id: string }
+  readonly tags: readonly string[]
+  readonly callbackUrl?: string
+  readonly counts: JobCounts
+  /** How many of its main jobs are final, of how many known so far. */
+  readonly progress: { readonly done: number; readonly total: number }
+  readonly createdAt: Date
+  readonly settledAt?: Date
+  readonly cancelling: boolean
+  readonly failure?: Failure
+  readonly failedJobId?: string
+}
+
+type CollectionFacts = Omit<CollectionSummary, 'state' | 'failure'> & { /** In the order of the graph. */ readonly jobs: readonly JobSummary[] }
+
+export type CollectionSnapshot<R = unknown> = CollectionFacts &
+  (
+    | { readonly state: 'succeeded'; readonly result: R; readonly failure?: Failure }
+    | { readonly state: 'failed'; readonly failure: Failure }
+    | { readonly state: Exclude<CollectionState, 'succeeded' | 'failed'>; readonly failure?: Failure }
+  )
+
+interface At {
+  /** Go on from behind this event by `events({ after: cursor })`. */
+  readonly cursor: string
+}
+type JobStateEvent = At & {
+  readonly type: 'state'
+  readonly at: Date
+  readonly jobId: string
+  readonly state: JobState
+  readonly attempt: number
+}
+type JobProgressEvent = At & { readonly type: 'progress'; readonly at: Date; readonly jobId: string } & Progress
+
+export type JobEvent<R = unknown> =
+  | (At & { readonly type: 'snapshot'; readonly job: JobSnapshot<R> })
+  | JobStateEvent
+  | JobProgressEvent
+
+export type CollectionEvent<R = unknown> =
+  | (At & { readonly type: 'snapshot'; readonly collection: CollectionSnapshot<R> })
+  | JobStateEvent
+  | JobProgressEvent
+  /** Jobs joined it: a handler returned a canvas. */
+  | (At & { readonly type: 'jobs'; readonly jobs: readonly JobSummary[] })
+  /** Somebody retried it: another round began. */
+  | (At & { readonly type: 'round'; readonly round: number })
+  | (At & { readonly type: 'settled'; readonly at: Date; readonly state: SettledState; readonly round: number })
+
+/** What a handler knows of the job it runs as. Outside a worker it is inert: nothing is stored, `signal` never aborts. */
+export interface CurrentJob {
+  readonly id: string
+  readonly attempt: number
+  readonly collectionId: string
+  /** Aborted on cancellation, time-out and when the worker stops. Its `reason` says which. */
+  readonly signal: AbortSignal
+  /** Lines kept with the job. */
+  readonly log: {
+    info(message: string, data?: unknown): void
+    warn(message: string, data?: unknown): void
+    error(message: string, data?: unknown): void
+  }
+  /** Tells how far it is. Merged: followers see the newest, at most every 50 ms. */
+  progress(done: number, total?: number, message?: string): void
+  /** Never returns. Write `throw currentJob().retry(…)` so that TypeScript knows. Counts as a failure. */
+  retry(options?: { readonly in?: Duration | undefined; readonly cause?: unknown }): never
+  /** Never returns. Puts the job off; no failure is counted. */
+  snooze(delay: Duration): never
+}

@@ -1,0 +1,61 @@
+import type { CollectionDetail, CollectionRecord, CollectionState, JobCounts } from '../core/collection.ts'
+import type { JobDetail, JobRecord, JobState, StoredResult } from '../core/job.ts'
+import type { SessionRecord } from './work.ts'
+
+/** Reading. Pages go from newest to oldest; `cursor` is opaque. */
+export interface Inspection {
+  jobs(query: JobsQuery): Promise<RecordPage<JobRecord>>
+  job(id: string): Promise<(JobDetail & { readonly cursor: string }) | null>
+  collections(query: CollectionsQuery): Promise<RecordPage<CollectionRecord>>
+  /** `jobs: false` leaves the list of jobs empty. */
+  collection(id: string, options?: { readonly jobs?: boolean }): Promise<CollectionDetail | null>
+  /** The unfinished jobs of every queue, with the queue's settings. */
+  queues(): Promise<readonly QueueRecord[]>
+  /** Sessions that live, and those that ended or were lost within the last day. */
+  workers(): Promise<readonly WorkerRecord[]>
+  /** Loads what a stored result left out, whole. */
+  resolve(result: StoredResult): Promise<StoredResult>
+}
+
+export interface JobsQuery {
+  readonly states?: readonly JobState[]
+  /** A task's name; `*` stands for any characters. */
+  readonly task?: string
+  readonly queue?: string
+  readonly collectionId?: string
+  readonly actor?: string
+  readonly tag?: string
+  /** Created at or after, before: instants in milliseconds. */
+  readonly createdFrom?: number
+  readonly createdBefore?: number
+  readonly limit: number
+  readonly cursor?: string
+}
+
+export interface CollectionsQuery {
+  readonly state?: CollectionState
+  readonly actor?: string
+  readonly tag?: string
+  readonly createdFrom?: number
+  readonly createdBefore?: number
+  readonly limit: number
+  readonly cursor?: string
+}
+
+export interface RecordPage<T> {
+  readonly items: readonly T[]
+  readonly next: string | null
+}
+
+export interface QueueRecord {
+  readonly name: string
+  readonly paused: boolean
+  readonly counts: Pick<JobCounts, 'waiting' | 'scheduled' | 'queued' | 'running'>
+}
+
+export interface WorkerRecord extends SessionRecord {
+  readonly state: 'running' | 'ended' | 'lost'
+  readonly startedAt: number
+  readonly seenAt: number
+  readonly runningCount: number
+}

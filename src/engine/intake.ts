@@ -1,0 +1,44 @@
+import type { Graph } from '../core/graph.ts'
+import type { Actor } from '../core/job.ts'
+
+/** Accepting work. */
+export interface Intake {
+  /**
+   * Stores graphs, all of them or, where it throws, none. Sending the same graph id again answers `existing`.
+   * A graph of more than `partSize` jobs must have been uploaded before: then only its id and exit are read here.
+   */
+  submit(submissions: readonly Submission[]): Promise<SubmitAnswer[]>
+  /**
+   * Stores a part of a large graph, invisible until `submit` or a settlement that continues as it names its id.
+   * Parts may be sent again; those of a graph that is never sealed are removed after an hour.
+   */
+  upload(graph: Graph, part: number): Promise<void>
+  /** The most jobs that are stored in one call. */
+  readonly partSize: number
+}
+
+export interface Submission {
+  readonly graph: Graph
+  readonly description: string | null
+  readonly actor: Actor | null
+  readonly tags: readonly string[]
+  readonly callbackUrl: string | null
+  /** How long the collection is kept after it settled, in milliseconds; null keeps the engine's default. */
+  readonly retention: number | null
+  readonly idempotency: { readonly key: string; /** Tells another canvas under the same key. */ readonly fingerprint: string } | null
+  readonly unique: UniqueClaim | null
+}
+
+/** A key that only one unfinished submission may hold. */
+export interface UniqueClaim {
+  readonly key: string
+  /** Held until the first of its jobs starts, until it settles, or for so many milliseconds. */
+  readonly until: 'started' | 'settled' | number
+  readonly onConflict: 'existing' | 'replace' | 'reject'
+}
+
+export type SubmitAnswer =
+  | { readonly type: 'created' }
+  /** Stored before, under this id: the same graph, the same idempotency key, or a unique key that is held. */
+  | { readonly type: 'existing'; readonly collectionId: string }
+  | { readonly type: 'conflict'; readonly reason: 'unique' | 'idempotency'; readonly collectionId: string }

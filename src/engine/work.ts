@@ -1,0 +1,123 @@
+import type { JobCounts, SettledState } from '../core/collection.ts'
+import type { Failure, FailureReason } from '../core/failure.ts'
+import type { Actor, BarrierRef, JobRef, LogLine, Progress, Role, StoredOptions, StoredResult } from '../core/job.ts'
+import type { Outcome } from '../core/outcome.ts'
+
+/** What a worker does with the store. */
+export interface Work {
+  /** Takes queued jobs, in order. The same token again answers with the same jobs, as far as they still run. */
+  claim(request: ClaimRequest): Promise<ClaimAnswer>
+  /** Stores what attempts came to and everything that follows from it. May be sent again after a lost reply. */
+  settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]>
+  /** Renews the session, stores progress and log lines, tells what was lost and what is to be cancelled. */
+  heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer>
+  /** Upkeep: due jobs, expired leases, deadlines, leftovers of large changes, retention. Anyone may call it, at any time. */
+  sweep(): Promise<SweepAnswer>
+  /** A page of the results at a barrier that were too large to come with the claim. */
+  results(barrier: BarrierRef, after: string | null): Promise<{ readonly results: readonly StoredResult[]; readonly next: string | null }>
+}
+
+export interface SessionRecord {
+  /** Random; one for each life of a worker. */
+  readonly id: string
+  /** For people: what the worker is called. */
+  readonly name: string
+  readonly host: string
+  readonly pid: number
+  /** null: every queue. */
+  readonly queues: readonly string[] | null
+  readonly concurrency: number
+}
+
+export interface ClaimRequest {
+  readonly session: string
+  /** A random whole number, chosen by the caller for this claim alone. */
+  readonly token: number
+  readonly limit: number
+  /** null: every queue. */
+  readonly queues: readonly string[] | null
+}
+
+export interface ClaimAnswer {
+  readonly jobs: readonly ClaimedJob[]
+  /** When the next delayed job is due; null when there is none. */
+  readonly nextAt: number | null
+}
+
+export interface ClaimedJob {
+  readonly ref: JobRef
+  readonly token: number
+  readonly id: string
+  readonly collectionId: string
+  readonly task: string
+  readonly args: string
+  readonly role: Role
+  readonly attempt: number
+  /** Failures counted before this attempt, in this round. */
+  readonly failures: number
+  readonly round: number
+  readonly queue: string
+  readonly options: StoredOptions
+  readonly actor: Actor | null
+  /** How many continuations stand around this job. */
+  readonly depth: number
+  readonly createdAt: number
+  /** Past it the attempt is a time-out. */
+  readonly deadlineAt: number | null
+  readonly input: JobInput
+}
+
+/** What is put before the job's own arguments. */
+export type JobInput =
+  | { readonly from: 'nothing' }
+  /** `results: null` means that they are too large to come along: read them by pages with `results(barrier)`. */
+  | { readonly from: 'results'; readonly shape: string; readonly barrier: BarrierRef | null; readonly results: readonly StoredResult[] | null }
+  | { readonly from: 'failure'; readonly report: ReportRecord }
+  | { readonly from: 'summary'; readonly state: SettledState; readonly counts: JobCounts; readonly failure: Failure | null }
+
+/** The first failure at a barrier: which job, and why. */
+export interface ReportRecord {
+  readonly job: string
+  readonly task: string
+  readonly collection: string
+  readonly reason: FailureReason
+  readonly failure: Failure
+}
+
+export interface Settlement {
+  readonly ref: JobRef
+  readonly token: number
+  readonly outcome: Outcome
+}
+
+/**
+ * `superseded`: the job no longer runs under this token; the outcome was refused. `cancelled`: it had been cancelled, and
+ * is final. `invalid`: the store will not take this outcome's data (the worker settles it again, as failed).
+ */
+export type SettleAnswer = 'accepted' | 'superseded' | 'cancelled' | 'invalid'
+
+export interface Heartbeat {
+  readonly session: SessionRecord
+  /** How long the session lives without another heartbeat, in milliseconds. */
+  readonly lease: number
+  /** The claims this worker knows of; null when the caller cannot tell (then nothing is released for being unlisted). */
+  readonly tokens: readonly number[] | null
+  readonly progress: readonly { readonly ref: JobRef; readonly token: number; readonly progress: Progress }[]
+  readonly log: readonly { readonly ref: JobRef; readonly token: number; readonly line: LogLine }[]
+  /** The last one: the session is over, what it still holds is released. */
+  readonly ended?: true
+}
+
+export interface HeartbeatAnswer {
+  /** Jobs, by id, that no longer run under the token given: their handlers may stop, their outcomes will be refused. */
+  readonly lost: readonly { readonly id: string; readonly token: number }[]
+  /** Jobs, by id, that somebody wants cancelled. */
+  readonly toCancel: readonly { readonly id: string; readonly token: number }[]
+}
+
+export interface SweepAnswer {
+  /** Jobs that became queued. */
+  readonly released: number
+  /** When there will be something to sweep again; null when nothing is foreseen. */
+  readonly nextAt: number | null
+}
