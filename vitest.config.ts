@@ -1,0 +1,41 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+import { ClosingLine } from './scripts/closing-line.ts'
+
+const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+
+/** Projects run one group after the other, so a slow test never competes with a fast one for the same cores. */
+function project(name: string, include: string[], groupOrder: number, seconds: number): TestProjectInlineConfiguration {
+  return {
+    extends: true,
+    test: { name, include, sequence: { groupOrder }, testTimeout: seconds * 1000, hookTimeout: seconds * 1000 },
+  }
+}
+
+// Set for the workers and, through NODE_OPTIONS, for the processes that tests start.
+const quiet = '--disable-warning=ExperimentalWarning'
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^celeriac$/, replacement: source('index.ts') },
+      { find: /^celeriac\/worker$/, replacement: source('worker/worker.ts') },
+      { find: /^celeriac\/sqlite$/, replacement: source('engines/sqlite/sqlite.ts') },
+    ],
+  },
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    execArgv: [quiet],
+    env: { NODE_OPTIONS: quiet },
+    passWithNoTests: true,
+    reporters: ['default', new ClosingLine()],
+    projects: [
+      project('unit', ['src/**/*.test.ts', 'scripts/**/*.test.ts'], 0, 10),
+      project('contract', ['test/contract/**/*.test.ts'], 1, 20),
+      project('scenario', ['test/scenario/**/*.test.ts'], 2, 30),
+      project('chaos', ['test/chaos/**/*.test.ts'], 3, 60),
+      project('long', ['test/long/**/*.test.ts'], 4, 600),
+    ],
+  },
+})
