@@ -13,7 +13,11 @@ for (const script of beforeTests) {
   }
 }
 console.log('> tests')
-process.exit(succeeds('vitest', ['run', ...testProjects.flatMap((project) => ['--project', project])]) ? 0 : 1)
+process.exit(
+  succeeds('vitest', ['run', '--allowOnly=false', ...testProjects.flatMap((project) => ['--project', project])])
+    ? 0
+    : 1,
+)
 
 function succeeds(command: string, args: readonly string[]): boolean {
   const run = spawnSync(command, args, { stdio: 'inherit', shell: process.platform === 'win32' })

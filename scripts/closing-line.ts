@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs'
-import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node'
+import type { Reporter, TestCase, TestModule, TestSuite, Vitest } from 'vitest/node'
 
 export interface Totals {
   passed: number
@@ -10,12 +10,15 @@ export interface Totals {
 /**
  * A vitest reporter that ends the run with one line, `N passed, N failed, N skipped`, and fails a run in which every
  * test of an engine (a `describe('engine <name>')`) in a file was skipped: such a run would prove nothing about it.
+ * A run narrowed by `-t` is spared.
  */
 export class ClosingLine implements Reporter {
   #totals: Totals = { passed: 0, failed: 0, skipped: 0 }
   #complaints: string[] = []
+  #isFiltered = false
 
-  onInit(): void {
+  onInit(vitest: Vitest): void {
+    this.#isFiltered = vitest.config.testNamePattern !== undefined
     // On exit, because other reporters and vitest itself still print after the last reporter hook.
     process.once('exit', (code) => {
       if (code !== 0 && this.#totals.failed === 0) this.#totals.failed = 1
@@ -30,7 +33,7 @@ export class ClosingLine implements Reporter {
     for (const module of modules) {
       this.#totals.failed += brokenOutsideTests(module)
       for (const test of module.children.allTests()) this.#totals[verdict(test)] += 1
-      for (const engine of skippedEngines(module)) {
+      for (const engine of this.#isFiltered ? [] : skippedEngines(module)) {
         this.#totals.failed += 1
         this.#complaints.push(`FAILED: every test of "${engine}" in ${module.relativeModuleId} was skipped`)
       }

@@ -1,0 +1,64 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+const reporter = JSON.stringify(new URL('./closing-line.ts', import.meta.url).href)
+const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
+const config = `import { ClosingLine } from ${reporter}
+export default { test: { globals: true, reporters: ['default', new ClosingLine()] } }`
+
+let root: string
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'closing-line-'))
+  writeFileSync(join(root, 'vitest.config.mjs'), config)
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+function run(source: string, ...options: string[]): { status: number | null; lines: string[] } {
+  writeFileSync(join(root, 'a.test.js'), source)
+  const { status, stdout } = spawnSync(process.execPath, [vitest, 'run', '--root', root, ...options], {
+    encoding: 'utf8',
+  })
+  return { status, lines: stdout.trimEnd().split('\n') }
+}
+
+test('a good run ends with its totals, exactly once', () => {
+  const { status, lines } = run(`test('a', () => {}); test('b', () => {}); test.skip('c', () => {}); test.todo('d')`)
+  expect(lines.filter((line) => /^\d+ passed, /.test(line))).toEqual(['2 passed, 0 failed, 2 skipped'])
+  expect(lines.at(-1)).toBe('2 passed, 0 failed, 2 skipped')
+  expect(status).toBe(0)
+})
+
+test.each([
+  ['a failed test', `test('a', () => {}); test('b', () => { throw new Error() })`, '1 passed, 1 failed, 0 skipped'],
+  ['a file that does not load', `import './missing.js'`, '0 passed, 1 failed, 0 skipped'],
+  ['a lost rejection', `test('a', () => { Promise.reject(new Error()) })`, '1 passed, 1 failed, 0 skipped'],
+  [
+    'a hook that throws',
+    `describe('d', () => { beforeAll(() => { throw new Error() }); test('a', () => {}) })`,
+    '0 passed, 1 failed, 1 skipped',
+  ],
+])('%s fails the run', (_, source, closingLine) => {
+  const { status, lines } = run(source)
+  expect(lines.at(-1)).toBe(closingLine)
+  expect(status).toBe(1)
+})
+
+const skippedEngine = `describe('engine a', () => { test('t', () => {}); test.skip('u', () => {}) })
+describe.skip('engine b', () => { describe('topic', () => { test('t', () => {}) }) })`
+
+test('an engine skipped whole fails the run', () => {
+  const { status, lines } = run(skippedEngine)
+  expect(lines.slice(-2)).toEqual([
+    'FAILED: every test of "engine b" in a.test.js was skipped',
+    '1 passed, 1 failed, 2 skipped',
+  ])
+  expect(status).toBe(1)
+})
+
+test('a run narrowed by name may leave an engine out', () => {
+  expect(run(skippedEngine, '-t', 'engine a').status).toBe(0)
+})
