@@ -87,7 +87,8 @@ export interface Attempt {
   readonly worker?: string
   readonly startedAt: Date
   readonly finishedAt?: Date
-  readonly outcome: 'running' | 'succeeded' | 'failed' | 'retried' | 'snoozed' | 'released' | 'lost' | 'cancelled' | 'continued'
+  readonly outcome:
+    'running' | 'succeeded' | 'failed' | 'retried' | 'snoozed' | 'released' | 'lost' | 'cancelled' | 'continued'
   readonly failure?: Failure
 }
 
@@ -99,7 +100,10 @@ export interface JobLogLine {
   readonly data?: unknown
 }
 
-type JobFacts = Omit<JobSummary, 'state' | 'failure'> & { readonly attempts: readonly Attempt[]; readonly log: readonly JobLogLine[] }
+type JobFacts = Omit<JobSummary, 'state' | 'failure'> & {
+  readonly attempts: readonly Attempt[]
+  readonly log: readonly JobLogLine[]
+}
 
 export type JobSnapshot<R = unknown> = JobFacts &
   (
@@ -127,7 +131,9 @@ export interface CollectionSummary {
   readonly failedJobId?: string
 }
 
-type CollectionFacts = Omit<CollectionSummary, 'state' | 'failure'> & { /** In the order of the graph. */ readonly jobs: readonly JobSummary[] }
+type CollectionFacts = Omit<CollectionSummary, 'state' | 'failure'> & {
+  /** In the order of the graph. */ readonly jobs: readonly JobSummary[]
+}
 
 export type CollectionSnapshot<R = unknown> = CollectionFacts &
   (
@@ -150,9 +156,7 @@ type JobStateEvent = At & {
 type JobProgressEvent = At & { readonly type: 'progress'; readonly at: Date; readonly jobId: string } & Progress
 
 export type JobEvent<R = unknown> =
-  | (At & { readonly type: 'snapshot'; readonly job: JobSnapshot<R> })
-  | JobStateEvent
-  | JobProgressEvent
+  (At & { readonly type: 'snapshot'; readonly job: JobSnapshot<R> }) | JobStateEvent | JobProgressEvent
 
 export type CollectionEvent<R = unknown> =
   | (At & { readonly type: 'snapshot'; readonly collection: CollectionSnapshot<R> })

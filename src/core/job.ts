@@ -1,6 +1,15 @@
 import type { Failure } from './failure.ts'
 
-export const jobStates = ['waiting', 'scheduled', 'queued', 'running', 'succeeded', 'failed', 'cancelled', 'skipped'] as const
+export const jobStates = [
+  'waiting',
+  'scheduled',
+  'queued',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'skipped',
+] as const
 export type JobState = (typeof jobStates)[number]
 export type FinalState = 'succeeded' | 'failed' | 'cancelled' | 'skipped'
 
@@ -8,7 +17,8 @@ export type FinalState = 'succeeded' | 'failed' | 'cancelled' | 'skipped'
 export type Role = 'main' | 'side' | 'callback'
 
 /** Why a job is in a final state that is not success. `not-needed`: a side branch whose case did not arise. */
-export type Reason = 'failed' | 'timeout' | 'poisoned' | 'cancelled' | 'expired' | 'fail-fast' | 'upstream' | 'not-needed'
+export type Reason =
+  'failed' | 'timeout' | 'poisoned' | 'cancelled' | 'expired' | 'fail-fast' | 'upstream' | 'not-needed'
 
 export interface Progress {
   readonly done: number
@@ -54,7 +64,8 @@ export interface AttemptRecord {
   readonly worker: string | null
   readonly startedAt: number
   readonly finishedAt: number | null
-  readonly outcome: 'running' | 'succeeded' | 'failed' | 'retried' | 'snoozed' | 'released' | 'lost' | 'cancelled' | 'continued'
+  readonly outcome:
+    'running' | 'succeeded' | 'failed' | 'retried' | 'snoozed' | 'released' | 'lost' | 'cancelled' | 'continued'
   readonly failure: Failure | null
 }
 

@@ -23,7 +23,8 @@ export interface RetryRequest {
  * `round`: not in the expected round any more. `running`: it is not settled. `succeeded`: nothing to do. `blocked`: what it
  * stands behind is undecided or failed, so retry that. `unique`: another submission holds its key.
  */
-export type RetryAnswer = 'retried' | 'round' | 'running' | 'succeeded' | 'blocked' | 'cancelling' | 'unique' | 'not-found'
+export type RetryAnswer =
+  'retried' | 'round' | 'running' | 'succeeded' | 'blocked' | 'cancelling' | 'unique' | 'not-found'
 
 export interface QueueSettings {
   readonly name: string

@@ -1,5 +1,5 @@
 import type { Graph } from '../core/graph.ts'
-import type { Actor } from '../core/job.ts'
+import type { Actor, JobRef } from '../core/job.ts'
 
 /** Accepting work. */
 export interface Intake {
@@ -10,9 +10,12 @@ export interface Intake {
   submit(submissions: readonly Submission[]): Promise<SubmitAnswer[]>
   /**
    * Stores a part of a large graph, invisible until `submit` or a settlement that continues as it names its id.
-   * Parts may be sent again; those of a graph that is never sealed are removed after an hour.
+   * Parts may be sent again; those of a graph that is never sealed are removed after an hour. Part 0 goes first.
+   *
+   * @param part counted from 0: the jobs and barriers in positions `part * partSize` up to the next part
+   * @param within the running job that continues as this graph; null for a submission
    */
-  upload(graph: Graph, part: number): Promise<void>
+  upload(graph: Graph, part: number, within: { readonly ref: JobRef; readonly token: number } | null): Promise<void>
   /** The most jobs that are stored in one call. */
   readonly partSize: number
 }
@@ -25,7 +28,10 @@ export interface Submission {
   readonly callbackUrl: string | null
   /** How long the collection is kept after it settled, in milliseconds; null keeps the engine's default. */
   readonly retention: number | null
-  readonly idempotency: { readonly key: string; /** Tells another canvas under the same key. */ readonly fingerprint: string } | null
+  readonly idempotency: {
+    readonly key: string
+    /** Tells another canvas under the same key. */ readonly fingerprint: string
+  } | null
   readonly unique: UniqueClaim | null
 }
 

@@ -14,7 +14,10 @@ export interface Work {
   /** Upkeep: due jobs, expired leases, deadlines, leftovers of large changes, retention. Anyone may call it, at any time. */
   sweep(): Promise<SweepAnswer>
   /** A page of the results at a barrier that were too large to come with the claim. */
-  results(barrier: BarrierRef, after: string | null): Promise<{ readonly results: readonly StoredResult[]; readonly next: string | null }>
+  results(
+    barrier: BarrierRef,
+    after: string | null,
+  ): Promise<{ readonly results: readonly StoredResult[]; readonly next: string | null }>
 }
 
 export interface SessionRecord {
@@ -71,9 +74,19 @@ export interface ClaimedJob {
 export type JobInput =
   | { readonly from: 'nothing' }
   /** `results: null` means that they are too large to come along: read them by pages with `results(barrier)`. */
-  | { readonly from: 'results'; readonly shape: string; readonly barrier: BarrierRef | null; readonly results: readonly StoredResult[] | null }
+  | {
+      readonly from: 'results'
+      readonly shape: string
+      readonly barrier: BarrierRef | null
+      readonly results: readonly StoredResult[] | null
+    }
   | { readonly from: 'failure'; readonly report: ReportRecord }
-  | { readonly from: 'summary'; readonly state: SettledState; readonly counts: JobCounts; readonly failure: Failure | null }
+  | {
+      readonly from: 'summary'
+      readonly state: SettledState
+      readonly counts: JobCounts
+      readonly failure: Failure | null
+    }
 
 /** The first failure at a barrier: which job, and why. */
 export interface ReportRecord {
