@@ -5,6 +5,7 @@ export type ErrorCode =
   // what was written
   | 'BAD_ARGUMENT'
   | 'BAD_DURATION'
+  | 'BAD_INSTANT'
   | 'BAD_OPTION'
   | 'BAD_CURSOR'
   | 'BAD_URL'

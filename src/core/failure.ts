@@ -9,3 +9,11 @@ export interface Failure {
 }
 
 export type FailureReason = 'failed' | 'timeout' | 'expired' | 'cancelled' | 'poisoned'
+
+/**
+ * Tells whatever a handler threw as data that every store takes. Never throws itself. `at` is in milliseconds since 1970.
+ */
+export function failureFrom(thrown: unknown, about: { readonly attempt: number; readonly at: number }): Failure {
+  const at = new Date(about.at).toISOString()
+  return { name: 'Error', message: String(thrown), attempt: about.attempt, at }
+}
