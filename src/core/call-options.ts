@@ -1,6 +1,9 @@
 import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
+import { badOption, oneOf, plainText, readOptions, refused, reserved, shortText, shown } from './option.ts'
+import type { OptionReader, OptionReaders } from './option.ts'
 import type { CallOptions, SubmitOptions, TaskOptions } from './options.ts'
+import { checkStart, jobReaders, longerThanNothing, readRetry } from './stored-options.ts'
 
 /** A key that only one unfinished submission may hold, as stored. */
 export interface UniqueTerms {
@@ -27,22 +30,166 @@ export interface SubmitTerms extends CallTerms {
 export interface TaskTerms {
   readonly job: StoredOptions
   readonly when?: (failure: Failure) => boolean
-  /** What the unique key of a call with these arguments is. Throws BAD_OPTION where the task's function gives none. */
+  /** The unique key of a call with these arguments. @throws CeleriacError BAD_OPTION where the task's own function gives no key */
   readonly unique?: (args: readonly unknown[]) => UniqueTerms
   readonly description?: string
 }
 
-/** Checks the options of one call. `what` names them in errors. @throws CeleriacError BAD_OPTION, BAD_DURATION, BAD_INSTANT */
+/**
+ * Checks the options of one call. `what` is the place they were given in, for errors.
+ *
+ * @throws CeleriacError BAD_OPTION, BAD_DURATION, BAD_INSTANT
+ * @example
+ * callTerms({ priority: 5, description: 'by hand' }, 'math.add') // { job: { priority: 5 }, description: 'by hand' }
+ */
 export function callTerms(options: CallOptions, what: string): CallTerms {
-  throw new Error(`not yet: ${what} ${Object.keys(options).length}`)
+  return splitTerms(readOptions<FlatTerms>(options, callReaders, what), what)
 }
 
-/** Checks the options of a submission. @throws CeleriacError BAD_OPTION, BAD_DURATION, BAD_INSTANT */
+/**
+ * Checks the options of a submission. `what` is the place they were given in, for errors.
+ *
+ * @throws CeleriacError BAD_OPTION, BAD_DURATION, BAD_INSTANT
+ */
 export function submitTerms(options: SubmitOptions, what: string): SubmitTerms {
-  throw new Error(`not yet: ${what} ${Object.keys(options).length}`)
+  return splitTerms(readOptions<FlatTerms>(options, submitReaders, what), what)
 }
 
-/** Checks the options of a task; `input`, its schema, is left alone. @throws CeleriacError BAD_OPTION, BAD_DURATION */
+/**
+ * Checks the options of a task; `input`, its schema, is left alone. `what` is the task, for errors.
+ *
+ * @throws CeleriacError BAD_OPTION, BAD_DURATION
+ */
 export function taskTerms(options: TaskOptions & { readonly input?: unknown }, what: string): TaskTerms {
-  throw new Error(`not yet: ${what} ${Object.keys(options).length}`)
+  const { input, isolate, retry, unique, description, ...job } = readOptions<FlatTaskTerms>(options, taskReaders, what)
+  return {
+    job: retry ? { ...job, retry: retry.policy } : job,
+    ...(retry?.when && { when: retry.when }),
+    ...(unique && { unique }),
+    ...(description !== undefined && { description }),
+  }
+}
+
+type FlatTerms = Omit<SubmitTerms, 'job'> & Omit<StoredOptions, 'chunked'> & { readonly concurrency?: never }
+
+function splitTerms(flat: FlatTerms, what: string): SubmitTerms {
+  const { idempotencyKey, unique, description, actor, callbackUrl, ...job } = flat
+  checkStart(job, what)
+  return {
+    job,
+    ...(idempotencyKey !== undefined && { idempotencyKey }),
+    ...(unique && { unique }),
+    ...(description !== undefined && { description }),
+    ...(actor && { actor }),
+    ...(callbackUrl !== undefined && { callbackUrl }),
+  }
+}
+
+const keyLimit = 256
+const readKey = shortText(keyLimit)
+const readDescription = plainText(1000)
+
+interface ReadUnique<Key> {
+  readonly key?: Key
+  readonly until?: UniqueTerms['until']
+  readonly onConflict?: UniqueTerms['onConflict']
+}
+
+const untilReaders: Omit<OptionReaders<ReadUnique<never>>, 'key'> = {
+  until: (value, what) => {
+    if (value === 'started' || value === 'settled') return value
+    return longerThanNothing(value, `${what} ('started', 'settled' or a duration)`)
+  },
+  onConflict: oneOf('existing', 'replace', 'reject'),
+}
+
+const readUnique: OptionReader<UniqueTerms> = (value, what) => {
+  const key: OptionReader<string> = (text, where) => {
+    if (typeof text === 'function')
+      throw badOption(where, 'a function cannot be stored: give it in the options of the task')
+    return readKey(text, where)
+  }
+  return uniqueTerms(readOptions<ReadUnique<string>>(value, { ...untilReaders, key }, what), what)
+}
+
+/** The key may be computed from the arguments: then it is read at each call. */
+const readTaskUnique: OptionReader<(args: readonly unknown[]) => UniqueTerms> = (value, what) => {
+  const key: OptionReader<string | ((...args: readonly unknown[]) => unknown)> = (given, where) =>
+    typeof given === 'function' ? (given as (...args: readonly unknown[]) => unknown) : readKey(given, where)
+  const terms = uniqueTerms(
+    readOptions<ReadUnique<ReturnType<typeof key>>>(value, { ...untilReaders, key }, what),
+    what,
+  )
+  const compute = terms.key
+  if (typeof compute === 'string') return () => ({ ...terms, key: compute })
+  return (args) => ({ ...terms, key: readKey(compute(...args), `${what}: key`) })
+}
+
+function uniqueTerms<Key>(read: ReadUnique<Key>, what: string): Omit<UniqueTerms, 'key'> & { readonly key: Key } {
+  const { key, until = 'settled', onConflict = 'existing' } = read
+  if (key === undefined) throw badOption(what, 'the key is missing')
+  return { key, until, onConflict }
+}
+
+const readActor: OptionReader<Actor> = (value, what) => {
+  if (typeof value !== 'object' || value === null) throw badOption(what, `write { id: … }, not ${shown(value)}`)
+  // Whatever else a user's own object for a person holds is not ours to store.
+  return { id: readKey((value as { id?: unknown }).id, `${what}.id`) }
+}
+
+const urlLimit = 2048
+const readUrl: OptionReader<string> = (value, what) => {
+  const text = shortText(urlLimit)(value instanceof URL ? value.href : value, what)
+  const isWeb = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
+  if (!isWeb)
+    throw badOption(what, `a whole address that begins with https:// or http:// is needed, not ${shown(text)}`)
+  return text
+}
+
+const callReaders: OptionReaders<FlatTerms> = {
+  ...jobReaders,
+  idempotencyKey: readKey,
+  unique: readUnique,
+  description: readDescription,
+  actor: readActor,
+  callbackUrl: refused('it is for a submission: app.submit(task.s(…), { callbackUrl })'),
+}
+
+const submitReaders: OptionReaders<FlatTerms> = { ...callReaders, callbackUrl: readUrl }
+
+type FlatTaskTerms = Omit<StoredOptions, 'chunked' | 'retry'> &
+  Omit<TaskTerms, 'job' | 'when'> & {
+    readonly retry?: { readonly policy: Required<StoredOptions>['retry']; readonly when?: TaskTerms['when'] }
+    readonly input?: unknown
+    readonly isolate?: never
+    readonly concurrency?: never
+    readonly idempotencyKey?: never
+    readonly actor?: never
+    readonly callbackUrl?: never
+  }
+
+const readTaskRetry: OptionReader<NonNullable<FlatTaskTerms['retry']>> = (value, what) => {
+  const when = typeof value === 'object' && value !== null ? (value as { when?: unknown }).when : undefined
+  if (when === undefined) return { policy: readRetry(value, what) }
+  if (typeof when !== 'function') throw badOption(`${what}: when`, `a function is needed, not ${shown(when)}`)
+  return {
+    policy: readRetry({ ...(value as object), when: undefined }, what),
+    when: when as (failure: Failure) => boolean,
+  }
+}
+
+const namesOneCall = refused('it is for one call or submission: give it to task.with or submit')
+
+const taskReaders: OptionReaders<FlatTaskTerms> = {
+  ...jobReaders,
+  startIn: namesOneCall,
+  startAt: namesOneCall,
+  idempotencyKey: namesOneCall,
+  actor: namesOneCall,
+  callbackUrl: namesOneCall,
+  retry: readTaskRetry,
+  unique: readTaskUnique,
+  description: readDescription,
+  isolate: reserved,
+  input: (value) => value,
 }

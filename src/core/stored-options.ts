@@ -1,17 +1,125 @@
+import type { RetryPolicy, StoredOptions } from './job.ts'
+import { badOption, isTrue, readOptions, refused, reserved, shortText, shown, wholeNumber } from './option.ts'
+import type { OptionReader, OptionReaders } from './option.ts'
 import type { JobOptions } from './options.ts'
-import type { StoredOptions } from './job.ts'
+import { type Duration, instant, milliseconds } from './time.ts'
+
+/** The options of a job that sets none. */
+export const noOptions: StoredOptions = Object.freeze({})
 
 /**
  * Checks job options and puts them into the form they are stored in: durations in milliseconds, nothing that is undefined.
- * `what` names them in errors.
+ * `what` is the place they were given in, for errors.
  *
  * @throws CeleriacError BAD_OPTION, BAD_DURATION, BAD_INSTANT
+ * @example
+ * storedOptions({ queue: 'shop', timeout: '5m' }, 'canvas.with') // { queue: 'shop', timeout: 300_000 }
  */
 export function storedOptions(options: JobOptions, what: string): StoredOptions {
-  throw new Error(`not yet: ${what} ${Object.keys(options).length}`)
+  const stored = readOptions<JobOptionsRead>(options, canvasReaders, what)
+  checkStart(stored, what)
+  return stored
 }
 
-/** The options of a job: its own, and those of what is around it where it has none. */
+/** The options of a job: its own and, where it has none, those of what is around it. */
 export function inherit(own: StoredOptions, outer: StoredOptions): StoredOptions {
-  return { ...outer, ...own }
+  if (own === outer || outer === noOptions) return own
+  if (own === noOptions) return outer
+  if (own.startIn === undefined && own.startAt === undefined) return { ...outer, ...own }
+  // Two ways to say one thing: the nearer hides the other.
+  const { startIn, startAt, ...rest } = outer
+  return { ...rest, ...own }
+}
+
+/** Only one of the two ways to hold a job back may be given in one place. */
+export function checkStart(options: StoredOptions, what: string): void {
+  if (options.startIn !== undefined && options.startAt !== undefined) {
+    throw badOption(what, 'give startIn or startAt, not both')
+  }
+}
+
+/** A reader of durations that may not be 0, which some take for "never". */
+export const longerThanNothing: OptionReader<number> = (value, what) => {
+  const ms = milliseconds(value as Duration, what)
+  if (ms > 0) return ms
+  throw badOption(what, `it is ${shown(value)}, more than 0 is needed: leave it out for no limit`)
+}
+
+type JobOptionsRead = Omit<StoredOptions, 'chunked'> & { readonly concurrency?: never }
+
+const readInstant: OptionReader<number> = (value, what) => instant(value as Date, what)
+const readDuration: OptionReader<number> = (value, what) => milliseconds(value as Duration, what)
+
+const tagLimit = 32
+const readTag = shortText(128)
+const readTags: OptionReader<readonly string[]> = (value, what) => {
+  if (!Array.isArray(value)) throw badOption(what, `a list of texts is needed, not ${shown(value)}`)
+  if (value.length > tagLimit) throw badOption(what, `there are ${value.length} tags, the most are ${tagLimit}`)
+  return [...new Set(value.map((tag, n) => readTag(tag, `${what}[${n}]`)))]
+}
+
+const second = 1000
+const hour = 3600 * second
+
+interface BackoffRead {
+  readonly base?: number
+  readonly factor?: number
+  readonly max?: number
+  readonly jitter?: boolean
+}
+
+const backoffReaders: OptionReaders<BackoffRead> = {
+  base: readDuration,
+  factor: (value, what) => {
+    if (typeof value === 'number' && value >= 1 && value <= 1000) return value
+    throw badOption(what, `a number from 1 to 1000 is needed, not ${shown(value)}`)
+  },
+  max: readDuration,
+  jitter: isTrue,
+}
+
+/** How often a job may be tried again: beyond that it is not a policy but a loop. */
+const mostRetries = 1_000_000
+const retryReaders: OptionReaders<{ readonly limit?: number; readonly backoff?: BackoffRead; readonly when?: never }> =
+  {
+    limit: wholeNumber(0, mostRetries),
+    backoff: (value, what) => readOptions<BackoffRead>(value, backoffReaders, what),
+    when: refused('a function cannot be stored: give it in the options of the task'),
+  }
+
+/** Reads a retry option without `when`, filling in the defaults. */
+export const readRetry: OptionReader<RetryPolicy> = (value, what) => {
+  if (typeof value !== 'object') throw badOption(what, `write { limit: … }, not ${shown(value)}`)
+  const { limit, backoff } = readOptions(value, retryReaders, what)
+  if (limit === undefined) throw badOption(what, 'the limit is missing: how many times is it tried again?')
+  const base = backoff?.base ?? second
+  const max = backoff?.max ?? Math.max(hour, base)
+  if (max < base) throw badOption(what, `backoff.max (${max} ms) is less than backoff.base (${base} ms)`)
+  return { limit, base, factor: backoff?.factor ?? 2, max, jitter: backoff?.jitter ?? true }
+}
+
+/** The readers of what every job of a canvas may be given. */
+export const jobReaders: OptionReaders<JobOptionsRead> = {
+  queue: shortText(128),
+  priority: wholeNumber(-1000, 1000),
+  startIn: readDuration,
+  startAt: readInstant,
+  expires: longerThanNothing,
+  retry: readRetry,
+  timeout: longerThanNothing,
+  retention: readDuration,
+  tags: readTags,
+  concurrency: reserved,
+}
+
+const namesOneCall = refused('it is for one call or submission: give it to task.with or submit, not to a whole canvas')
+
+/** What is asked of a canvas in vain is told where it belongs. */
+const canvasReaders = {
+  ...jobReaders,
+  idempotencyKey: namesOneCall,
+  unique: namesOneCall,
+  description: namesOneCall,
+  actor: namesOneCall,
+  callbackUrl: namesOneCall,
 }

@@ -1,0 +1,34 @@
+/** The number of bytes in UTF-8 of a text without lone surrogates. */
+export function utf8Length(text: string): number {
+  let bytes = text.length
+  for (let n = 0; n < text.length; n++) {
+    const code = text.charCodeAt(n)
+    // Half of a pair counts two, so that a pair counts its four.
+    if (code > 0x7f) bytes += code > 0x7ff && (code < 0xd800 || code > 0xdfff) ? 2 : 1
+  }
+  return bytes
+}
+
+/**
+ * The text as every store takes it, and of at most so many bytes in UTF-8: lone surrogates and NUL characters become
+ * `\ufffd`, and what is cut off ends in `…`.
+ */
+export function storable(text: string, bytes: number): string {
+  // A character takes at least a byte, so nothing beyond so many can stay: a text of 10 MB is not gone through.
+  const clean = text
+    .slice(0, bytes + 1)
+    .toWellFormed()
+    .replaceAll('\0', '\ufffd')
+  return text.length <= bytes && utf8Length(clean) <= bytes ? clean : `${cut(clean, bytes - 3)}…`
+}
+
+/** The longest beginning of a well-formed text that has at most so many bytes. */
+function cut(text: string, bytes: number): string {
+  let end = 0
+  for (const character of text) {
+    bytes -= utf8Length(character)
+    if (bytes < 0) break
+    end += character.length
+  }
+  return text.slice(0, end)
+}
