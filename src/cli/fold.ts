@@ -1,0 +1,67 @@
+import type { JobSummary } from '../core/handle.ts'
+import type { JobState } from '../core/job.ts'
+import type { Outline } from './outline.ts'
+import { isFinal, joinStates } from './state.ts'
+
+/** One part to be drawn, or several that are told in one line. */
+export type Folded = { readonly part: Outline } | { readonly folded: readonly Outline[] }
+
+/**
+ * At most about `most` parts: of many that are alike nobody reads all, so those stay that need attention. What is left
+ * out of a chain is told in its place, since it reads downward; what is left out of a group is told at its end.
+ */
+export function foldParts(kind: 'chain' | 'group', parts: readonly Outline[], most: number): Folded[] {
+  // A chain keeps its ends and what is under way between them.
+  const limit = kind === 'chain' ? Math.max(4, most) : most
+  if (parts.length <= limit + 1) return parts.map((part) => ({ part }))
+  const kept = new Set(kind === 'group' ? mostUrgent(parts, limit) : mostUrgentWithEnds(parts, limit))
+  if (kind === 'chain') return foldInPlace(parts, kept)
+  const folded = parts.filter((part) => !kept.has(part))
+  return [...parts.filter((part) => kept.has(part)).map((part) => ({ part })), { folded }]
+}
+
+/** The state of a canvas seen as one. A job that waits for the canvas it returned is in the state of that one. */
+export function stateOf(outline: Outline): JobState {
+  if (outline.kind !== 'job') return joinStates(outline.parts.map(stateOf))
+  const { job, inside } = outline
+  return job.continued && inside && !isFinal(job.state) ? stateOf(inside) : job.state
+}
+
+/** The jobs of a canvas itself: neither what their handlers returned nor side branches. */
+export const jobsOf = (outline: Outline): readonly JobSummary[] =>
+  outline.kind === 'job' ? [outline.job] : outline.parts.flatMap(jobsOf)
+
+function mostUrgent(parts: readonly Outline[], limit: number): readonly Outline[] {
+  const ranked = parts.map((part) => ({ part, rank: rankOf(part) }))
+  return ranked
+    .sort((one, other) => one.rank - other.rank)
+    .slice(0, limit)
+    .map(({ part }) => part)
+}
+
+function mostUrgentWithEnds(parts: readonly Outline[], limit: number): readonly Outline[] {
+  const ends = [...parts.slice(0, 2), ...parts.slice(-1)]
+  return [...ends, ...mostUrgent(parts.slice(2, -1), limit - ends.length)]
+}
+
+function rankOf(part: Outline): number {
+  const jobs = jobsOf(part)
+  if (stateOf(part) === 'failed' || jobs.some(({ state }) => state === 'failed')) return 0
+  if (jobs.some(({ state, failures }) => failures > 0 && !isFinal(state))) return 1
+  if (stateOf(part) === 'running') return 2
+  return jobs.some(({ state }) => state === 'cancelled') ? 3 : 4
+}
+
+function foldInPlace(parts: readonly Outline[], kept: ReadonlySet<Outline>): Folded[] {
+  const told: Folded[] = []
+  let folded: Outline[] = []
+  for (const part of parts) {
+    if (!kept.has(part)) folded.push(part)
+    else {
+      if (folded.length > 0) told.push({ folded })
+      told.push({ part })
+      folded = []
+    }
+  }
+  return told
+}

@@ -1,0 +1,93 @@
+import type { Failure } from '../core/failure.ts'
+import type { JobSummary } from '../core/handle.ts'
+import type { Progress } from '../core/job.ts'
+import { formatDuration } from '../core/time.ts'
+import { drawBar } from './bar.ts'
+import { drawLine, span, spansWidth, type Span } from './line.ts'
+import { rightOf } from './right.ts'
+import { formatCount, glyphOf, isFinal, styleOf } from './state.ts'
+import { displayWidth, printable, wrap } from './text.ts'
+import { symbolsOf, type View } from './view.ts'
+
+/** Reserved tasks are the package's own: their arguments say nothing to a reader. */
+const reserved = 'celeriac.'
+
+/** One line of the tree: what is called, how far it is or with what, its state and how long it took. */
+export function drawJob(job: JobSummary, start: readonly Span[], inside: string, view: View): string {
+  const right = rightOf(job.state, durationOf(job, view.now), view)
+  const left = [
+    ...start,
+    span(`${glyphOf(job.state, view)} `, styleOf(job.state)),
+    span(printable(job.task.replace(/^celeriac\./, '')), isFinal(job.state) ? undefined : 'bold'),
+  ]
+  const room = view.width - spansWidth(left) - spansWidth(right) - 3
+  const about = [...noteworthy(job, view), inside].filter((text) => text !== '').map((text) => span(`  ${text}`, 'dim'))
+  const middle = hasProgress(job)
+    ? drawProgress(job.progress, room - spansWidth(about), view)
+    : job.task.startsWith(reserved)
+      ? []
+      : [span(describeArgs(job.args), 'dim')]
+  return drawLine(
+    [...left, ...about, ...(middle.length > 0 && middle[0]!.text !== '' ? [span('  '), ...middle] : [])],
+    right,
+    view,
+  )
+}
+
+/** The lines under a job: its failure, and the id by which to ask for more. */
+export function drawJobDetails(job: JobSummary, prefix: string, withId: boolean, view: View): string[] {
+  const isOwn = job.failedJobId === undefined || job.failedJobId === job.id
+  const hasFailed = job.state === 'failed' && isOwn
+  const failure = hasFailed || (!isFinal(job.state) && job.failures > 0) ? job.failure : undefined
+  const lead = span(prefix, 'dim')
+  const about = failure ? drawFailure(failure, view.width - displayWidth(prefix), view) : []
+  const id = hasFailed || withId ? [[span(`job ${job.id}`, 'dim')]] : []
+  return [...about.map((text) => [span(text, 'red')]), ...id].map((spans) => drawLine([lead, ...spans], [], view))
+}
+
+/** At most three lines: the stack is for `show` of the job. */
+export function drawFailure(failure: Failure, width: number, view: View): string[] {
+  return wrap(describeFailure(failure), width, 3, symbolsOf(view).ellipsis)
+}
+
+export const describeFailure = ({ name, message }: Failure): string =>
+  name === 'Error' && message !== '' ? message : message === '' ? name : `${name}: ${message}`
+
+/** How far it is, in so many columns: a bar, percent and message where the total is known, else what is known. */
+export function drawProgress({ done, total, message }: Progress, width: number, view: View): Span[] {
+  const told = message === undefined ? '' : printable(message)
+  if (total === undefined || total <= 0) return [span([formatCount(done), told].filter(Boolean).join(' '))]
+  const share = Math.min(1, Math.max(0, done / total))
+  const percent = `${Math.floor(share * 100)}%`.padStart(4)
+  const columns = Math.min(16, width - percent.length - (told === '' ? 0 : Math.min(displayWidth(told), 24) + 1))
+  return [
+    ...(columns >= 4 ? drawBar(share, columns, view) : []),
+    span(percent),
+    span(told === '' ? '' : ` ${told}`, 'dim'),
+  ]
+}
+
+const hasProgress = (job: JobSummary): job is JobSummary & { readonly progress: Progress } =>
+  job.progress !== undefined && !isFinal(job.state) && job.state !== 'waiting'
+
+function durationOf({ state, startedAt, finishedAt }: JobSummary, now: number): number | null {
+  if (!startedAt || state === 'skipped') return null
+  if (finishedAt) return finishedAt.getTime() - startedAt.getTime()
+  return state === 'running' ? now - startedAt.getTime() : null
+}
+
+function noteworthy(job: JobSummary, view: View): string[] {
+  const { state, dueAt, attempt, failures } = job
+  const wait = dueAt && state === 'scheduled' ? dueAt.getTime() - view.now : 0
+  return [
+    attempt > 1 && state !== 'scheduled' ? `attempt ${formatCount(attempt)}` : '',
+    failures > 0 && state === 'scheduled' ? `after ${failures === 1 ? 'a failure' : `${failures} failures`}` : '',
+    wait > 0 ? `in ${formatDuration(wait)}` : '',
+    job.cancelling && !isFinal(state) ? 'cancelling' : '',
+    job.role === 'callback' ? 'callback' : '',
+    job.reason !== undefined && !['failed', 'cancelled', 'upstream'].includes(job.reason) ? job.reason : '',
+  ]
+}
+
+const describeArgs = (args: readonly unknown[]): string =>
+  args.map((arg) => printable(JSON.stringify(arg) ?? 'undefined')).join(' ')
