@@ -1,0 +1,82 @@
+import { Celeriac, type JobHandle, type Task } from 'celeriac'
+import { Worker } from 'celeriac/worker'
+import type { Run } from '../case.ts'
+import { withScratchFile } from './scratch-file.ts'
+
+/** `fast` is what plainjob does too: a commit is safe when the process dies, and may be lost when the power does. */
+export type Mode = 'fast' | 'durable'
+
+/** An app with a task that does nothing to speak of, and what a measurement asks of it. */
+export interface Bench {
+  readonly app: Celeriac
+  readonly add: Task<(x: number, y: number) => number>
+  /** Resolves when the handler has been called so often since the last call of this. */
+  called(times: number): Promise<void>
+}
+
+export function withFreshBench<T>(run: Run, mode: Mode, use: (bench: Bench) => Promise<T>): Promise<T> {
+  return withScratchFile(run, (path) => withBench(path, mode, use))
+}
+
+export async function withBench<T>(path: string, mode: Mode, use: (bench: Bench) => Promise<T>): Promise<T> {
+  const app = new Celeriac({ url: `sqlite:${path}?mode=${mode}` })
+  try {
+    return await use(bench(app))
+  } finally {
+    await app.close()
+  }
+}
+
+function bench(app: Celeriac): Bench {
+  let left = 0
+  let reached = (): void => {}
+  const add = app.task('bench.add', (x: number, y: number) => {
+    if (--left === 0) reached()
+    return x + y
+  })
+  return {
+    app,
+    add,
+    called(times) {
+      left = times
+      return new Promise((resolve) => (reached = resolve))
+    },
+  }
+}
+
+export function argumentPairs(count: number): [number, number][] {
+  return Array.from({ length: count }, (_, index): [number, number] => [index, 1])
+}
+
+/** Adds jobs a thousand at a time. */
+export async function fill(task: Pick<Bench['add'], 'delayMany'>, count: number): Promise<JobHandle<number>[]> {
+  const pairs = argumentPairs(1000)
+  const handles: JobHandle<number>[] = []
+  for (let added = 0; added < count; added += pairs.length) handles.push(...(await task.delayMany(pairs)))
+  return handles
+}
+
+/** Milliseconds from the start of a worker until it has run and settled what is in the file: `count` jobs. */
+export async function drain(
+  { app, called }: Bench,
+  count: number,
+  handles: readonly JobHandle<number>[],
+): Promise<number> {
+  const all = called(count)
+  const worker = new Worker(app)
+  const startedAt = performance.now()
+  await worker.start()
+  await all
+  // The last settlement is still to be stored. Jobs finish nearly in order, so the last handles tell.
+  await Promise.all(handles.slice(-100).map((handle) => handle.result()))
+  const took = performance.now() - startedAt
+  await worker.stop()
+  await refuseLeftovers(app)
+  return took
+}
+
+/** A figure for work that was not done would be worthless. */
+async function refuseLeftovers(app: Celeriac): Promise<void> {
+  const left = await app.jobs.list({ state: ['queued', 'running', 'failed'], limit: 1 })
+  if (left.items.length > 0) throw new Error(`a job was left ${left.items[0]?.state}`)
+}

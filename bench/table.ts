@@ -1,0 +1,46 @@
+import type { Section } from './case.ts'
+import type { Verdict } from './verdict.ts'
+
+const headings: Readonly<Record<Section, readonly [string, string, string, string]>> = {
+  peer: ['Beside plainjob', 'celeriac', 'plainjob', 'ratio'],
+  itself: ['Beside itself', 'measured', 'beside', 'ratio'],
+  alone: ['Alone', 'measured', '', ''],
+}
+const widths = [37, 10, 10, 7, 8, 6] as const
+
+/** 80 columns of text, a block for each section. */
+export function table(verdicts: readonly Verdict[]): string {
+  const sections = (Object.keys(headings) as Section[]).map((section) => {
+    const lines = verdicts.filter((verdict) => verdict.section === section)
+    return lines.length === 0 ? '' : block(section, lines)
+  })
+  return sections.filter((text) => text !== '').join('\n\n')
+}
+
+function block(section: Section, verdicts: readonly Verdict[]): string {
+  const heading = row([...headings[section], 'target', ''])
+  return [heading, '─'.repeat(78), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
+}
+
+function cells({ label, figure, beside, ratio, target, met, decimals }: Verdict): string[] {
+  return [
+    label,
+    number(figure.median, decimals),
+    beside === null ? '' : number(beside.median, decimals),
+    ratio === null ? '' : `${ratio.median.toFixed(2)}×`,
+    target ?? '',
+    met === null ? '' : met ? 'ok' : 'MISS',
+  ]
+}
+
+function row(cells: readonly string[]): string {
+  const padded = cells.map((cell, column) => {
+    const width = widths[column] ?? 0
+    return column === 0 ? cell.padEnd(width) : cell.padStart(width)
+  })
+  return padded.join('').trimEnd()
+}
+
+function number(value: number, decimals: number): string {
+  return value.toLocaleString('en', { minimumFractionDigits: decimals, maximumFractionDigits: decimals })
+}
