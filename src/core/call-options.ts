@@ -1,9 +1,10 @@
 import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
-import { badOption, oneOf, plainText, readOptions, refused, reserved, shortText, shown } from './option.ts'
+import { badOption, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
 import type { OptionReader, OptionReaders } from './option.ts'
 import type { CallOptions, SubmitOptions, TaskOptions } from './options.ts'
 import { checkStart, jobReaders, longerThanNothing, readRetry } from './stored-options.ts'
+import { shown } from './text.ts'
 
 /** A key that only one unfinished submission may hold, as stored. */
 export interface UniqueTerms {

@@ -1,17 +1,19 @@
-import { CeleriacError, type ErrorCode } from './errors.ts'
+import { CeleriacError } from './errors.ts'
 import { kind, type Kind } from './kind.ts'
+import { pathText } from './path.ts'
 
-/** Why a value cannot cross. Gathers the way to it while the writer unwinds, innermost step first. */
+/** Why a value cannot cross. It gathers the way to that value while the writer unwinds. */
 export class Refusal extends Error {
-  readonly code: ErrorCode
+  readonly code: 'NOT_JSON' | 'TOO_LARGE' | 'TOO_DEEP'
   /** The sentence around the path. */
   readonly say: (path: string) => string
-  /** What was being written when it was not the value's own fault: lets a function be told as the promise it belongs to. */
+  /** A function was found: it may tell what the object is that it belongs to. */
   readonly isFunction: boolean
+  /** Names and positions, and the objects and lists they are of; the innermost first. */
   readonly steps: (string | number)[] = []
-  readonly around: object[] = []
+  readonly containers: object[] = []
 
-  constructor(code: ErrorCode, say: (path: string) => string, isFunction = false) {
+  constructor(code: Refusal['code'], say: (path: string) => string, isFunction = false) {
     super()
     this.code = code
     this.say = say
@@ -21,48 +23,52 @@ export class Refusal extends Error {
 
 /** Refuses a value for what it is: `JSON cannot carry args[0].when: it is a Date, send its toISOString()`. */
 export function refuse(what: string): Refusal {
-  return new Refusal('NOT_JSON', (path) => `JSON cannot carry ${path}: it is ${what}`, what === 'a function')
+  return new Refusal('NOT_JSON', (path) => `JSON cannot carry ${path}: it is ${what}`, what === aFunction)
 }
 
 /** Refuses undefined, or nothing at all, in a list: it would come back as null. */
 export function refuseUndefined(): Refusal {
+  const listOf = (path: string): string => path.replace(/\[\d+\]$/, '')
   return new Refusal('NOT_JSON', (path) => `JSON cannot carry undefined in the list ${listOf(path)}: use null`)
 }
 
+/** Refuses an argument that is undefined, where others come after it. */
+export function refuseGap(): Refusal {
+  return new Refusal('NOT_JSON', (path) => `JSON cannot carry ${path}: it is undefined and not the last, use null`)
+}
+
+/** Refuses a name that would set what an object inherits where a careless program copies it. */
+export function refuseName(): Refusal {
+  return new Refusal('NOT_JSON', (path) => `JSON cannot carry ${path}: use another name for this property`)
+}
+
 export function refuseDepth(limit: number): Refusal {
-  return new Refusal(
-    'TOO_DEEP',
-    (path) => `${path} is nested deeper than the ${limit} levels that are carried: flatten it`,
-  )
+  return new Refusal('TOO_DEEP', (path) => `${path} is nested deeper than the ${limit} levels that are carried`)
 }
 
 export function refuseSize(root: string, limit: number): Refusal {
-  const limitText = `${limit / 1024} KiB`
-  return new Refusal(
-    'TOO_LARGE',
-    () => `${root} would take more than ${limitText} as JSON: store the data elsewhere and send where it is`,
-  )
+  const most = limit % 1024 === 0 ? `${limit / 1024} KiB` : `${limit} bytes`
+  const advice = 'store the data elsewhere and send where it is'
+  return new Refusal('TOO_LARGE', () => `${root}: more than ${most} as JSON is not carried, ${advice}`)
 }
 
 /** Adds a step of the way to the value that is refused. Whatever a getter or a proxy threw becomes a refusal too. */
 export function within(thrown: unknown, step: string | number | undefined, container: object): Refusal {
-  const refusal = thrown instanceof Refusal ? thrown : refuse(`unreadable, ${spoken(thrown)}`)
-  if (refusal.isFunction && refusal.steps.length === 0) {
-    const name = nameOfOwner(container, step)
-    if (name !== undefined) return withContainer(refuse(name), container)
-  }
-  if (step !== undefined) refusal.steps.push(step)
-  return withContainer(refusal, container)
+  let refusal = thrown instanceof Refusal ? thrown : refuse(`unreadable, ${wordsOf(thrown)}`)
+  const owner = refusal.isFunction && refusal.steps.length === 0 ? nameOfOwner(container, step) : undefined
+  if (owner !== undefined) refusal = refuse(owner)
+  else if (step !== undefined) refusal.steps.push(step)
+  refusal.containers.push(container)
+  return refusal
 }
 
-/** The error to throw, once the writer has unwound. */
+/** The error to throw, once the writer has unwound to `root`. */
 export function told(refusal: Refusal, root: string): CeleriacError {
-  const circle = refusal.code === 'TOO_DEEP' ? findCircle(refusal) : undefined
-  if (circle !== undefined) {
-    const say = refuse('part of itself, a circle').say
-    return new CeleriacError('NOT_JSON', say(pathOf(root, refusal.steps.toReversed().slice(0, circle))))
-  }
-  return new CeleriacError(refusal.code, refusal.say(pathOf(root, refusal.steps.toReversed())))
+  const steps = refusal.steps.toReversed()
+  const circle = refusal.code === 'TOO_DEEP' ? findCircle(refusal.containers.toReversed()) : undefined
+  if (circle === undefined) return new CeleriacError(refusal.code, refusal.say(pathText(root, steps)))
+  const [first, again] = circle.map((length) => pathText(root, steps.slice(0, length))) as [string, string]
+  return new CeleriacError('NOT_JSON', refuse(`${first} again, a circle`).say(again))
 }
 
 /** What to call a value that is refused for its type. */
@@ -74,52 +80,61 @@ export function nameOf(value: unknown): string {
   return 'undefined, use null'
 }
 
-/** Why an object that is not a plain one is refused; undefined where its own properties are carried. */
+/** What to call an object that is refused for its class; undefined where its own properties are carried. */
 export function nameOfInstance(value: object): string | undefined {
   const mark = markOf(value)
   if (mark) return markNames[mark]
   const tag = Object.prototype.toString.call(value).slice(8, -1)
-  const known = knownNames[tag]
+  const known = knownNames.get(tag) ?? nameOfFamily(value)
   if (known !== undefined) return known
-  if (value instanceof Error) return knownNames['Error']
-  if (ArrayBuffer.isView(value)) return 'binary data'
-  if (typeof (value as { then?: unknown }).then === 'function') return knownNames['Promise']
-  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') {
-    return `${article(classOf(value, tag))}, send what its toJSON() gives`
-  }
-  return tag === 'Object' || tag === 'Array' ? undefined : article(tag)
+  const { toJSON } = value as { toJSON?: unknown }
+  if (typeof toJSON === 'function') return `${withArticle(classOf(value) ?? tag)}, send what its toJSON() gives`
+  return tag === 'Object' || tag === 'Array' ? undefined : withArticle(tag)
 }
 
+const aFunction = 'a function'
+const aPromise = 'a promise, await it first'
+const anError = 'an Error, send its message'
+const binary = 'binary data'
+
+/** In the words of the type level (json.ts), wherever it knows the thing. */
 const markNames: Readonly<Record<Kind, string>> = {
   task: 'a task, return task.s(…) to continue as it',
   canvas: 'a canvas, and a handler may return only one: use group(…) for a list of them',
   handle: 'a handle, return task.s(…) to continue as that job',
 }
 
-const knownNames: Readonly<Record<string, string>> = {
-  // Looked up by a name that comes from outside, so nothing may be inherited.
-  ...(Object.create(null) as object),
-  Date: 'a Date, send its toISOString()',
-  Map: 'a Map',
-  Set: 'a Set',
-  Error: 'an Error, send its message',
-  RegExp: 'a RegExp',
-  Promise: 'a promise, await it first',
-  ArrayBuffer: 'binary data',
-  SharedArrayBuffer: 'binary data',
-  DataView: 'binary data',
+/** By what the language calls them, also for those from another realm. */
+const knownNames: ReadonlyMap<string, string> = new Map([
+  ['Date', 'a Date, send its toISOString()'],
+  ['Map', 'a Map'],
+  ['Set', 'a Set'],
+  ['Error', anError],
+  ['RegExp', 'a RegExp'],
+  ['Promise', aPromise],
+  ['ArrayBuffer', binary],
+  ['SharedArrayBuffer', binary],
+  ['Number', 'a Number object, send the number'],
+  ['String', 'a String object, send the string'],
+  ['Boolean', 'a Boolean object, send true or false'],
+  ['URL', 'a URL, send its href'],
+])
+
+function nameOfFamily(value: object): string | undefined {
+  if (value instanceof Error) return anError
+  if (ArrayBuffer.isView(value)) return binary
+  return typeof (value as { then?: unknown }).then === 'function' ? aPromise : undefined
 }
 
 function nameOfFunction(value: object): string {
   if (markOf(value) === 'task') return markNames.task
-  return /^class\b/.test(Function.prototype.toString.call(value)) ? 'a class' : 'a function'
+  return /^class\b/.test(Function.prototype.toString.call(value)) ? 'a class' : aFunction
 }
 
-/** A function found in an object often tells what the object is. */
 function nameOfOwner(container: object, step: string | number | undefined): string | undefined {
   const mark = markOf(container)
   if (mark) return markNames[mark]
-  return step === 'then' ? knownNames['Promise'] : undefined
+  return step === 'then' ? aPromise : undefined
 }
 
 function markOf(value: object): Kind | undefined {
@@ -127,44 +142,25 @@ function markOf(value: object): Kind | undefined {
   return typeof mark === 'string' && Object.hasOwn(markNames, mark) ? (mark as Kind) : undefined
 }
 
-function classOf(value: object, tag: string): string {
+function classOf(value: object): string | undefined {
   const name = (value.constructor as { name?: unknown } | undefined)?.name
-  return typeof name === 'string' && name !== '' ? name : tag
+  return typeof name === 'string' && name !== '' ? name : undefined
 }
 
-const article = (name: string): string => `${/^[aeiou]/i.test(name) ? 'an' : 'a'} ${name.slice(0, 60)}`
+const withArticle = (name: string): string => `${/^[aeiou]/i.test(name) ? 'an' : 'a'} ${name.slice(0, 60)}`
 
-function withContainer(refusal: Refusal, container: object): Refusal {
-  refusal.around.push(container)
-  return refusal
-}
-
-/** How many steps lead to the first container that was already around itself. */
-function findCircle(refusal: Refusal): number | undefined {
-  const seen = new Set<object>()
-  const outermostFirst = refusal.around.toReversed()
+/** How many steps lead to a container that stands around itself, and how many to where it comes again. */
+function findCircle(outermostFirst: readonly object[]): [number, number] | undefined {
+  const depths = new Map<object, number>()
   for (const [depth, container] of outermostFirst.entries()) {
-    if (seen.has(container)) return depth
-    seen.add(container)
+    const first = depths.get(container)
+    if (first !== undefined) return [first, depth]
+    depths.set(container, depth)
   }
   return undefined
 }
 
-/** `args[0].rows[3]["first name"]`, with the middle of a very long way left out. */
-function pathOf(root: string, steps: readonly (string | number)[]): string {
-  const all = steps.map((step) => (typeof step === 'number' ? `[${step}]` : keyText(step)))
-  const shown = all.length > 12 ? [...all.slice(0, 6), '…', ...all.slice(-5)] : all
-  return root + shown.join('')
-}
-
-const listOf = (path: string): string => path.replace(/\[\d+\]$/, '')
-
-function keyText(key: string): string {
-  if (/^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(key) && key.length <= 60) return `.${key}`
-  return `[${JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key)}]`
-}
-
-function spoken(thrown: unknown): string {
+function wordsOf(thrown: unknown): string {
   try {
     return `reading it threw ${String(thrown).slice(0, 200)}`
   } catch {

@@ -1,5 +1,6 @@
 import { CeleriacError } from './errors.ts'
 import { didYouMean } from './misspelling.ts'
+import { shown } from './text.ts'
 
 /** Checks the value of one option and gives it as it is stored. `what` names it in errors. */
 export type OptionReader<Stored> = (value: unknown, what: string) => Stored
@@ -89,14 +90,6 @@ export function refused(why: string): OptionReader<never> {
 
 /** A reader for what is to come. */
 export const reserved = refused('this is reserved and not built yet: leave it out')
-
-/** A value in an error, short. */
-export function shown(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}…` : value}'`
-  if (typeof value === 'function') return 'a function'
-  if (Array.isArray(value)) return 'a list'
-  return typeof value === 'object' && value !== null ? 'an object' : String(value)
-}
 
 function unknownOption(name: string, known: readonly string[], what: string): CeleriacError {
   const guess = didYouMean(name, known)

@@ -1,7 +1,8 @@
 import type { RetryPolicy, StoredOptions } from './job.ts'
-import { badOption, isTrue, readOptions, refused, reserved, shortText, shown, wholeNumber } from './option.ts'
+import { badOption, isTrue, readOptions, refused, reserved, shortText, wholeNumber } from './option.ts'
 import type { OptionReader, OptionReaders } from './option.ts'
 import type { JobOptions } from './options.ts'
+import { shown } from './text.ts'
 import { type Duration, instant, milliseconds } from './time.ts'
 
 /** The options of a job that sets none. */

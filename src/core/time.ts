@@ -1,4 +1,5 @@
 import { CeleriacError } from './errors.ts'
+import { shown } from './text.ts'
 
 /** Milliseconds, or a number with a unit. The template catches `'5 minutes'` at compile time. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`
@@ -16,7 +17,7 @@ export function milliseconds(duration: Duration, what: string): number {
   if (Number.isNaN(exact)) throw badDuration(what, duration, 'is not a number')
   if (exact < 0) throw badDuration(what, duration, 'is negative')
   if (exact > longest) throw badDuration(what, duration, 'is more than 100 years')
-  return Math.ceil(exact)
+  return Math.ceil(exact) || 0
 }
 
 /**
@@ -28,9 +29,9 @@ export function milliseconds(duration: Duration, what: string): number {
  * instant('2026-03-01T09:00+02:00', 'startAt') // 1_772_348_400_000
  */
 export function instant(value: Date | string | number, what: string): number {
-  const exact = typeof value === 'string' ? parseInstant(value, what) : Number(value instanceof Date ? value : value)
-  if (!(Math.abs(exact) <= farthest)) throw badInstant(what, value)
-  return Math.ceil(exact)
+  const exact = value instanceof Date ? value.getTime() : typeof value === 'string' ? parseInstant(value, what) : value
+  if (typeof exact !== 'number' || !(Math.abs(exact) <= farthest)) throw badInstant(what, value)
+  return Math.ceil(exact) || 0
 }
 
 /**
@@ -78,13 +79,16 @@ function parseDuration(text: string, what: string): number {
   return Number(parts[1]) * units[parts[2] as keyof typeof units]
 }
 
-const isoDate = /^\d{4}-\d\d-\d\d$/
-const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?$/
+const iso = /^(\d{4})-(\d\d)-(\d\d)(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/
 
 function parseInstant(text: string, what: string): number {
-  const time = isoTime.exec(text)
-  if (time && !time[3]) throw badInstant(what, text, 'has no time zone: end it with Z, or an offset such as +02:00')
-  return time || isoDate.test(text) ? Date.parse(text) : Number.NaN
+  const [whole = '', year, month, day, zone] = iso.exec(text) ?? []
+  if (whole.includes('T') && zone === undefined) {
+    throw badInstant(what, text, 'has no time zone: end it with Z, or an offset such as +02:00')
+  }
+  // Date.parse takes the 30th of February for the 2nd of March.
+  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day)
+  return isDay ? Date.parse(whole) : Number.NaN
 }
 
 function pair(total: number, size: number, large: string, small: string): string {
@@ -100,5 +104,3 @@ function badInstant(what: string, value: unknown, problem = 'is not an instant')
   const advice = `give a Date, milliseconds since 1970, or a text such as '2026-03-01T09:00:00Z'`
   return new CeleriacError('BAD_INSTANT', `${what}: ${shown(value)} ${problem}; ${advice}`)
 }
-
-const shown = (value: unknown): string => (typeof value === 'string' ? `'${value.slice(0, 60)}'` : String(value))
