@@ -113,8 +113,11 @@ export interface Heartbeat {
   readonly session: SessionRecord
   /** How long the session lives without another heartbeat, in milliseconds. */
   readonly lease: number
-  /** The claims this worker knows of; null when the caller cannot tell (then nothing is released for being unlisted). */
-  readonly tokens: readonly number[] | null
+  /**
+   * The jobs this worker holds, started or not; null when the caller cannot tell (then nothing is released for being
+   * unlisted). A job claimed a lease ago that is not listed is given back: the reply to its claim was lost.
+   */
+  readonly held: readonly { readonly id: string; readonly ref: JobRef; readonly token: number }[] | null
   readonly progress: readonly { readonly ref: JobRef; readonly token: number; readonly progress: Progress }[]
   readonly log: readonly { readonly ref: JobRef; readonly token: number; readonly line: LogLine }[]
   /** The last one: the session is over, what it still holds is released. */

@@ -1,0 +1,177 @@
+import { reason, role, state, work } from './codes.ts'
+import type { Database } from './database.ts'
+import { Journal } from './journal.ts'
+
+/** A call touches at most about so many rows; the rest is done later, from the list in celeriac_work. */
+export const rowsPerCall = 1_000
+
+/** What a write transaction knows while it runs, and what it still has to see to before it ends. */
+export interface Change {
+  readonly db: Database
+  readonly now: number
+  readonly journal: Journal
+  /** How many more rows this call may touch. */
+  left: number
+  /** Inputs that became final, by the barrier they feed, not yet counted down. */
+  readonly arrivals: Map<number, Arrivals>
+  /** What is left to do, in order; what is not done when the call ends is kept in celeriac_work. */
+  readonly pending: WorkItem[]
+  readonly headers: Map<number, Header>
+  /** Fail-fast scopes that this call has begun to cancel. */
+  readonly scopes: Set<number>
+  hasUniqueKeys: boolean | null
+}
+
+export interface Arrivals {
+  count: number
+  failed: number
+  cause: number | null
+}
+
+export interface WorkItem {
+  /** In celeriac_work, once it is there. */
+  number: number | null
+  readonly kind: (typeof work)[keyof typeof work]
+  readonly subject: number
+  readonly detail: number
+  after: number
+}
+
+/** What counts for all jobs of a collection. */
+export interface Header {
+  readonly number: number
+  readonly id: string
+  readonly alone: boolean
+  readonly round: number
+  readonly cancelledAt: number | null
+  readonly actor: string | null
+}
+
+export function newChange(db: Database, now: number): Change {
+  return {
+    db,
+    now,
+    journal: new Journal(),
+    left: rowsPerCall,
+    arrivals: new Map(),
+    pending: [],
+    headers: new Map(),
+    scopes: new Set(),
+    hasUniqueKeys: null,
+  }
+}
+
+export function header(change: Change, number: number): Header {
+  let known = change.headers.get(number)
+  if (known === undefined) {
+    known = readHeader(change.db, number)
+    change.headers.set(number, known)
+  }
+  return known
+}
+
+function readHeader(db: Database, number: number): Header {
+  type Row = { id: string; round: number; cancelledAt: number | null; actor: string | null }
+  const row = db.get<Row>(
+    'select id, round, cancelled_at as cancelledAt, actor from celeriac_collections where number = ?',
+    number,
+  )
+  if (row) return { number, alone: false, ...row }
+  const job = db.get<Row>('select id, round, marked_at as cancelledAt, actor from celeriac_jobs where seq = ?', number)
+  return {
+    number,
+    alone: true,
+    id: job?.id ?? '',
+    round: job?.round ?? 1,
+    cancelledAt: job?.cancelledAt ?? null,
+    actor: job?.actor ?? null,
+  }
+}
+
+export function later(change: Change, kind: WorkItem['kind'], subject: number, detail = 0): void {
+  change.pending.push({ number: null, kind, subject, detail, after: 0 })
+}
+
+/** Takes `count` numbers, never given before: the first of them. */
+export function takeNumbers(db: Database, count: number): number {
+  const row = db.get<{ value: number }>(
+    "update celeriac_meta set value = value + ? where key = 'next' returning value",
+    count,
+  )
+  return (row as { value: number }).value - count
+}
+
+/** An input of a barrier became final. Counted down by `settleBarriers` before the call ends. */
+export function arrive(change: Change, barrier: number, succeeded: boolean, cause: number | null): void {
+  let arrivals = change.arrivals.get(barrier)
+  if (arrivals === undefined) change.arrivals.set(barrier, (arrivals = { count: 0, failed: 0, cause: null }))
+  arrivals.count++
+  if (succeeded) return
+  arrivals.failed++
+  arrivals.cause ??= cause
+}
+
+/** The facts of a job that its end depends on. */
+export interface Ending {
+  readonly seq: number
+  readonly collection: number
+  readonly attempt: number
+  readonly version: number
+  readonly role: number
+  readonly feeds: number | null
+  readonly scope: number | null
+}
+export const endingColumns = 'seq, collection, attempt, version, role, feeds, scope'
+
+export interface End {
+  readonly state: number
+  readonly reason: number | null
+  /** Whose failure it is; null when there is none. */
+  readonly cause: number | null
+  /** Its own failure, as JSON text; null keeps what is there. */
+  readonly failure?: string | null
+  /** Its worker said so: the token stays, so that the worker may say it again. */
+  readonly settled?: true
+}
+
+/** Makes a job final, whatever it was, and everything that follows from that. */
+export function endJob(change: Change, job: Ending, end: End): void {
+  change.left--
+  change.db.run(
+    `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), finished_at = ?,
+       version = version + 1, token = iif(?, token, null), due_at = null, deadline_at = null where seq = ?`,
+    end.state,
+    end.reason,
+    end.cause,
+    end.failure ?? null,
+    change.now,
+    end.settled ? 1 : 0,
+    job.seq,
+  )
+  ended(change, job, end, job.version + 1)
+}
+
+/** What follows from a job having become final, the row itself being written already. */
+export function ended(change: Change, job: Ending, end: End, version: number): void {
+  change.journal.job(end.state, job.collection, job.seq, job.attempt, version)
+  if (job.feeds !== null) arrive(change, job.feeds, end.state === state.succeeded, end.cause)
+  if (job.collection === job.seq) releaseUnique(change, job.collection)
+  if (job.scope !== null && job.role === role.main && end.state !== state.succeeded) failScope(change, job, end)
+}
+
+/** The first failed or cancelled main job of a scope cancels the rest. */
+function failScope(change: Change, job: Ending, end: End): void {
+  const isCause = end.state === state.failed || (end.state === state.cancelled && end.reason !== reason.failFast)
+  if (!isCause || change.scopes.has(job.scope as number)) return
+  change.scopes.add(job.scope as number)
+  later(change, work.cancelScope, job.scope as number, job.collection)
+}
+
+export function hasUniqueKeys(change: Change): boolean {
+  return (change.hasUniqueKeys ??= change.db.get('select 1 from celeriac_unique limit 1') !== undefined)
+}
+
+export function releaseUnique(change: Change, collection: number): void {
+  if (hasUniqueKeys(change))
+    change.db.run("delete from celeriac_unique where collection = ? and until <> 'time'", collection)
+}

@@ -1,0 +1,124 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { CeleriacError } from '../../core/errors.ts'
+import type { Runtime } from '../../core/runtime.ts'
+
+export type Value = string | number | null
+
+/**
+ * The narrow way to `node:sqlite`: prepared statements by their text, and transactions that run whole in one turn of
+ * the event loop.
+ */
+export class Database {
+  readonly #db: DatabaseSync
+  readonly #runtime: Runtime
+  readonly #statements = new Map<string, StatementSync>()
+  readonly #patience: number
+
+  /** @param patience how long a write waits for other processes before it fails, in milliseconds */
+  constructor(db: DatabaseSync, runtime: Runtime, patience = 10_000) {
+    this.#db = db
+    this.#runtime = runtime
+    this.#patience = patience
+  }
+
+  exec(sql: string): void {
+    this.#db.exec(sql)
+  }
+
+  /** The prepared statement of this text; prepared once. */
+  statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql)
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+
+  all<Row>(sql: string, ...values: Value[]): Row[] {
+    return this.statement(sql).all(...values) as Row[]
+  }
+
+  get<Row>(sql: string, ...values: Value[]): Row | undefined {
+    return this.statement(sql).get(...values) as Row | undefined
+  }
+
+  /** Gives how many rows changed. */
+  run(sql: string, ...values: Value[]): number {
+    return this.statement(sql).run(...values).changes as number
+  }
+
+  /**
+   * Runs `body` in one write transaction. Where another process is writing, SQLite itself waits a few milliseconds,
+   * which blocks the event loop; after that this waits without blocking, up to the patience given.
+   */
+  async write<T>(body: () => T): Promise<T> {
+    const giveUpAt = this.#runtime.elapsed() + this.#patience
+    for (let wait = 1; ; wait = Math.min(wait * 2, 25)) {
+      try {
+        return this.#transaction('begin immediate', body)
+      } catch (error) {
+        if (!isBusy(error)) throw storeError(error)
+        if (this.#runtime.elapsed() > giveUpAt) throw storeError(error)
+      }
+      await new Promise<void>((resolve) => this.#runtime.after(wait * (0.5 + this.#runtime.random()), resolve))
+    }
+  }
+
+  /** Runs `body` on one consistent state of the store. */
+  async read<T>(body: () => T): Promise<T> {
+    try {
+      return this.#transaction('begin', body)
+    } catch (error) {
+      throw storeError(error)
+    }
+  }
+
+  #transaction<T>(begin: string, body: () => T): T {
+    this.statement(begin).run()
+    try {
+      const answer = body()
+      this.statement('commit').run()
+      return answer
+    } catch (error) {
+      // A full disk and some other errors have already rolled back.
+      if (this.#db.isTransaction) this.statement('rollback').run()
+      throw error
+    }
+  }
+
+  close(): void {
+    this.#statements.clear()
+    if (this.#db.isOpen) this.#db.close()
+  }
+}
+
+/** SQLite's result codes that mean something to users: https://sqlite.org/rescode.html */
+const meaning: Readonly<Record<number, readonly [CeleriacError['code'], string]>> = {
+  5: ['STORE_BUSY', 'another process has been writing to the store for too long; nothing was stored, try again'],
+  8: ['STORE_READ_ONLY', 'the store cannot be written: check the permissions of the file and of its folder'],
+  10: ['STORE_FAILED', 'reading or writing the store failed: check the disk'],
+  11: [
+    'STORE_CORRUPT',
+    'the store is damaged: restore the file from a backup, or rescue it with the program sqlite3 and its command .recover',
+  ],
+  13: ['STORE_FULL', 'the disk is full; nothing was stored: make room and try again, workers go on by themselves'],
+  14: ['STORE_UNREACHABLE', 'the store cannot be opened: check that its folder exists and may be written'],
+  26: ['STORE_CORRUPT', 'the file is not a SQLite database: give another path'],
+}
+
+interface SqliteError extends Error {
+  readonly errcode: number
+}
+const isSqlite = (error: unknown): error is SqliteError =>
+  error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
+const isBusy = (error: unknown): boolean => isSqlite(error) && (error.errcode & 0xff) === 5
+
+/** An error of SQLite as one of ours; any other as it is. */
+export function storeError(error: unknown, about = ''): unknown {
+  if (!isSqlite(error)) return error
+  const known = meaning[error.errcode & 0xff]
+  if (known === undefined)
+    return new CeleriacError('STORE_FAILED', `${about}the store refused a request: ${error.message}`, { cause: error })
+  return new CeleriacError(known[0], `${about}${known[1]} (${error.message})`, { cause: error })
+}

@@ -1,0 +1,237 @@
+import type { Failure, FailureReason } from '../../core/failure.ts'
+import type { JobCounts, SettledState } from '../../core/collection.ts'
+import { jobStates, type StoredResult } from '../../core/job.ts'
+import type { JobInput, ReportRecord } from '../../engine/work.ts'
+import { type Change, header } from './change.ts'
+import { decided, reason, reasonName, state } from './codes.ts'
+import type { Database } from './database.ts'
+
+/** Results up to so many characters in all come along with a claim; larger ones are read by pages. */
+const inlineLimit = 1_048_576
+const pageRows = 1_000
+
+// ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Leaf {
+  readonly seq: number
+  readonly result: string | null
+  readonly continuation: number | null
+  readonly shape: string | null
+}
+
+/** The jobs at a barrier, in order, whichever of the barriers nested in it they feed. */
+function leavesOf(db: Database, barrier: number, after: number, limit: number): Leaf[] {
+  const isNested = db.get('select 1 from celeriac_barriers where feeds = ? limit 1', barrier) !== undefined
+  return db.all<Leaf>(isNested ? nestedLeaves : leaves, barrier, after, limit)
+}
+const leaves = `select seq, result, continuation, shape from celeriac_jobs
+  where feeds = ?1 and archived is null and seq > ?2 order by seq limit ?3`
+const nestedLeaves = `with recursive inner_barriers (number) as (
+    select ?1 union all select b.number from celeriac_barriers b join inner_barriers i on b.feeds = i.number)
+  select j.seq, j.result, j.continuation, j.shape from celeriac_jobs j
+  where j.feeds in (select number from inner_barriers) and j.archived is null and j.seq > ?2 order by j.seq limit ?3`
+
+interface Budget {
+  left: number
+}
+
+/** The results at a barrier, nested ones included; null where they are larger than the budget. */
+export function resultsAt(db: Database, barrier: number, budget: Budget): StoredResult[] | null {
+  const rows = leavesOf(db, barrier, -1, -1)
+  const results: StoredResult[] = []
+  for (const row of rows) {
+    const result = resultOf(db, row, budget)
+    budget.left -= 'json' in result ? (result.json?.length ?? 4) : 0
+    if (budget.left < 0) return null
+    results.push(result)
+  }
+  return results
+}
+
+/** A job's result; that of a job which continued as a canvas is found at the end of that one. */
+export function resultOf(
+  db: Database,
+  row: Pick<Leaf, 'result' | 'continuation' | 'shape'>,
+  budget: Budget,
+): StoredResult {
+  if (row.continuation === null) return { json: row.result }
+  const results = budget.left < 0 ? null : resultsAt(db, row.continuation, budget)
+  return { shape: row.shape ?? '0', barrier: row.continuation, results }
+}
+
+/** A page of the results at a barrier. Nested ones are left out where they are large: they have a barrier of their own. */
+export function resultsPage(
+  db: Database,
+  barrier: number,
+  after: string | null,
+): { results: StoredResult[]; next: string | null } {
+  const rows = leavesOf(db, barrier, after === null ? -1 : Number(after), pageRows)
+  const results: StoredResult[] = []
+  let left = inlineLimit
+  for (const row of rows) {
+    const size = row.result?.length ?? 4
+    if (results.length > 0 && size > left) break
+    left -= size
+    results.push(
+      row.continuation === null
+        ? { json: row.result }
+        : { shape: row.shape ?? '0', barrier: row.continuation, results: null },
+    )
+  }
+  const last = rows[results.length - 1]
+  const isAll = results.length === rows.length && rows.length < pageRows
+  return { results, next: isAll || last === undefined ? null : String(last.seq) }
+}
+
+/** Loads what was left out, however large. */
+export function loadResult(db: Database, result: StoredResult): StoredResult {
+  if ('json' in result) return result
+  const results = (result.results ?? resultsAt(db, result.barrier as number, { left: Infinity })) as StoredResult[]
+  return { ...result, results: results.map((each) => loadResult(db, each)) }
+}
+
+// ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Consumer {
+  readonly seq: number
+  readonly collection: number
+  readonly input: string | null
+  readonly behind: number | null
+}
+const nothing: JobInput = { from: 'nothing' }
+
+/** What is put before a job's own arguments. */
+export function readInput(change: Change, job: Consumer): JobInput {
+  if (job.input === null) return nothing
+  const detail = job.input.slice(1)
+  if (job.input.startsWith('r')) return readResults(change.db, job.behind, detail)
+  const cause = causeAt(change.db, job.behind)
+  if (job.input.startsWith('f')) return { from: 'failure', report: report(change, cause) }
+  return readSummary(change, job, detail, cause)
+}
+
+function readResults(db: Database, barrier: number | null, shape: string): JobInput {
+  if (barrier === null) return { from: 'results', shape, barrier, results: [] }
+  return { from: 'results', shape, barrier, results: resultsAt(db, barrier, { left: inlineLimit }) }
+}
+
+function causeAt(db: Database, barrier: number | null): number | null {
+  if (barrier === null) return null
+  return (
+    db.get<{ cause: number | null }>('select cause from celeriac_barriers where number = ?', barrier)?.cause ?? null
+  )
+}
+
+function readSummary(change: Change, job: Consumer, span: string, cause: number | null): JobInput {
+  const [first, last] = span.split(',').map(Number) as [number, number]
+  const own = change.db.get<{ role: number }>('select role from celeriac_jobs where seq = ?', job.seq)
+  const isMain =
+    own === undefined ||
+    change.db.get('select 1 from celeriac_jobs where seq between ? and ? and role = 0 limit 1', first, last) !==
+      undefined
+  const counts = countJobs(
+    change.db,
+    `seq between ${first} and ${last} and ${isMain ? 'role = 0' : 'seq <> ' + job.seq}`,
+  )
+  const barrier =
+    job.behind === null
+      ? undefined
+      : change.db.get<{ decided: number }>('select decided from celeriac_barriers where number = ?', job.behind)
+  const failure = cause === null ? null : failureOf(change.db, cause)
+  return {
+    from: 'summary',
+    state: summaryState(change, job, counts, barrier?.decided),
+    counts,
+    failure: failure?.failure ?? null,
+  }
+}
+
+function summaryState(change: Change, job: Consumer, counts: JobCounts, decision: number | undefined): SettledState {
+  if (decision === undefined || decision === decided.success) return 'succeeded'
+  if (header(change, job.collection).cancelledAt !== null) return 'cancelled'
+  return counts.failed > 0 ? 'failed' : 'cancelled'
+}
+
+/** Counts by state, of the jobs that a condition picks. Jobs that were not needed do not count. */
+export function countJobs(db: Database, where: string, ...values: (string | number)[]): JobCounts {
+  const rows = db.all<{ state: number; count: number }>(
+    `select state, count(*) as count from celeriac_jobs where ${where} and archived is null
+       and (state <> ${state.skipped} or reason <> ${reason.notNeeded}) group by state`,
+    ...values,
+  )
+  const counts = { waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 }
+  for (const { state: code, count } of rows) counts[jobStates[code] as keyof typeof counts] = count
+  return counts
+}
+
+// ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface FailureRow {
+  readonly id: string
+  readonly task: string
+  readonly state: number
+  readonly reason: number | null
+  readonly failure: string | null
+  readonly attempt: number
+  readonly finished_at: number | null
+}
+
+export interface FoundFailure {
+  readonly jobId: string
+  readonly task: string
+  readonly reason: FailureReason
+  readonly failure: Failure
+}
+
+/** The failure of a job that failed or was cancelled. */
+export function failureOf(db: Database, seq: number): FoundFailure | null {
+  const row = db.get<FailureRow>(
+    'select id, task, state, reason, failure, attempt, finished_at from celeriac_jobs where seq = ?',
+    seq,
+  )
+  return row === undefined ? null : failureIn(row)
+}
+
+export function failureIn(row: FailureRow): FoundFailure {
+  const why = (reasonName(row.reason) ?? 'failed') as string
+  const known: FailureReason =
+    why === 'fail-fast' || why === 'upstream' || why === 'not-needed' ? 'cancelled' : (why as FailureReason)
+  return { jobId: row.id, task: row.task, reason: known, failure: ownFailure(row, why) }
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  cancelled: 'It was cancelled.',
+  expired: 'It expired before it could start.',
+  'fail-fast': 'It was cancelled because another member of its group did not succeed.',
+}
+
+/** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
+function ownFailure(row: FailureRow, why: string): Failure {
+  const said = sentences[why]
+  if (row.failure !== null && (said === undefined || row.state !== state.cancelled))
+    return JSON.parse(row.failure) as Failure
+  const at = new Date(row.finished_at ?? 0).toISOString()
+  const name =
+    why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'
+  return { name, message: said ?? 'It failed.', attempt: row.attempt, at }
+}
+
+function report(change: Change, cause: number | null): ReportRecord {
+  const found = cause === null ? null : failureOf(change.db, cause)
+  const collection = cause === null ? '' : collectionIdOf(change, cause)
+  if (found === null) {
+    const failure: Failure = {
+      name: 'JobFailed',
+      message: 'The job that failed is no longer stored.',
+      attempt: 0,
+      at: new Date(change.now).toISOString(),
+    }
+    return { job: '', task: '', collection, reason: 'failed', failure }
+  }
+  return { job: found.jobId, task: found.task, collection, reason: found.reason, failure: found.failure }
+}
+
+function collectionIdOf(change: Change, seq: number): string {
+  const row = change.db.get<{ collection: number }>('select collection from celeriac_jobs where seq = ?', seq)
+  return row === undefined ? '' : header(change, row.collection).id
+}

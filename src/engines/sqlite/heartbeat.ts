@@ -1,0 +1,115 @@
+import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
+import { type Change, endJob } from './change.ts'
+import type { Ref } from './claim.ts'
+import { reason, state } from './codes.ts'
+import { putBack, recordAttempt } from './settle.ts'
+
+/** A job keeps so many log lines; what comes after is left out. */
+const logLimit = 1_000
+
+export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
+  const session = renew(change, beat)
+  for (const { ref, token, progress } of beat.progress)
+    storeProgress(change, ref as Ref, token, JSON.stringify(progress))
+  for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
+  const running = change.db.all<Running>(
+    `select seq, id, collection, attempt, version, role, feeds, scope, depth, token, started_at, marked_at, reason
+     from celeriac_jobs where state = 3 and session = ?`,
+    session,
+  )
+  if (beat.ended) {
+    for (const job of running) release(change, job)
+    change.db.run(
+      'update celeriac_sessions set ended_at = ?, expires_at = ? where number = ?',
+      change.now,
+      change.now,
+      session,
+    )
+    return { lost: [], toCancel: [] }
+  }
+  const toCancel = running.filter((job) => job.marked_at !== null).map(({ id, token }) => ({ id, token }))
+  return { lost: beat.held === null ? [] : compare(change, running, beat.held, beat.lease), toCancel }
+}
+
+interface Running extends Ref {
+  readonly id: string
+  readonly token: number
+  readonly started_at: number
+  readonly marked_at: number | null
+  readonly reason: number | null
+}
+
+function renew(change: Change, { session, lease }: Heartbeat): number {
+  const expiresAt = change.now + lease
+  const known = change.db.get<{ number: number }>(
+    'update celeriac_sessions set seen_at = ?, expires_at = ? where id = ? and ended_at is null returning number',
+    change.now,
+    expiresAt,
+    session.id,
+  )
+  if (known !== undefined) return known.number
+  // A session that was given up as lost comes back to life here: what it held is gone, what it claims from now on is its own.
+  const row = change.db.get<{ number: number }>(
+    `insert into celeriac_sessions (id, name, host, pid, queues, concurrency, started_at, seen_at, expires_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+     on conflict (id) do update set seen_at = excluded.seen_at, expires_at = excluded.expires_at, ended_at = null, lost = 0 returning number`,
+    session.id,
+    session.name,
+    session.host,
+    session.pid,
+    session.queues === null ? null : JSON.stringify(session.queues),
+    session.concurrency,
+    change.now,
+    change.now,
+    expiresAt,
+  )
+  return (row as { number: number }).number
+}
+
+function storeProgress(change: Change, job: Ref, token: number, progress: string): void {
+  const changed = change.db.run(
+    'update celeriac_jobs set progress = ? where seq = ? and state = 3 and token = ?',
+    progress,
+    job.seq,
+    token,
+  )
+  if (changed === 1) change.journal.progress(job.collection, job.seq, job.attempt, progress)
+}
+
+function storeLine(change: Change, job: Ref, token: number, line: Heartbeat['log'][number]['line']): void {
+  change.db.run(
+    `insert into celeriac_log (job, attempt, at, level, message, data) select seq, ?, ?, ?, ?, ? from celeriac_jobs
+     where seq = ? and token = ? and (select count(*) from celeriac_log where job = ?) < ?`,
+    line.attempt,
+    line.at,
+    line.level,
+    line.message,
+    line.data,
+    job.seq,
+    token,
+    job.seq,
+    logLimit,
+  )
+}
+
+/** Gives back what the worker does not know it holds, and tells what it holds no longer. */
+function compare(
+  change: Change,
+  running: readonly Running[],
+  held: NonNullable<Heartbeat['held']>,
+  lease: number,
+): HeartbeatAnswer['lost'] {
+  const listed = new Map(held.map(({ ref, token }) => [(ref as Ref).seq, token]))
+  for (const job of running) {
+    if (listed.get(job.seq) !== job.token && job.started_at + lease <= change.now) release(change, job)
+  }
+  const tokens = new Map(running.map(({ seq, token }) => [seq, token]))
+  return held.filter(({ ref, token }) => tokens.get((ref as Ref).seq) !== token).map(({ id, token }) => ({ id, token }))
+}
+
+/** Back in line, and no crash: the worker never ran it, or is well. */
+function release(change: Change, job: Running): void {
+  if (job.marked_at !== null)
+    return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq })
+  recordAttempt(change, job.seq, 'released', null)
+  putBack(change, job, 0, 'token = null')
+}

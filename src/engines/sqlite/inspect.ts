@@ -1,0 +1,257 @@
+import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
+import type { JobDetail, JobRecord } from '../../core/job.ts'
+import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
+import { collectionStateName, state } from './codes.ts'
+import type { Database } from './database.ts'
+import { cursorNow } from './feed.ts'
+import { countJobs, type FoundFailure, failureOf, resultOf, resultsAt } from './gather.ts'
+import { attemptsOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
+import { isVisible } from './submit.ts'
+
+/** Results up to so many characters come along with a snapshot; larger ones are loaded on demand. */
+const inlineLimit = 1_048_576
+/** A job behind a large group names so many of the jobs it waits for. */
+const afterLimit = 1_000
+
+export function job(db: Database, id: string): (JobDetail & { cursor: string }) | null {
+  const row = db.get<JobRow>(`select ${jobColumns}, j.result from ${jobTables} where j.id = ? and ${isVisible}`, id)
+  if (row === undefined) return null
+  const result = row.state === state.succeeded ? resultOf(db, row, { left: inlineLimit }) : null
+  return {
+    ...jobRecord(db, row, afterOf(db, row.behind)),
+    result,
+    attempts: attemptsOf(db, row),
+    log: logOf(db, row.seq),
+    cursor: cursorNow(db),
+  }
+}
+
+/** The ids of the jobs at a barrier. */
+export function afterOf(db: Database, barrier: number | null): string[] {
+  if (barrier === null) return []
+  const rows = db.all<{ id: string }>(
+    `with recursive inner_barriers (number) as (
+       select ?1 union all select b.number from celeriac_barriers b join inner_barriers i on b.feeds = i.number)
+     select id from celeriac_jobs where feeds in (select number from inner_barriers) and archived is null order by seq limit ?2`,
+    barrier,
+    afterLimit,
+  )
+  return rows.map(({ id }) => id)
+}
+
+export function collection(db: Database, id: string, withJobs: boolean): CollectionDetail | null {
+  const row = findCollection(db, id)
+  if (row === undefined) return null
+  const record = collectionRecord(db, row)
+  return {
+    ...record,
+    jobs: withJobs ? membersOf(db, row) : [],
+    cursor: cursorNow(db),
+    shape: row.shape,
+    result: collectionResult(db, row, record),
+  }
+}
+
+export interface CollectionRow {
+  readonly number: number
+  readonly id: string
+  readonly alone: number
+  readonly state: number
+  readonly round: number
+  readonly exit: number | null
+  readonly shape: string
+  readonly created_at: number
+  readonly settled_at: number | null
+  readonly cancelled_at: number | null
+  readonly description: string | null
+  readonly actor: string | null
+  readonly tags: string | null
+  readonly callback_url: string | null
+}
+export const collectionColumns =
+  'number, id, 0 as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url'
+/** A job alone, told as a collection of one: its states map onto a collection's. */
+export const aloneColumns = `seq as number, id, 1 as alone, iif(state < 4, 0, min(state - 3, 3)) as state, round, null as exit, '0' as shape, created_at,
+  iif(state < 4, null, finished_at) as settled_at, iif(state < 4 or state = 6, marked_at, null) as cancelled_at, description, actor, tags, null as callback_url`
+
+function findCollection(db: Database, id: string): CollectionRow | undefined {
+  return (
+    db.get<CollectionRow>(
+      `select ${collectionColumns} from celeriac_collections where id = ? and removed_at is null`,
+      id,
+    ) ?? db.get<CollectionRow>(`select ${aloneColumns} from celeriac_jobs where id = ? and collection = seq`, id)
+  )
+}
+
+export function collectionRecord(db: Database, row: CollectionRow): CollectionRecord {
+  const counts = countsOf(db, row)
+  const failure = failureIn(db, row, counts)
+  return {
+    id: row.id,
+    state: collectionStateName(row.state),
+    round: row.round,
+    description: row.description,
+    actor: row.actor === null ? null : { id: row.actor },
+    tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
+    callbackUrl: row.callback_url,
+    counts,
+    createdAt: row.created_at,
+    settledAt: row.settled_at,
+    cancelling: row.state === 0 && row.cancelled_at !== null,
+    failure: failure?.failure ?? null,
+    failedJobId: failure?.jobId ?? null,
+  }
+}
+
+function countsOf(db: Database, row: CollectionRow): JobCounts {
+  const together = countJobs(db, 'collection = ? and collection <> seq', row.number)
+  if (row.alone === 0) return together
+  const own = countJobs(db, 'seq = ?', row.number)
+  return Object.fromEntries(
+    Object.entries(together).map(([name, count]) => [name, count + own[name as keyof JobCounts]]),
+  ) as unknown as JobCounts
+}
+
+/** The failure that came first; none while everything goes well. */
+function failureIn(db: Database, row: CollectionRow, counts: JobCounts): FoundFailure | null {
+  if (row.state === 1 || counts.failed + counts.cancelled === 0) return null
+  const barrier =
+    row.exit === null
+      ? undefined
+      : db.get<{ cause: number | null }>('select cause from celeriac_barriers where number = ?', row.exit)
+  const cause = barrier?.cause ?? firstUnlucky(db, row.number)
+  return cause === null ? null : failureOf(db, cause)
+}
+
+function firstUnlucky(db: Database, number: number): number | null {
+  const own = db.get<{ cause: number | null }>(
+    'select cause from celeriac_jobs where seq = ? and collection = seq and state in (5, 6)',
+    number,
+  )
+  if (own !== undefined) return own.cause
+  const first = db.get<{ cause: number | null }>(
+    `select cause from celeriac_jobs where collection = ? and collection <> seq and role = 0 and state in (5, 6) and archived is null
+     order by finished_at, seq limit 1`,
+    number,
+  )
+  return first?.cause ?? null
+}
+
+function collectionResult(db: Database, row: CollectionRow, record: CollectionRecord): CollectionDetail['result'] {
+  if (record.state !== 'succeeded') return null
+  if (row.exit !== null)
+    return { shape: row.shape, barrier: row.exit, results: resultsAt(db, row.exit, { left: inlineLimit }) }
+  const own = db.get<JobRow>('select result, continuation, shape from celeriac_jobs where seq = ?', row.number)
+  return own === undefined ? null : resultOf(db, own, { left: inlineLimit })
+}
+
+// ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────
+
+function membersOf(db: Database, { number, alone }: CollectionRow): JobRecord[] {
+  const own = alone === 1 ? db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number) : []
+  const rows = db.all<JobRow>(
+    `select ${jobColumns} from ${jobTables} where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} order by j.seq`,
+    number,
+  )
+  const all = [...own, ...rows]
+  const after = afterByBarrier(db, number, all)
+  return inOrder(all).map((row) => jobRecord(db, row, row.behind === null ? [] : (after.get(row.behind) ?? [])))
+}
+
+/** The ids of the jobs at each barrier; one list for all the jobs behind it. */
+function afterByBarrier(db: Database, number: number, rows: readonly JobRow[]): Map<number, string[]> {
+  const outer = new Map(
+    db
+      .all<{ number: number; feeds: number | null }>(
+        'select number, feeds from celeriac_barriers where collection = ?',
+        number,
+      )
+      .map((row) => [row.number, row.feeds]),
+  )
+  const after = new Map<number, string[]>()
+  for (const row of rows) {
+    for (let barrier = row.feeds; barrier !== null; barrier = outer.get(barrier) ?? null) {
+      const ids = after.get(barrier) ?? []
+      if (ids.length < afterLimit) ids.push(row.id)
+      after.set(barrier, ids)
+    }
+  }
+  return after
+}
+
+/** As written; the jobs of a continuation behind the job that continued. */
+function inOrder(rows: readonly JobRow[]): JobRow[] {
+  const inside = new Map<string, JobRow[]>()
+  for (const row of rows) {
+    if (row.parent_id === null) continue
+    const list = inside.get(row.parent_id)
+    if (list === undefined) inside.set(row.parent_id, [row])
+    else list.push(row)
+  }
+  if (inside.size === 0) return [...rows]
+  const ordered: JobRow[] = []
+  const left = rows.filter((row) => row.parent_id === null).reverse()
+  for (let row = left.pop(); row !== undefined; row = left.pop()) {
+    ordered.push(row)
+    left.push(...(inside.get(row.id) ?? []).reverse())
+  }
+  return ordered
+}
+
+// ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────
+
+export function queues(db: Database): QueueRecord[] {
+  const names = db.all<{ name: string; paused: number }>('select name, paused from celeriac_queues order by name')
+  const counts = db.all<{ queue: string; state: number; count: number }>(
+    `select queue, 2 as state, count(*) as count from celeriac_jobs where state = 2 and crashes = 0 group by queue
+     union all select queue, 2, count(*) from celeriac_jobs where state = 2 and crashes > 0 group by queue
+     union all select queue, 3, count(*) from celeriac_jobs where state = 3 group by queue
+     union all select queue, 1, count(*) from celeriac_jobs where state = 1 group by queue
+     union all select queue, 0, count(*) from celeriac_jobs j where state = 0 and archived is null and ${isVisible} group by queue`,
+  )
+  return names.map(({ name, paused }) => {
+    const of = (code: number): number =>
+      counts.filter((row) => row.queue === name && row.state === code).reduce((sum, row) => sum + row.count, 0)
+    return { name, paused: paused === 1, counts: { waiting: of(0), scheduled: of(1), queued: of(2), running: of(3) } }
+  })
+}
+
+interface SessionRow {
+  readonly id: string
+  readonly name: string
+  readonly host: string
+  readonly pid: number
+  readonly queues: string | null
+  readonly concurrency: number
+  readonly started_at: number
+  readonly seen_at: number
+  readonly expires_at: number
+  readonly ended_at: number | null
+  readonly lost: number
+  readonly running: number
+}
+
+export function workers(db: Database, now: number): WorkerRecord[] {
+  const rows = db.all<SessionRow>(
+    `select *, (select count(*) from celeriac_jobs where state = 3 and session = s.number) as running from celeriac_sessions s
+     where ended_at is null or ended_at > ? order by number desc`,
+    now - 24 * 60 * 60_000,
+  )
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    host: row.host,
+    pid: row.pid,
+    concurrency: row.concurrency,
+    queues: row.queues === null ? null : (JSON.parse(row.queues) as string[]),
+    state:
+      row.lost === 1 || (row.ended_at === null && row.expires_at <= now)
+        ? 'lost'
+        : row.ended_at === null
+          ? 'running'
+          : 'ended',
+    startedAt: row.started_at,
+    seenAt: row.seen_at,
+    runningCount: row.running,
+  }))
+}

@@ -1,0 +1,37 @@
+import { CeleriacError } from '../../core/errors.ts'
+import type { Database } from './database.ts'
+import { migrations } from './migrations.ts'
+
+export const schemaVersion = migrations.length
+
+/** Brings the schema up to date in one transaction; several processes may start at once. Refuses a newer one untouched. */
+export async function migrate(db: Database): Promise<{ from: number; to: number }> {
+  const from = await db.read(() => versionOf(db))
+  if (from > schemaVersion) throw tooNew(from)
+  if (from === schemaVersion) return { from, to: from }
+  return db.write(() => {
+    const now = versionOf(db)
+    if (now > schemaVersion) throw tooNew(now)
+    for (const sql of migrations.slice(now)) db.exec(sql)
+    if (now < schemaVersion)
+      db.run(
+        "insert into celeriac_meta (key, value) values ('schema', ?) on conflict do update set value = excluded.value",
+        schemaVersion,
+      )
+    return { from: now, to: schemaVersion }
+  })
+}
+
+/** 0 where there is no schema yet. */
+function versionOf(db: Database): number {
+  const hasTable = db.get("select 1 from sqlite_schema where type = 'table' and name = 'celeriac_meta'") !== undefined
+  if (!hasTable) return 0
+  return db.get<{ value: number }>("select value from celeriac_meta where key = 'schema'")?.value ?? 0
+}
+
+function tooNew(found: number): CeleriacError {
+  return new CeleriacError(
+    'STORE_TOO_NEW',
+    `The store has schema ${found}, made by a newer version of celeriac; this one knows schemas up to ${schemaVersion}. It was not touched: update the package celeriac.`,
+  )
+}

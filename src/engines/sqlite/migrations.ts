@@ -1,0 +1,201 @@
+/**
+ * Numbered, never edited once published, safe while workers of the version before run. Every name begins with
+ * `celeriac_`, so the tables may live in a file that the user keeps other things in.
+ *
+ * Finished jobs stand in no index but those of their own id and collection: an index over them alone cost a quarter of
+ * the throughput. Jobs, barriers and collections take their numbers from one counter and never give them back: events
+ * name them by number.
+ */
+export const migrations: readonly string[] = [
+  `
+create table celeriac_meta (key text primary key, value any) strict, without rowid;
+
+create table celeriac_jobs (
+  seq integer primary key,
+  id text not null unique,
+  -- The number of its collection. A job alone is its own: collection = seq.
+  collection integer not null,
+  state integer not null check (state between 0 and 7),
+  task text not null,
+  queue text not null,
+  priority integer not null,
+  created_at integer not null,
+  version integer not null default 1,
+  attempt integer not null default 0,
+  round integer not null default 1,
+  failures integer not null default 0,
+  crashes integer not null default 0,
+  role integer not null default 0,
+  args text not null,
+  options text,
+  -- What it stands behind, what it feeds, and what is put before its arguments.
+  input text,
+  behind integer,
+  fit integer not null default 0,
+  feeds integer,
+  scope integer,
+  -- The job that continued as the canvas this one belongs to; the barrier at the end of the canvas this one continued as,
+  -- and how the results there nest.
+  parent integer,
+  depth integer not null default 0,
+  continuation integer,
+  shape text,
+  -- Moved to history by a retry of everything.
+  archived integer,
+  start_in integer,
+  due_at integer,
+  expires_at integer,
+  timeout integer,
+  session integer,
+  token integer,
+  started_at integer,
+  deadline_at integer,
+  marked_at integer,
+  finished_at integer,
+  reason integer,
+  -- The job whose failure this one has: itself, or the one that caused it to be skipped or to fail.
+  cause integer,
+  progress text,
+  failure text,
+  result text,
+  actor text,
+  description text,
+  tags text,
+  retention integer,
+  unique_claim text
+) strict;
+create index celeriac_jobs_queued on celeriac_jobs (queue, priority desc, collection, seq) where state = 2 and crashes = 0;
+create index celeriac_jobs_suspect on celeriac_jobs (queue, priority desc, collection, seq) where state = 2 and crashes > 0;
+create index celeriac_jobs_running on celeriac_jobs (session, token) where state = 3;
+create index celeriac_jobs_scheduled on celeriac_jobs (due_at) where state = 1;
+create index celeriac_jobs_waiting on celeriac_jobs (behind) where state = 0;
+create index celeriac_jobs_expiring on celeriac_jobs (expires_at) where expires_at is not null and state in (1, 2);
+create index celeriac_jobs_unlucky on celeriac_jobs (state, seq) where state in (5, 6);
+create index celeriac_jobs_together on celeriac_jobs (collection) where collection <> seq;
+create index celeriac_jobs_feeding on celeriac_jobs (feeds) where feeds is not null;
+create index celeriac_jobs_inside on celeriac_jobs (parent) where parent is not null;
+
+create table celeriac_collections (
+  number integer primary key,
+  id text not null unique,
+  state integer not null check (state between 0 and 3),
+  round integer not null default 1,
+  exit integer not null,
+  shape text not null,
+  created_at integer not null,
+  settled_at integer,
+  cancelled_at integer,
+  removed_at integer,
+  description text,
+  actor text,
+  tags text,
+  callback_url text,
+  retention integer,
+  unique_claim text
+) strict;
+
+create table celeriac_barriers (
+  number integer primary key,
+  collection integer not null,
+  inputs integer not null,
+  pending integer not null check (pending >= 0),
+  failed integer not null default 0,
+  decided integer not null default 0,
+  cause integer,
+  feeds integer,
+  gate integer,
+  continues integer
+) strict;
+create index celeriac_barriers_together on celeriac_barriers (collection);
+create index celeriac_barriers_feeding on celeriac_barriers (feeds) where feeds is not null;
+create index celeriac_barriers_gated on celeriac_barriers (gate) where gate is not null and inputs = 0;
+
+-- Attempts that ended; the one that a job is in, or that it ended with, stands on the job itself.
+create table celeriac_attempts (
+  job integer not null,
+  attempt integer not null,
+  round integer not null,
+  session integer,
+  started_at integer not null,
+  finished_at integer not null,
+  outcome integer not null,
+  failure text,
+  primary key (job, attempt)
+) strict, without rowid;
+
+create table celeriac_log (
+  number integer primary key,
+  job integer not null,
+  attempt integer not null,
+  at integer not null,
+  level text not null,
+  message text not null,
+  data text
+) strict;
+create index celeriac_log_job on celeriac_log (job);
+
+-- One row for each call that changed something. The newest row is never trimmed, so numbers are never used again.
+create table celeriac_events (
+  number integer primary key,
+  at integer not null,
+  changes text not null,
+  payloads text
+) strict;
+
+create table celeriac_sessions (
+  number integer primary key,
+  id text not null unique,
+  name text not null,
+  host text not null,
+  pid integer not null,
+  queues text,
+  concurrency integer not null,
+  started_at integer not null,
+  seen_at integer not null,
+  expires_at integer not null,
+  ended_at integer,
+  lost integer not null default 0
+) strict;
+
+create table celeriac_queues (name text primary key, paused integer not null default 0) strict, without rowid;
+
+create table celeriac_unique (
+  key text primary key,
+  collection integer not null,
+  until text not null,
+  expires_at integer
+) strict, without rowid;
+create index celeriac_unique_collection on celeriac_unique (collection);
+
+create table celeriac_idempotency (
+  scope text not null,
+  key text not null,
+  fingerprint text not null,
+  collection_id text not null,
+  expires_at integer not null,
+  primary key (scope, key)
+) strict, without rowid;
+
+-- Graphs that are being uploaded: their rows are there, between two numbers, and not to be seen yet.
+create table celeriac_uploads (
+  id text primary key,
+  collection integer not null,
+  first integer not null,
+  last integer not null,
+  created_at integer not null,
+  touched_at integer not null
+) strict, without rowid;
+
+-- What is left to do of large changes.
+create table celeriac_work (
+  number integer primary key,
+  kind integer not null,
+  subject integer not null,
+  detail integer not null default 0,
+  after integer not null default 0
+) strict;
+
+insert into celeriac_queues (name) values ('default');
+insert into celeriac_meta (key, value) values ('next', 1), ('epoch', lower(hex(randomblob(6)))), ('swept_at', 0), ('calm_until', 0);
+`,
+]

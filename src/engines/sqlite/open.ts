@@ -1,0 +1,151 @@
+import { existsSync, mkdirSync, readSync, openSync, closeSync, statfsSync, accessSync, constants } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { CeleriacError } from '../../core/errors.ts'
+import { storeError } from './database.ts'
+
+/** Since this version a WAL with several connections is sound: https://sqlite.org/wal.html#walresetbug */
+export const soundVersion = '3.51.3'
+
+/** `durable`: an accepted job survives a power loss, by an fsync for each commit. `fast`: only a crash of the process. */
+export type Mode = 'durable' | 'fast'
+
+/** How long SQLite itself may wait for another process, blocking the event loop, before the wait goes on without blocking. */
+const blockingWait = 20
+
+/**
+ * Opens a file for reading and writing, checking first, without touching it, that it can hold the store.
+ *
+ * @param version of SQLite; an older one than is sound with several connections gets the file for itself alone
+ */
+export function openFile(path: string, mode: Mode, version: string): DatabaseSync {
+  checkPath(path)
+  try {
+    const db = new DatabaseSync(path)
+    try {
+      prepare(db, mode, isSound(version))
+      return db
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  } catch (error) {
+    throw openError(error, path, version)
+  }
+}
+
+export function openMemory(): DatabaseSync {
+  const db = new DatabaseSync(':memory:')
+  db.exec('pragma foreign_keys = off')
+  return db
+}
+
+/** Settings of a connection; the journal mode is the file's. */
+export function prepare(db: DatabaseSync, mode: Mode, isShared: boolean): void {
+  db.exec(`pragma busy_timeout = ${blockingWait}`)
+  if (!isShared) db.exec('pragma locking_mode = exclusive')
+  // Reading first: a damaged or foreign file is refused before anything is written to it.
+  db.prepare('select count(*) from sqlite_schema').get()
+  db.exec('pragma journal_mode = wal')
+  db.exec(`pragma synchronous = ${mode === 'durable' ? 'full' : 'normal'}`)
+}
+
+export function isSound(version: string): boolean {
+  const numbers = (text: string): number[] => text.split('.').map(Number)
+  const [a = 0, b = 0, c = 0] = numbers(version)
+  const [x = 0, y = 0, z = 0] = numbers(soundVersion)
+  return a !== x ? a > x : b !== y ? b > y : c >= z
+}
+
+// ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function checkPath(path: string): void {
+  const folder = dirname(path)
+  if (!existsSync(path)) {
+    makeFolder(folder)
+    checkFileSystem(folder)
+    return
+  }
+  checkFileSystem(path)
+  checkHead(path)
+  try {
+    accessSync(path, constants.W_OK)
+  } catch (cause) {
+    throw new CeleriacError(
+      'STORE_READ_ONLY',
+      `The store ${path} cannot be written: give this user the right to write it, or name another file in the url.`,
+      { cause },
+    )
+  }
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true })
+    accessSync(folder, constants.W_OK)
+  } catch (cause) {
+    throw new CeleriacError(
+      'STORE_READ_ONLY',
+      `The folder ${folder} cannot be written, so the store cannot be made in it: check its permissions, or name another file in the url.`,
+      { cause },
+    )
+  }
+}
+
+/** The first bytes of every SQLite file: https://sqlite.org/fileformat.html#the_database_header */
+const head = 'SQLite format 3\0'
+
+function checkHead(path: string): void {
+  const buffer = Buffer.alloc(head.length)
+  const file = openSync(path, 'r')
+  try {
+    const length = readSync(file, buffer, 0, head.length, 0)
+    if (length === 0 || buffer.toString('latin1') === head) return
+  } finally {
+    closeSync(file)
+  }
+  throw new CeleriacError(
+    'STORE_CORRUPT',
+    `${path} is not a SQLite database, so it cannot hold the store. It was not touched: name another file in the url.`,
+  )
+}
+
+/** Network file systems by their magic number (statfs(2)): there WAL's shared memory does not work. */
+const networkFileSystems: Readonly<Record<number, string>> = {
+  0x6969: 'NFS',
+  0x517b: 'SMB',
+  0xff534d42: 'CIFS',
+  0xfe534d42: 'SMB2',
+  0x01021997: '9p',
+  0x5346414f: 'AFS',
+  0x6b414653: 'AFS',
+  0x73757245: 'Coda',
+  0x00c36400: 'Ceph',
+  0x47504653: 'GPFS',
+  0x0bd00bd0: 'Lustre',
+  0x65735543: 'FUSE control',
+  0x564c: 'NCP',
+  0x19830326: 'BeeGFS',
+}
+
+/** The name of a network file system; null for a local one. */
+export const networkFileSystem = (magic: number): string | null => networkFileSystems[magic >>> 0] ?? null
+
+function checkFileSystem(path: string): void {
+  const name = networkFileSystem(Number(statfsSync(path).type))
+  if (name === null) return
+  throw new CeleriacError(
+    'STORE_UNSUITABLE',
+    `${path} lies on a network file system (${name}), where SQLite cannot be shared safely. It was not touched: name a file on a local disk, or use a database server.`,
+  )
+}
+
+function openError(error: unknown, path: string, version: string): unknown {
+  const said = storeError(error, `${path}: `)
+  if (isSound(version) || !(said instanceof CeleriacError) || said.code !== 'STORE_BUSY') return said
+  return new CeleriacError(
+    'STORE_UNSUITABLE',
+    `${path} is open in another process, and this Node's SQLite ${version} can damage a file that several processes share: use a Node with SQLite ${soundVersion} or newer (Node 24), or one process.`,
+    { cause: error },
+  )
+}

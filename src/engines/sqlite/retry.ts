@@ -1,0 +1,263 @@
+import type { RetryAnswer, RetryRequest } from '../../engine/control.ts'
+import type { UniqueClaim } from '../../engine/intake.ts'
+import { decideBarrier, letGoIfFree, settleParkedIfOver, type Waiting, waitingColumns } from './cascade.ts'
+import { type Change, type Header, header, later, type WorkItem } from './change.ts'
+import { attemptOutcomeCode, decided, role, state, work } from './codes.ts'
+import { eachMember, type Member, memberColumns, select } from './control.ts'
+import { holderOf, holdUnique } from './submit.ts'
+
+/** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
+const taking = { failed: 0, all: 1, heldUp: 2 } as const
+
+/**
+ * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
+ * what is to run again and reopens the barriers it feeds; side branches come after the canvas they hang on, so that their
+ * barrier has been reopened when they are met. The second time it lets go what nothing holds up.
+ */
+export function retry(change: Change, request: RetryRequest): RetryAnswer {
+  const found = select(change, request.selection)
+  if (found === null) return 'not-found'
+  if ('job' in found) return retryJob(change, found.job, request)
+  const about = found.collection
+  const refusal = refuse(change, about, request)
+  if (refusal !== null) return refusal
+  beginRound(change, about)
+  later(change, work.reset, about.number, request.mode === 'all' ? taking.all : taking.failed)
+  later(change, work.restart, about.number, request.mode === 'all' ? taking.all : taking.failed)
+  return 'retried'
+}
+
+function refuse(change: Change, about: Header, { expectedRound, mode }: RetryRequest): RetryAnswer | null {
+  if (about.round !== expectedRound) return 'round'
+  const settled = stateOf(change, about)
+  if (settled === 'running') return about.cancelledAt === null ? 'running' : 'cancelling'
+  if (settled === 'succeeded' && mode === 'failed') return 'succeeded'
+  return takeUniqueAgain(change, about) ? null : 'unique'
+}
+
+function stateOf(change: Change, about: Header): 'running' | 'succeeded' | 'other' {
+  const row = about.alone
+    ? change.db.get<{ running: number; succeeded: number }>(
+        'select state < 4 as running, state = 4 as succeeded from celeriac_jobs where seq = ?',
+        about.number,
+      )
+    : change.db.get<{ running: number; succeeded: number }>(
+        'select state = 0 as running, state = 1 as succeeded from celeriac_collections where number = ?',
+        about.number,
+      )
+  if (row === undefined || row.running === 1) return 'running'
+  return row.succeeded === 1 ? 'succeeded' : 'other'
+}
+
+/** Unless another submission holds it now. */
+function takeUniqueAgain(change: Change, about: Header): boolean {
+  const table = about.alone ? 'celeriac_jobs where seq' : 'celeriac_collections where number'
+  const text = change.db.get<{ unique_claim: string | null }>(
+    `select unique_claim from ${table} = ?`,
+    about.number,
+  )?.unique_claim
+  if (text === undefined || text === null) return true
+  const claim = JSON.parse(text) as UniqueClaim
+  const holder = holderOf(change, claim.key)
+  if (holder === null) holdUnique(change, claim, about.number)
+  return holder === null || holder === about.number
+}
+
+function beginRound(change: Change, about: Header): void {
+  if (!about.alone) {
+    change.db.run(
+      'update celeriac_collections set state = 0, round = round + 1, settled_at = null, cancelled_at = null where number = ?',
+      about.number,
+    )
+  } else {
+    change.db.run('update celeriac_jobs set round = round + 1, marked_at = null where seq = ?', about.number)
+  }
+  change.headers.delete(about.number)
+  change.journal.collection(0, about.number, header(change, about.number).round)
+}
+
+// ── one job ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function retryJob(change: Change, job: Member, { expectedRound }: RetryRequest): RetryAnswer {
+  const about = header(change, job.collection)
+  if (about.round !== expectedRound) return 'round'
+  if (job.state < state.succeeded || job.archived !== null) return 'running'
+  if (job.state === state.succeeded) return 'succeeded'
+  if (about.cancelledAt !== null && stateOf(change, about) === 'running') return 'cancelling'
+  if (isBlocked(change, job)) return 'blocked'
+  if (stateOf(change, about) !== 'running' && !takeUniqueAgain(change, about)) return 'unique'
+  // A side branch changes nothing about its collection, which may stay settled.
+  if (job.role === role.main) beginRound(change, about)
+  const { round } = header(change, job.collection)
+  for (const seed of [...failedInside(change, job), job, ...around(change, job)])
+    reset(change, seed, round, taking.failed)
+  later(change, work.reset, job.collection, taking.heldUp)
+  later(change, work.restart, job.collection, taking.heldUp)
+  return 'retried'
+}
+
+function isBlocked(change: Change, job: Member): boolean {
+  if (job.behind === null) return false
+  const barrier = change.db.get<{ decided: number }>(
+    'select decided from celeriac_barriers where number = ?',
+    job.behind,
+  )
+  return barrier?.decided !== decided.success && job.role === role.main
+}
+
+/** The jobs whose canvas this one belongs to: they failed with it. */
+function around(change: Change, job: Member): Member[] {
+  if (job.parent === null) return []
+  const parent = change.db.get<Member>(`select ${memberColumns} from celeriac_jobs where seq = ?`, job.parent)
+  return parent === undefined ? [] : [parent, ...around(change, parent)]
+}
+
+/** What failed in the canvas that a job continued as, however deep. */
+function failedInside(change: Change, job: Member): Member[] {
+  if (job.continuation === null) return []
+  const inside = change.db.all<Member>(
+    `select ${memberColumns} from celeriac_jobs where parent = ? and archived is null and role = 0 and state > 4 order by seq`,
+    job.seq,
+  )
+  return inside.flatMap((each) => [each, ...failedInside(change, each)])
+}
+
+// ── resetting ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function resetMembers(change: Change, item: WorkItem): boolean {
+  const { round } = header(change, item.subject)
+  if (item.detail === taking.all && item.after === 0) reopenAll(change, item.subject)
+  return eachMember(change, item, item.subject, (job) => {
+    if (job.archived !== null) return
+    if (isOfForgotten(change, job)) return archive(change, job, round)
+    if (isTaken(change, job, item.detail)) reset(change, job, round, item.detail)
+  })
+}
+
+function isTaken(change: Change, job: Member, what: number): boolean {
+  if (what === taking.all) return true
+  const isLost = job.role === role.main && job.state > state.succeeded
+  if (isLost && what === taking.failed) return true
+  if (job.role === role.main ? !isLost : job.state === state.waiting && job.continuation === null) return false
+  return job.behind !== null && !isDecided(change, job.behind)
+}
+
+const isDecided = (change: Change, number: number): boolean =>
+  change.db.get('select 1 from celeriac_barriers where number = ? and decided = 0', number) === undefined
+
+/** It belongs to a canvas that a handler returned which is going to be called anew. */
+function isOfForgotten(change: Change, { parent }: Member): boolean {
+  if (parent === null) return false
+  const row = change.db.get<{ continuation: number | null; archived: number | null }>(
+    'select continuation, archived from celeriac_jobs where seq = ?',
+    parent,
+  )
+  return row === undefined || row.continuation === null || row.archived !== null
+}
+
+function archive(change: Change, job: Member, round: number): void {
+  change.left--
+  if (job.state === state.running) change.journal.cancel = true
+  const over = job.state < state.succeeded ? ', state = 6, reason = 3, cause = seq, token = null' : ''
+  change.db.run(`update celeriac_jobs set archived = ?, version = version + 1${over} where seq = ?`, round, job.seq)
+}
+
+/** Puts a job back to `waiting`, its last attempt into history, and reopens what it feeds. */
+function reset(change: Change, job: Member, round: number, what: number): void {
+  change.left--
+  const wasFinal = job.state >= state.succeeded
+  if (job.state === state.running) change.journal.cancel = true
+  if (job.started_at !== null) keepAttempt(change, job)
+  // A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
+  const forgets = what === taking.all || job.role !== role.main
+  change.db.run(
+    `update celeriac_jobs set state = 0, round = ?, failures = 0, crashes = 0, version = version + 1, reason = null, cause = null,
+       failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
+       finished_at = null, deadline_at = null, start_in = null, due_at = null,
+       expires_at = ? + json_extract(options, '$.expires'), continuation = iif(?, null, continuation)
+     where seq = ?`,
+    round,
+    job.role === role.main ? change.now : null,
+    forgets ? 1 : 0,
+    job.seq,
+  )
+  change.journal.job(state.waiting, job.collection, job.seq, job.attempt, job.version + 1)
+  if (job.feeds !== null && wasFinal && what !== taking.all) reopen(change, job.feeds, job.state !== state.succeeded)
+}
+
+function keepAttempt(change: Change, job: Member): void {
+  const outcomes: Readonly<Record<number, 'succeeded' | 'failed' | 'cancelled'>> = { 4: 'succeeded', 5: 'failed' }
+  change.db.run(
+    `insert into celeriac_attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
+     select seq, attempt, round, session, started_at, coalesce(finished_at, ?), ?, iif(state = 5, failure, null) from celeriac_jobs where seq = ?
+     on conflict do nothing`,
+    change.now,
+    attemptOutcomeCode(outcomes[job.state] ?? 'cancelled'),
+    job.seq,
+  )
+}
+
+interface Reopened {
+  readonly decided: number
+  readonly feeds: number | null
+}
+
+/** One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds. */
+function reopen(change: Change, number: number, hadFailed: boolean): void {
+  const was = change.db.get<Reopened>('select decided, feeds from celeriac_barriers where number = ?', number)
+  if (was === undefined) return
+  change.left--
+  change.db.run(
+    'update celeriac_barriers set decided = 0, pending = pending + 1, failed = failed - ? where number = ?',
+    hadFailed ? 1 : 0,
+    number,
+  )
+  if (was.decided === decided.no) return
+  reopenGated(change, number)
+  if (was.feeds !== null) reopen(change, was.feeds, was.decided === decided.failure)
+}
+
+/** Barriers without inputs decide with their gate, and are reopened with it. */
+function reopenGated(change: Change, gate: number): void {
+  const gated = change.db.all<Reopened & { number: number }>(
+    'select number, decided, feeds from celeriac_barriers where gate = ? and inputs = 0 and decided <> 0',
+    gate,
+  )
+  for (const { number, decided: decision, feeds } of gated) {
+    change.db.run('update celeriac_barriers set decided = 0, cause = null where number = ?', number)
+    reopenGated(change, number)
+    if (feeds !== null) reopen(change, feeds, decision === decided.failure)
+  }
+}
+
+function reopenAll(change: Change, collection: number): void {
+  change.db.run(
+    'update celeriac_barriers set decided = 0, pending = inputs, failed = 0, cause = null where collection = ?',
+    collection,
+  )
+}
+
+// ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function restartMembers(change: Change, item: WorkItem): boolean {
+  if (item.detail === taking.all && item.after === 0) decideEmpty(change, item.subject)
+  return eachMember(change, item, item.subject, (job) => {
+    if (job.archived !== null) return
+    const now = change.db.get<Waiting & { behind: number | null; continuation: number | null; state: number }>(
+      `select ${waitingColumns}, behind, continuation, state from celeriac_jobs where seq = ?`,
+      job.seq,
+    )
+    if (now === undefined || now.state !== state.waiting) return
+    if (now.continuation === null) letGoIfFree(change, now)
+    else settleParkedIfOver(change, now.seq, now.continuation)
+  })
+}
+
+/** The barriers that decided at submission. */
+function decideEmpty(change: Change, collection: number): void {
+  const empty = change.db.all<{ number: number }>(
+    'select number from celeriac_barriers where collection = ? and inputs = 0 and gate is null and continues is null and decided = 0',
+    collection,
+  )
+  for (const { number } of empty) decideBarrier(change, number)
+}

@@ -1,0 +1,315 @@
+import type { Graph } from '../../core/graph.ts'
+import type { JobRef } from '../../core/job.ts'
+import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { CeleriacError } from '../../core/errors.ts'
+import { decideBarrier } from './cascade.ts'
+import { type Change, header, rowsPerCall, takeNumbers } from './change.ts'
+import type { Ref } from './claim.ts'
+import { cancelCollection } from './control.ts'
+import type { Value } from './database.ts'
+import { insertAlone, insertBarriers, insertGraph, insertJobs, type Label, type Placement } from './insert.ts'
+
+/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
+export const idempotencyMemory = 24 * 60 * 60_000
+const uploadMemory = 60 * 60_000
+
+export function submit(change: Change, submissions: readonly Submission[], queues: Set<string>): SubmitAnswer[] {
+  let next = takeNumbers(
+    change.db,
+    submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0),
+  )
+  return submissions.map((submission) => {
+    const number = next
+    next += numbersOf(submission.graph)
+    if (!isLarge(submission.graph)) meetQueues(change, submission.graph, queues)
+    return submitOne(change, submission, number)
+  })
+}
+
+/** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
+const numbersOf = (graph: Graph): number =>
+  isAlone(graph) || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
+const isAlone = (graph: Graph): boolean => graph.exit === null
+const isLarge = (graph: Graph): boolean => graph.jobs.length > rowsPerCall || graph.barriers.length > rowsPerCall
+
+/** A queue is known from the first job that names it. */
+export function meetQueues(change: Change, graph: Graph, known: Set<string>): void {
+  for (const { options } of graph.jobs) meetQueue(change, options.queue, known)
+}
+
+function meetQueue(change: Change, queue: string | undefined, known: Set<string>): void {
+  if (queue === undefined || known.has(queue)) return
+  change.db.run('insert into celeriac_queues (name) values (?) on conflict do nothing', queue)
+  known.add(queue)
+}
+
+function submitOne(change: Change, submission: Submission, number: number): SubmitAnswer {
+  const { graph } = submission
+  const remembered = submission.idempotency === null ? null : recall(change, submission)
+  if (remembered !== null) return remembered
+  const held = submission.unique === null ? null : meetHolder(change, submission)
+  if (held !== null) return held
+  const stored = isAlone(graph) ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
+  if (stored === null) return { type: 'existing', collectionId: graph.id }
+  if (submission.idempotency !== null) remember(change, submission)
+  if (submission.unique !== null) hold(change, submission, stored)
+  return { type: 'created' }
+}
+
+const tagsText = (tags: readonly string[]): string | null => (tags.length === 0 ? null : JSON.stringify(tags))
+
+function labelOf({ actor, description, retention, unique, graph, tags }: Submission): Label {
+  const own = graph.exit === null ? graph.jobs[0]?.options.tags : undefined
+  return {
+    actor: actor?.id ?? null,
+    description,
+    tags: tagsText(own === undefined || own === tags ? tags : [...new Set([...tags, ...own])]),
+    retention,
+    uniqueClaim: unique === null ? null : JSON.stringify(unique),
+  }
+}
+
+function storeAlone(change: Change, submission: Submission, number: number): number | null {
+  const job = submission.graph.jobs[0]
+  if (job === undefined)
+    throw new CeleriacError('BAD_ARGUMENT', 'A graph without an exit is one job: this one has none.')
+  return insertAlone(change, job, number, labelOf(submission)) ? number : null
+}
+
+function storeCollection(change: Change, submission: Submission, number: number): number | null {
+  const { graph } = submission
+  if (change.db.get('select 1 from celeriac_collections where id = ?', graph.id) !== undefined) return null
+  if (isLarge(graph)) return seal(change, submission)
+  const firstJob = number + 1
+  const place: Placement = {
+    collection: number,
+    firstJob,
+    firstBarrier: firstJob + graph.jobs.length,
+    start: null,
+    round: 1,
+    parent: null,
+    depth: 0,
+    scope: null,
+  }
+  insertHeader(change, submission, number, place.firstBarrier + (graph.exit as number))
+  insertGraph(change, graph, place)
+  return number
+}
+
+function insertHeader(change: Change, submission: Submission, number: number, exit: number): void {
+  const label = labelOf(submission)
+  change.db.run(
+    `insert into celeriac_collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, retention, unique_claim)
+     values (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    number,
+    submission.graph.id,
+    exit,
+    submission.graph.shape,
+    change.now,
+    label.description,
+    label.actor,
+    label.tags,
+    submission.callbackUrl,
+    label.retention,
+    label.uniqueClaim,
+  )
+}
+
+// ── large graphs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Upload {
+  readonly id: string
+  readonly collection: number
+  readonly first: number
+  readonly last: number
+}
+const findUpload = (change: Change, id: string): Upload | undefined =>
+  change.db.get<Upload>('select id, collection, first, last from celeriac_uploads where id = ?', id)
+
+/** Numbers of an upload: collection (or none), start barrier, jobs, barriers. */
+function placeUpload(change: Change, graph: Graph, upload: Upload, parent: Ref | null): Placement {
+  const about = parent === null ? null : header(change, parent.collection)
+  return {
+    collection: upload.collection,
+    start: upload.first,
+    firstJob: upload.first + 1,
+    firstBarrier: upload.first + 1 + graph.jobs.length,
+    round: about?.round ?? 1,
+    parent: parent?.seq ?? null,
+    depth: parent === null ? 0 : parent.depth + 1,
+    scope: parent?.scope ?? null,
+  }
+}
+
+export function upload(
+  change: Change,
+  graph: Graph,
+  part: number,
+  within: { ref: JobRef; token: number } | null,
+  queues: Set<string>,
+): void {
+  const parent = within === null ? null : (within.ref as Ref)
+  const found = findUpload(change, graph.id) ?? (part === 0 ? beginUpload(change, graph, parent) : undefined)
+  if (found === undefined)
+    throw new CeleriacError('NOT_FOUND', 'The first parts of this upload are gone: send it again from part 0.')
+  const place = placeUpload(change, graph, found, parent)
+  const from = part * rowsPerCall
+  for (const { options } of graph.jobs.slice(from, from + rowsPerCall)) meetQueue(change, options.queue, queues)
+  insertBarriers(change, graph, place, from, Math.min(from + rowsPerCall, graph.barriers.length))
+  insertJobs(change, graph, place, from, Math.min(from + rowsPerCall, graph.jobs.length))
+  change.db.run('update celeriac_uploads set touched_at = ? where id = ?', change.now, graph.id)
+}
+
+function beginUpload(change: Change, graph: Graph, parent: Ref | null): Upload {
+  const count = 1 + graph.jobs.length + graph.barriers.length
+  const number = takeNumbers(change.db, parent === null ? count + 1 : count)
+  const first = parent === null ? number + 1 : number
+  const found: Upload = { id: graph.id, collection: parent?.collection ?? number, first, last: first + count - 1 }
+  change.db.run(
+    'insert into celeriac_uploads (id, collection, first, last, created_at, touched_at) values (?, ?, ?, ?, ?, ?)',
+    found.id,
+    found.collection,
+    found.first,
+    found.last,
+    change.now,
+    change.now,
+  )
+  change.db.run(
+    'insert into celeriac_barriers (number, collection, inputs, pending) values (?, ?, 0, 0)',
+    first,
+    found.collection,
+  )
+  return found
+}
+
+function seal(change: Change, submission: Submission): number {
+  const { graph } = submission
+  const found = findUpload(change, graph.id)
+  if (found === undefined)
+    throw new CeleriacError(
+      'NOT_FOUND',
+      'A large graph is uploaded in parts before it is submitted: this one was not, or too long ago.',
+    )
+  const place = placeUpload(change, graph, found, null)
+  insertHeader(change, submission, found.collection, place.firstBarrier + (graph.exit as number))
+  sealRows(change, graph, place)
+  return found.collection
+}
+
+/** Makes an uploaded graph part of the collection: from here on it is seen, and runs. */
+export function sealContinuation(change: Change, graph: Graph, parent: Ref): number {
+  const found = findUpload(change, graph.id)
+  if (found === undefined)
+    throw new CeleriacError('NOT_FOUND', 'The upload of this continuation is gone: send it again.')
+  const place = placeUpload(change, graph, found, parent)
+  sealRows(change, graph, place)
+  return place.firstBarrier + (graph.exit as number)
+}
+
+function sealRows(change: Change, graph: Graph, place: Placement): void {
+  change.db.run('delete from celeriac_uploads where id = ?', graph.id)
+  decideBarrier(change, place.start as number)
+  graph.barriers.forEach(({ inputs, gate }, at) => {
+    if (inputs === 0 && gate === null) decideBarrier(change, place.firstBarrier + at)
+  })
+}
+
+/** Removes uploads that nobody goes on with, some rows at a time. True when none is left. */
+export function abandonUploads(change: Change): boolean {
+  const found = change.db.get<Upload>(
+    'select id, collection, first, last from celeriac_uploads where touched_at < ? limit 1',
+    change.now - uploadMemory,
+  )
+  if (found === undefined) return true
+  const jobs = change.db.run(
+    'delete from celeriac_jobs where seq in (select seq from celeriac_jobs where seq between ? and ? limit ?)',
+    found.first,
+    found.last,
+    rowsPerCall,
+  )
+  const barriers = change.db.run(
+    'delete from celeriac_barriers where number in (select number from celeriac_barriers where number between ? and ? limit ?)',
+    found.first,
+    found.last,
+    rowsPerCall,
+  )
+  change.left -= jobs + barriers
+  if (jobs + barriers === 0) change.db.run('delete from celeriac_uploads where id = ?', found.id)
+  return false
+}
+
+/** Rows that belong to an unfinished upload are not to be seen. */
+export const isVisible = 'not exists (select 1 from celeriac_uploads u where j.seq between u.first and u.last)'
+
+// ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Keys are scoped by actor: what one user chose must not meet what another did. */
+const scopeOf = ({ actor }: Submission): string => actor?.id ?? ''
+
+function recall(change: Change, submission: Submission): SubmitAnswer | null {
+  const { key, fingerprint } = submission.idempotency as NonNullable<Submission['idempotency']>
+  const row = change.db.get<{ fingerprint: string; collection_id: string }>(
+    'select fingerprint, collection_id from celeriac_idempotency where scope = ? and key = ?',
+    scopeOf(submission),
+    key,
+  )
+  if (row === undefined) return null
+  if (row.fingerprint === fingerprint) return { type: 'existing', collectionId: row.collection_id }
+  return { type: 'conflict', reason: 'idempotency', collectionId: row.collection_id }
+}
+
+function remember(change: Change, submission: Submission): void {
+  const { key, fingerprint } = submission.idempotency as NonNullable<Submission['idempotency']>
+  change.db.run(
+    'insert into celeriac_idempotency (scope, key, fingerprint, collection_id, expires_at) values (?, ?, ?, ?, ?)',
+    scopeOf(submission),
+    key,
+    fingerprint,
+    submission.graph.id,
+    change.now + idempotencyMemory,
+  )
+}
+
+/** What a submission with a unique key meets; null when the key is free (now). */
+function meetHolder(change: Change, submission: Submission): SubmitAnswer | null {
+  const { key, onConflict } = submission.unique as NonNullable<Submission['unique']>
+  const holder = holderOf(change, key)
+  if (holder === null) return null
+  const collectionId = header(change, holder).id
+  if (collectionId === submission.graph.id || onConflict === 'existing') return { type: 'existing', collectionId }
+  if (onConflict === 'reject') return { type: 'conflict', reason: 'unique', collectionId }
+  cancelCollection(change, header(change, holder))
+  change.db.run('delete from celeriac_unique where key = ?', key)
+  return null
+}
+
+/** The collection that holds a unique key. */
+export function holderOf(change: Change, key: string): number | null {
+  const row = change.db.get<{ collection: number; expires_at: number | null }>(
+    'select collection, expires_at from celeriac_unique where key = ?',
+    key,
+  )
+  if (row === undefined) return null
+  if (row.expires_at === null || row.expires_at > change.now) return row.collection
+  change.db.run('delete from celeriac_unique where key = ?', key)
+  return null
+}
+
+function hold(change: Change, { unique }: Submission, collection: number): void {
+  if (unique !== null) holdUnique(change, unique, collection)
+}
+
+export function holdUnique(
+  change: Change,
+  { key, until }: NonNullable<Submission['unique']>,
+  collection: number,
+): void {
+  const values: Value[] = [
+    key,
+    collection,
+    typeof until === 'number' ? 'time' : until,
+    typeof until === 'number' ? change.now + until : null,
+  ]
+  change.db.run('insert into celeriac_unique (key, collection, until, expires_at) values (?, ?, ?, ?)', ...values)
+  change.hasUniqueKeys = true
+}

@@ -1,0 +1,51 @@
+import { releaseRest, settleBarriers } from './cascade.ts'
+import type { Change, WorkItem } from './change.ts'
+import { work } from './codes.ts'
+import { cancelInside, cancelMembers } from './control.ts'
+import { removeSome } from './retention.ts'
+import { resetMembers, restartMembers } from './retry.ts'
+
+/** Goes on with an item for as long as the call may. True when it is done; else `item.after` says how far it came. */
+const steps: Readonly<Record<WorkItem['kind'], (change: Change, item: WorkItem) => boolean>> = {
+  [work.release]: (change, item) => releaseRest(change, item.subject),
+  [work.cancel]: (change, item) => cancelMembers(change, item, item.subject, null),
+  [work.cancelScope]: (change, item) => cancelMembers(change, item, item.detail, item.subject),
+  [work.cancelInside]: cancelInside,
+  [work.reset]: resetMembers,
+  [work.restart]: restartMembers,
+  [work.remove]: removeSome,
+}
+
+/** Does what is left, oldest first, until nothing is or the call has done enough; what then remains is kept for the next. */
+export function settleWork(change: Change): boolean {
+  settleBarriers(change)
+  const kept = change.db.all<WorkItem & { number: number }>(
+    'select number, kind, subject, detail, after from celeriac_work order by number',
+  )
+  const items: WorkItem[] = kept
+  for (;;) {
+    items.push(...change.pending.splice(0))
+    const item = items[0]
+    if (item === undefined) return false
+    if (change.left <= 0) break
+    const isDone = steps[item.kind](change, item)
+    settleBarriers(change)
+    if (!isDone) break
+    items.shift()
+    if (item.number !== null) change.db.run('delete from celeriac_work where number = ?', item.number)
+  }
+  for (const item of items) keep(change, item)
+  return true
+}
+
+function keep(change: Change, item: WorkItem): void {
+  if (item.number === null)
+    change.db.run(
+      'insert into celeriac_work (kind, subject, detail, after) values (?, ?, ?, ?)',
+      item.kind,
+      item.subject,
+      item.detail,
+      item.after,
+    )
+  else change.db.run('update celeriac_work set after = ? where number = ?', item.after, item.number)
+}
