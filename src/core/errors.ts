@@ -33,6 +33,8 @@ export type ErrorCode =
   | 'JOB_CANCELLED'
   | 'JOB_SKIPPED'
   | 'TIMED_OUT'
+  | 'WORKER_STOPPING'
+  | 'LEASE_LOST'
   // the store
   | 'STORE_BUSY'
   | 'STORE_CORRUPT'

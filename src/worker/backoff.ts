@@ -1,0 +1,48 @@
+import type { Runtime, Timer } from '../core/runtime.ts'
+
+const first = 50
+const longest = 5_000
+
+/** Growing pauses between tries of something that fails: 50 ms, doubling up to 5 s, the upper half drawn by chance. */
+export class Backoff {
+  readonly #runtime: Runtime
+  #failures = 0
+  #cancelled = false
+  readonly #waiting = new Map<() => void, Timer>()
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  /** How many pauses there were since it last worked. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  wait(): Promise<void> {
+    const full = Math.min(longest, first * 2 ** this.#failures++)
+    if (this.#cancelled) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = this.#runtime.after(full / 2 + (full / 2) * this.#runtime.random(), () => {
+        this.#waiting.delete(resolve)
+        resolve()
+      })
+      this.#waiting.set(resolve, timer)
+    })
+  }
+
+  /** It works again. */
+  reset(): void {
+    this.#failures = 0
+  }
+
+  /** Ends the pauses under way, and every later one at once. */
+  cancel(): void {
+    this.#cancelled = true
+    for (const [resolve, timer] of this.#waiting) {
+      timer.cancel()
+      resolve()
+    }
+    this.#waiting.clear()
+  }
+}

@@ -1,0 +1,198 @@
+import { runningJob } from '../app/current-job.ts'
+import { RetryDirective, SnoozeDirective } from '../app/directives.ts'
+import { isCanvas, nodeOf } from '../canvas/canvas.ts'
+import { compileContinuation, type CompileContext } from '../canvas/compile.ts'
+import type { TaskDefinition } from '../canvas/definition.ts'
+import { CeleriacError } from '../core/errors.ts'
+import { type Failure, failureFrom } from '../core/failure.ts'
+import { resultText } from '../core/json.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Runtime } from '../core/runtime.ts'
+import { validate } from '../core/schema.ts'
+import { inherit } from '../core/stored-options.ts'
+import { milliseconds } from '../core/time.ts'
+import type { ClaimedJob, Work } from '../engine/work.ts'
+import { reasonFor, type Attempt } from './attempt.ts'
+import { callForEach } from './chunk.ts'
+import { readArguments } from './input.ts'
+import { decideOutcome, type Ending } from './outcome.ts'
+import { Unusable } from './unusable.ts'
+
+/** What handlers are run with. */
+export interface Workshop {
+  readonly runtime: Runtime
+  readonly store: Pick<Work, 'results'>
+  /** undefined: this worker does not know the task. */
+  readonly findTask: (name: string) => RunnableTask | undefined
+  readonly compiling: CompileContext
+  /** How long a job of a task that is not known here is put off, in milliseconds. */
+  readonly delayForUnknown: (task: string) => number
+}
+
+/** A task that can run here. */
+export type RunnableTask = Pick<TaskDefinition, 'name' | 'schema' | 'terms'> & {
+  readonly handler: (...args: never) => unknown
+}
+
+/** How many continuations may stand around one another. */
+export const depthLimit = 100
+
+type Soon<T> = T | Promise<T>
+
+/**
+ * Runs the handler of a job and says what the attempt came to. Never throws or rejects. Where nothing has to be waited
+ * for, the answer is there at once: a promise costs more than a short handler does.
+ */
+export function execute(attempt: Attempt, shop: Workshop): Soon<Outcome> {
+  const task = shop.findTask(attempt.job.task)
+  if (task === undefined) return { type: 'released', started: false, delay: shop.delayForUnknown(attempt.job.task) }
+  const execution: Execution = { attempt, task, shop }
+  try {
+    const ending = run(execution)
+    if (!(ending instanceof Promise)) return decide(execution, ending)
+    return ending.then(
+      (ended) => decide(execution, ended),
+      (thrown: unknown) => decide(execution, endingOf(execution, thrown)),
+    )
+  } catch (thrown) {
+    return decide(execution, endingOf(execution, thrown))
+  }
+}
+
+/** What is known of an execution from its beginning. Every step takes it, with what the step before came to. */
+interface Execution {
+  readonly attempt: Attempt
+  readonly task: RunnableTask
+  readonly shop: Workshop
+}
+
+function run(execution: Execution): Soon<Ending> {
+  const read = readInput(execution)
+  const parsed = next(read, (args) => parse(execution, args))
+  const returned = next(parsed, (args) => call(execution, args))
+  return next(returned, (value) => readResult(execution, value))
+}
+
+/** Goes on at once, or when the value before has come. */
+function next<A, B>(value: Soon<A>, step: (value: A) => Soon<B>): Soon<B> {
+  return value instanceof Promise ? value.then(step) : step(value)
+}
+
+// ── the steps ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function readInput({ attempt, shop }: Execution): Soon<unknown[]> {
+  try {
+    const args = readArguments(attempt.job, shop.store)
+    return args instanceof Promise ? args.catch(throwUnreadable) : args
+  } catch (error) {
+    return throwUnreadable(error)
+  }
+}
+
+function parse({ attempt, task }: Execution, args: readonly unknown[]): Soon<readonly unknown[]> {
+  // Of a chunk each element is parsed on its own.
+  if (task.schema === null || attempt.job.options.chunked) return args
+  try {
+    const parsed = validate(task.schema, args, task.name)
+    return parsed instanceof Promise ? parsed.catch(throwUnusable) : parsed
+  } catch (error) {
+    return throwUnusable(error)
+  }
+}
+
+function call({ attempt, task }: Execution, args: readonly unknown[]): Soon<unknown> {
+  // Reading the input took its time, and the job may have been cancelled meanwhile.
+  attempt.throwIfAborted()
+  if (attempt.job.options.chunked) return runningJob.run(attempt, callForEach, attempt, task, args)
+  const returned: unknown = runningJob.run(attempt, task.handler as (...args: readonly unknown[]) => unknown, ...args)
+  return isThenable(returned) ? Promise.resolve(returned) : returned
+}
+
+function readResult(execution: Execution, value: unknown): Ending {
+  try {
+    if (isCanvas(value)) return continueAs(execution, value)
+    return { type: 'returned', result: resultText(value) }
+  } catch (error) {
+    return throwUnusable(error)
+  }
+}
+
+function continueAs({ attempt: { job }, shop }: Execution, canvas: unknown): Ending {
+  if (job.depth >= depthLimit) {
+    throw new CeleriacError(
+      'CONTINUATION_TOO_DEEP',
+      `${depthLimit} continuations stand around this one already: is it a task that continues as itself without end?`,
+    )
+  }
+  const node = nodeOf(canvas, 'result')
+  const options = inherit({ queue: job.queue }, job.options)
+  return { type: 'continued', graph: compileContinuation(node, { role: job.role, options }, shop.compiling) }
+}
+
+function decide({ attempt, task, shop }: Execution, ending: Ending): Outcome {
+  const { job, abortedFor } = attempt
+  return decideOutcome(ending, {
+    policy: job.options.retry ?? task.terms.job.retry,
+    when: task.terms.when,
+    failures: job.failures,
+    abortedFor,
+    random: ending.type === 'returned' ? 0 : shop.runtime.random(),
+  })
+}
+
+/** What an attempt past its time comes to. */
+export function executeTimedOut(attempt: Attempt, shop: Workshop): Outcome {
+  const task = shop.findTask(attempt.job.task)
+  const failure = failureOf(attempt, shop.runtime, reasonFor('timeout', attempt.job))
+  if (task === undefined) return { type: 'failed', reason: 'timeout', failure }
+  // It is over, so the abort does not count as the reason.
+  return decide({ attempt, task, shop }, { type: 'timed-out', failure })
+}
+
+export function failureOf({ attempt }: Pick<ClaimedJob, 'attempt'>, runtime: Runtime, thrown: unknown): Failure {
+  return failureFrom(thrown, { attempt, at: runtime.now() })
+}
+
+// ── what is thrown ───────────────────────────────────────────────────────────────────────────────────────────────
+
+function throwUnusable(error: unknown): never {
+  throw new Unusable(error)
+}
+
+/** The store would not give the input now. */
+class InputAway extends Error {}
+
+function throwUnreadable(error: unknown): never {
+  const isAway = error instanceof CeleriacError && error.code.startsWith('STORE_') && error.code !== 'STORE_CORRUPT'
+  throw isAway ? new InputAway() : new Unusable(error)
+}
+
+const delayForInput = 1_000
+
+function endingOf({ attempt, shop }: Execution, thrown: unknown): Ending {
+  const tell = (about: unknown): Failure => failureOf(attempt, shop.runtime, about)
+  if (thrown instanceof Unusable) return { type: 'unusable', failure: tell(thrown.cause) }
+  if (thrown instanceof InputAway) return { type: 'put-back', delay: delayForInput }
+  if (thrown instanceof SnoozeDirective)
+    return directed(tell, () => ({ type: 'snooze', delay: milliseconds(thrown.delay, 'snooze') }))
+  if (thrown instanceof RetryDirective) {
+    const delay = (): number | null => (thrown.in === undefined ? null : milliseconds(thrown.in, 'retry in'))
+    return directed(tell, () => ({ type: 'retry', delay: delay(), failure: tell(thrown.cause ?? thrown) }))
+  }
+  return { type: 'threw', failure: tell(thrown) }
+}
+
+/** A directive with a duration that is none is a mistake of the handler. */
+function directed(tell: (about: unknown) => Failure, read: () => Ending): Ending {
+  try {
+    return read()
+  } catch (error) {
+    return { type: 'threw', failure: tell(error) }
+  }
+}
+
+/** Read once: a getter that throws is the handler's own failure. */
+function isThenable(value: unknown): boolean {
+  if (value instanceof Promise) return true
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,190 @@
+import type { Runtime, Timer } from '../core/runtime.ts'
+import type { Signal } from '../engine/feed.ts'
+import type { ClaimedJob, Heartbeat as Beat, HeartbeatAnswer, SessionRecord, Work } from '../engine/work.ts'
+import type { Attempt, News } from './attempt.ts'
+import type { Reporter } from './report.ts'
+
+export interface HeartbeatParts {
+  readonly store: Pick<Work, 'heartbeat'>
+  readonly runtime: Runtime
+  readonly reporter: Reporter
+  /** The jobs in this worker's hands, begun or not, up to the store's answer for what they came to. */
+  readonly held: () => readonly ClaimedJob[]
+  readonly isHolding: () => boolean
+  readonly session: SessionRecord
+  /** How long the session lives without a beat, in milliseconds. */
+  readonly lease: number
+  /** A job of this worker that somebody wants cancelled. */
+  readonly onCancel: (id: string, token: number) => void
+  /** A job that is no longer this worker's. */
+  readonly onLost: (id: string, token: number) => void
+}
+
+/** Progress and log lines are sent at most so often, in milliseconds. */
+const newsEvery = 50
+/** Nudges from other processes may come for nothing, and beats nudge the others in turn: in between, wait so long. */
+const firstQuiet = 50
+const longestQuiet = 500
+
+/**
+ * The beats of the main loop: they name the jobs held, carry progress and log lines, and bring back which jobs are
+ * lost or to be cancelled. The session itself may be kept alive by a thread besides (see session-thread).
+ */
+export class Heartbeat {
+  readonly #parts: HeartbeatParts
+  readonly #tellers = new Set<Attempt>()
+  #beating: Promise<void> | null = null
+  #following: Promise<void> | null = null
+  #tick: Timer | null = null
+  #newsTimer: Timer | null = null
+  #nudgeTimer: Timer | null = null
+  #lastBeatAt = -Infinity
+  #lastNudgeAt = -Infinity
+  #quiet = firstQuiet
+  #isStopped = false
+  /** Does somebody else keep the session alive? Then an idle worker leaves the store alone. */
+  isRelieved = false
+
+  constructor(parts: HeartbeatParts) {
+    this.#parts = parts
+  }
+
+  /** Opens the session. @throws what the store answers */
+  async start(): Promise<void> {
+    await this.beat()
+    this.#scheduleTick(this.#parts.lease / 3)
+  }
+
+  /** Sends a beat that began after this call. @throws what the store answers */
+  beat(): Promise<void> {
+    if (this.#beating === null) {
+      this.#beating = this.#send().finally(() => (this.#beating = null))
+      return this.#beating
+    }
+    const again = (): Promise<void> => {
+      this.#following = null
+      return this.beat()
+    }
+    return (this.#following ??= this.#beating.then(again, again))
+  }
+
+  /** A beat without news. @throws what the store answers */
+  async probe(): Promise<void> {
+    await this.#request([])
+  }
+
+  /** This attempt has progress or log lines to tell. */
+  note(attempt: Attempt): void {
+    this.#tellers.add(attempt)
+    if (this.#newsTimer !== null || this.#isStopped) return
+    const wait = this.#lastBeatAt + newsEvery - this.#parts.runtime.elapsed()
+    this.#newsTimer = this.#parts.runtime.after(Math.max(0, wait), () => {
+      this.#newsTimer = null
+      if (this.#tellers.size > 0) this.#beatAnyhow()
+    })
+  }
+
+  /** Sends what is not sent yet; null when there is nothing. No outcome may overtake the lines of its job. */
+  sendNews(): Promise<void> | null {
+    return this.#tellers.size > 0 ? this.beat() : null
+  }
+
+  /** Somebody may want a running job cancelled. */
+  nudge(signal: Signal): void {
+    if (!signal.cancel || this.#isStopped || this.#nudgeTimer !== null || !this.#parts.isHolding()) return
+    // A signal for everything comes from another process, and may be about anything.
+    const isVague = signal.queued
+    const now = this.#parts.runtime.elapsed()
+    if (now - this.#lastNudgeAt > 2 * longestQuiet) this.#quiet = firstQuiet
+    const wait = isVague ? this.#lastNudgeAt + this.#quiet - now : 0
+    this.#lastNudgeAt = now
+    if (isVague) this.#quiet = Math.min(longestQuiet, this.#quiet * 2)
+    this.#nudgeTimer = this.#parts.runtime.after(Math.max(0, wait), () => {
+      this.#nudgeTimer = null
+      this.#beatAnyhow()
+    })
+  }
+
+  /** Ends the session: what it still holds is released. @throws what the store answers */
+  async end(): Promise<void> {
+    this.stop()
+    await this.#beating?.catch(() => {})
+    const { store, session, lease } = this.#parts
+    await store.heartbeat({ session, lease, held: [], progress: [], log: [], ended: true })
+  }
+
+  /** Beats no more. */
+  stop(): void {
+    this.#isStopped = true
+    for (const timer of [this.#tick, this.#newsTimer, this.#nudgeTimer]) timer?.cancel()
+  }
+
+  #scheduleTick(wait: number): void {
+    if (this.#isStopped) return
+    this.#tick?.cancel()
+    this.#tick = this.#parts.runtime.after(wait, () => {
+      if (this.isRelieved && !this.#parts.isHolding()) this.#scheduleTick(this.#parts.lease / 3)
+      else this.#beatAnyhow()
+    })
+  }
+
+  /** A beat that fails is tried again soon; it was reported. */
+  #beatAnyhow(): void {
+    const { lease } = this.#parts
+    this.beat().then(
+      () => this.#scheduleTick(lease / 3),
+      () => this.#scheduleTick(Math.min(1_000, lease / 10)),
+    )
+  }
+
+  async #send(): Promise<void> {
+    const { reporter } = this.#parts
+    this.#lastBeatAt = this.#parts.runtime.elapsed()
+    const news = [...this.#tellers].map((attempt) => ({ attempt, ...attempt.takeNews() }))
+    this.#tellers.clear()
+    try {
+      await this.#sendWith(news)
+      reporter.over('heartbeat', 'Heartbeats work again.')
+    } catch (error) {
+      for (const { attempt, ...unsent } of news) {
+        attempt.giveBackNews(unsent)
+        this.#tellers.add(attempt)
+      }
+      if (!this.#isStopped) reporter.trouble('heartbeat', 'A heartbeat failed', error)
+      throw error
+    }
+  }
+
+  /** News that the store does not take is dropped: better than a session that dies of it. */
+  async #sendWith(news: readonly AttemptNews[]): Promise<void> {
+    try {
+      await this.#request(news)
+    } catch (error) {
+      if (news.length === 0) throw error
+      await this.#request([])
+      this.#parts.reporter.warn('news', 'The store refused progress or log lines; they are left out.')
+    }
+  }
+
+  async #request(news: readonly AttemptNews[]): Promise<void> {
+    const { store, session, lease, held } = this.#parts
+    this.#heed(await store.heartbeat({ session, lease, held: held(), ...carried(news) }))
+  }
+
+  #heed({ lost, toCancel }: HeartbeatAnswer): void {
+    if (lost.length + toCancel.length > 0) this.#quiet = firstQuiet
+    for (const { id, token } of lost) this.#parts.onLost(id, token)
+    for (const { id, token } of toCancel) this.#parts.onCancel(id, token)
+  }
+}
+
+type AttemptNews = News & { readonly attempt: Attempt }
+
+function carried(news: readonly AttemptNews[]): Pick<Beat, 'progress' | 'log'> {
+  return {
+    progress: news.flatMap(({ attempt: { job }, progress }) =>
+      progress === null ? [] : [{ ref: job.ref, token: job.token, progress }],
+    ),
+    log: news.flatMap(({ attempt: { job }, lines }) => lines.map((line) => ({ ref: job.ref, token: job.token, line }))),
+  }
+}

@@ -1,0 +1,247 @@
+import { hostname } from 'node:os'
+import type { CompileContext } from '../canvas/compile.ts'
+import { eachTask } from '../canvas/fragment.ts'
+import { CeleriacError } from '../core/errors.ts'
+import { createTokens } from '../core/id.ts'
+import { type Runtime, systemRuntime } from '../core/runtime.ts'
+import type { Engine } from '../engine/engine.ts'
+import type { Signal } from '../engine/feed.ts'
+import type { ClaimedJob, SessionRecord } from '../engine/work.ts'
+import { builtInEach } from './each-task.ts'
+import { execute, executeTimedOut, failureOf, type RunnableTask, type Workshop } from './execute.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { createReporter, type Reporter } from './report.ts'
+import { SessionThread } from './session-thread.ts'
+import type { WorkerSettings } from './settings.ts'
+import { Settler } from './settler.ts'
+import { Slots } from './slots.ts'
+import { Source } from './source.ts'
+import { Timekeeper } from './timekeeper.ts'
+import { createUnknownTasks } from './unknown-tasks.ts'
+
+/** What a session works with. */
+export interface SessionAccess {
+  readonly engine: Engine
+  readonly runtime: Runtime
+  /** undefined: no such task can run here. */
+  readonly findTask: (name: string) => RunnableTask | undefined
+  readonly compiling: CompileContext
+}
+
+/** How long handlers that were told to stop may take to do so, in milliseconds. */
+const timeToReact = 250
+/** How long `close` waits for a store that does not answer, in milliseconds. */
+const timeToStore = 5_000
+
+/** One life of a worker, from its first heartbeat to its last: wires its parts together and takes them apart in order. */
+export class Session {
+  readonly record: SessionRecord
+  readonly #access: SessionAccess
+  readonly #settings: WorkerSettings
+  readonly #reporter: Reporter
+  readonly #slots: Slots
+  readonly #source: Source
+  readonly #settler: Settler
+  readonly #heartbeat: Heartbeat
+  readonly #timekeeper: Timekeeper
+  #thread: SessionThread | null = null
+  #unsubscribe: (() => void) | null = null
+  #hurry: () => void = () => {}
+  readonly #hurried = new Promise<void>((resolve) => (this.#hurry = resolve))
+
+  constructor(access: SessionAccess, settings: WorkerSettings) {
+    this.#access = access
+    this.#settings = settings
+    this.#reporter = createReporter(settings.log)
+    this.record = recordOf(access.compiling.newId(), settings)
+    this.#heartbeat = this.#createHeartbeat()
+    this.#settler = this.#createSettler()
+    this.#slots = this.#createSlots()
+    this.#source = this.#createSource()
+    this.#timekeeper = new Timekeeper({
+      ...this.#shared(),
+      longest: settings.lease / 8,
+      onDue: () => this.#source.wake(),
+    })
+  }
+
+  /** @throws what the store answers to the first requests */
+  async open(): Promise<void> {
+    const { engine } = this.#access
+    await engine.migrate()
+    await this.#heartbeat.start()
+    this.#startThread()
+    this.#unsubscribe = engine.subscribe((signal) => this.#heed(signal))
+    this.#timekeeper.start()
+    this.#source.wake()
+  }
+
+  /**
+   * Claims no more, waits up to `grace` milliseconds for the handlers, aborts them, hands back what is left, and ends.
+   * Resolves when the store knows, or cannot be reached.
+   */
+  async close(grace: number): Promise<void> {
+    this.#unsubscribe?.()
+    this.#timekeeper.stop()
+    await this.#upTo(timeToStore, this.#source.stop())
+    await this.#upTo(grace, this.#slots.empty(), this.#hurried)
+    await this.#abortRest()
+    await this.#storeRest()
+    await this.#thread?.stop(this.#access.runtime)
+  }
+
+  /** Ends the waiting of a `close` under way. */
+  hurry(): void {
+    this.#hurry()
+  }
+
+  // ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #abortRest(): Promise<void> {
+    if (this.#slots.runningCount === 0) return
+    this.#slots.abortAll('stop')
+    await this.#upTo(timeToReact, this.#slots.empty(), this.#hurried)
+    // Also in a hurry, a handler that listens to its signal gets the turn in which it ends.
+    await new Promise<void>((resolve) => this.#access.runtime.soon(resolve))
+    this.#slots.endAll({ type: 'released', started: true, delay: 0 })
+  }
+
+  async #storeRest(): Promise<void> {
+    await this.#upTo(timeToStore, this.#settler.idle())
+    const lostCount = this.#settler.abandon()
+    if (lostCount > 0)
+      this.#reporter.warn('abandoned', `${lostCount} outcomes could not be stored: those jobs run again.`)
+    await this.#upTo(
+      timeToStore,
+      this.#heartbeat.end().catch((error: unknown) => {
+        if (!isClosed(error)) this.#reporter.warn('end', `The last heartbeat failed: ${String(error)}`)
+      }),
+    )
+  }
+
+  /** Waits for the first of these, and so many milliseconds at most. */
+  async #upTo(ms: number, ...events: readonly Promise<void>[]): Promise<void> {
+    let ring: () => void = () => {}
+    const rung = new Promise<void>((resolve) => (ring = resolve))
+    const timer = this.#access.runtime.after(ms, ring)
+    await Promise.race([...events, rung])
+    timer.cancel()
+  }
+
+  // ── the parts ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #shared(): { store: Engine; runtime: Runtime; reporter: Reporter } {
+    return { store: this.#access.engine, runtime: this.#access.runtime, reporter: this.#reporter }
+  }
+
+  #createHeartbeat(): Heartbeat {
+    return new Heartbeat({
+      ...this.#shared(),
+      session: this.record,
+      lease: this.#settings.lease,
+      held: () => [...this.#slots.jobs(), ...this.#source.jobs(), ...this.#settler.jobs()],
+      isHolding: () => this.#slots.runningCount + this.#source.waitingCount + this.#settler.size > 0,
+      onCancel: (id, token) => this.#cancel(id, token),
+      onLost: (id, token) => this.#lose(id, token),
+    })
+  }
+
+  #createSettler(): Settler {
+    return new Settler({
+      ...this.#shared(),
+      before: () => this.#heartbeat.sendNews(),
+      probe: () => this.#heartbeat.probe(),
+      asRefused: (job, why) => {
+        const error = new CeleriacError('STORE_FAILED', `The store refused what the job came to: ${why}`)
+        return { type: 'failed', reason: 'failed', failure: failureOf(job, this.#access.runtime, error) }
+      },
+      onFlushed: () => this.#source.pull(),
+    })
+  }
+
+  #createSlots(): Slots {
+    const { runtime, findTask } = this.#access
+    const shop = this.#createWorkshop()
+    return new Slots({
+      count: this.#settings.concurrency,
+      runtime,
+      telling: { now: () => runtime.now(), note: (attempt) => this.#heartbeat.note(attempt) },
+      execute: (attempt) => execute(attempt, shop),
+      timedOut: (attempt) => executeTimedOut(attempt, shop),
+      timeoutOf: ({ options, task }) => options.timeout ?? findTask(task)?.terms.job.timeout,
+      settle: ({ job }, outcome) => this.#settler.add({ ref: job.ref, token: job.token, outcome, job }),
+      onFreed: () => this.#source.pull(),
+    })
+  }
+
+  #createWorkshop(): Workshop {
+    const { engine, runtime, findTask, compiling } = this.#access
+    return {
+      runtime,
+      store: engine,
+      findTask: (name) => (name === eachTask ? builtInEach : findTask(name)),
+      compiling,
+      delayForUnknown: createUnknownTasks(runtime, this.#reporter),
+    }
+  }
+
+  #createSource(): Source {
+    return new Source({
+      ...this.#shared(),
+      sink: this.#slots,
+      session: this.record.id,
+      queues: this.#settings.queues,
+      newToken: createTokens(this.#access.runtime),
+      isHeldBack: () => this.#settler.isBehind,
+      giveBack: (job) => this.#giveBack(job),
+      onNextAt: (at) => this.#timekeeper.claimDueAt(at),
+    })
+  }
+
+  #startThread(): void {
+    const { engine, runtime } = this.#access
+    const orders = { session: this.record, lease: this.#settings.lease }
+    // A clock that is not the system's does not reach into a thread.
+    if (runtime !== systemRuntime) return
+    if (engine.url === null) {
+      this.#reporter.info(
+        'The store has no url, so heartbeats come from the main loop: no handler may block it for long.',
+      )
+      return
+    }
+    this.#thread = new SessionThread({ url: engine.url, ...orders }, this.#reporter, () => {
+      this.#heartbeat.isRelieved = false
+    })
+    this.#heartbeat.isRelieved = true
+  }
+
+  // ── what others want ─────────────────────────────────────────────────────────────────────────────────────────
+
+  #heed(signal: Signal): void {
+    this.#heartbeat.nudge(signal)
+    // The engine may be in the middle of its own work, so it is not called from here.
+    if (signal.queued) queueMicrotask(() => this.#source.wake())
+  }
+
+  #cancel(id: string, token: number): void {
+    const unbegun = this.#source.withdraw(id, token)
+    if (unbegun) this.#settler.add({ ref: unbegun.ref, token, outcome: { type: 'cancelled' }, job: unbegun })
+    else this.#slots.abort(id, token, 'cancel')
+  }
+
+  #lose(id: string, token: number): void {
+    if (this.#source.withdraw(id, token) === undefined) this.#slots.abort(id, token, 'lost')
+  }
+
+  #giveBack(job: ClaimedJob): void {
+    const outcome = { type: 'released', started: false, delay: 0 } as const
+    this.#settler.add({ ref: job.ref, token: job.token, outcome, job })
+  }
+}
+
+function recordOf(id: string, { name, queues, concurrency }: WorkerSettings): SessionRecord {
+  const host = hostname()
+  return { id, name: name ?? `${host}-${process.pid}`, host, pid: process.pid, queues, concurrency }
+}
+
+const isClosed = (error: unknown): boolean => error instanceof CeleriacError && error.code === 'CLOSED'

@@ -1,0 +1,211 @@
+import { CeleriacError, type ErrorCode } from '../core/errors.ts'
+import type { Graph } from '../core/graph.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Runtime } from '../core/runtime.ts'
+import type { Intake } from '../engine/intake.ts'
+import type { ClaimedJob, Settlement, Work } from '../engine/work.ts'
+import { Backoff } from './backoff.ts'
+import type { Reporter } from './report.ts'
+
+/** A settlement on its way, and the job it is of. */
+export interface OwedSettlement extends Settlement {
+  readonly job: ClaimedJob
+  /** It stands in the place of one that was refused. */
+  readonly isSubstitute?: true
+}
+
+export interface SettlerParts {
+  readonly store: Pick<Work, 'settle'> & Pick<Intake, 'upload' | 'partSize'>
+  readonly runtime: Runtime
+  readonly reporter: Reporter
+  /** What must be stored before any outcome is: the log lines of the jobs. Null when there is nothing. */
+  readonly before: () => Promise<void> | null
+  /** Any other write to the store: throws when that does not work either. */
+  readonly probe: () => Promise<unknown>
+  /** What a job comes to when the store refuses the data of what it came to. */
+  readonly asRefused: (job: ClaimedJob, why: string) => Outcome
+  /** A flush is over: there may be room again. */
+  readonly onFlushed: () => void
+}
+
+const largestBatch = 1_000
+/** With so many outcomes unsettled, claiming more would only fill the memory. */
+const tooMany = 2_000
+/** The store says itself that it is away, and nothing is wrong with what was sent. */
+const passing: readonly ErrorCode[] = ['STORE_BUSY', 'STORE_UNREACHABLE', 'STORE_FULL', 'STORE_READ_ONLY']
+
+/**
+ * Settles in groups. The first outcome of an idle worker goes at the end of this turn of the event loop, with whatever
+ * else ended in it; while one request is under way the next group gathers. While the store is away everything is kept.
+ */
+export class Settler {
+  readonly #parts: SettlerParts
+  readonly #backoff: Backoff
+  #pending: OwedSettlement[] = []
+  /** What the request under way is about, and what waits for the parts of its canvas to be stored. */
+  #batch: readonly OwedSettlement[] = []
+  readonly #uploading = new Set<OwedSettlement>()
+  #size = 0
+  #isFlushing = false
+  #isAbandoned = false
+  #waiters: (() => void)[] = []
+
+  constructor(parts: SettlerParts) {
+    this.#parts = parts
+    this.#backoff = new Backoff(parts.runtime)
+  }
+
+  /** Outcomes that the store has not answered for yet. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** The jobs whose outcomes these are. */
+  jobs(): ClaimedJob[] {
+    return [...this.#batch, ...this.#pending, ...this.#uploading].map(({ job }) => job)
+  }
+
+  /** Is it so far behind, or the store away, that nothing more should be claimed? */
+  get isBehind(): boolean {
+    return this.#size > tooMany || this.#backoff.failures > 0
+  }
+
+  add(item: OwedSettlement): void {
+    if (this.#isAbandoned) return
+    this.#size++
+    if (item.outcome.type === 'continued' && sizeOf(item.outcome.graph) > this.#parts.store.partSize) {
+      void this.#uploadFirst(item, item.outcome.graph)
+    } else this.#enqueue(item)
+  }
+
+  /** Resolves when the store has answered for everything, or it was given up. */
+  idle(): Promise<void> {
+    return this.#size === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve))
+  }
+
+  /** Gives up on what is left; says how much that was. */
+  abandon(): number {
+    const lost = this.#size
+    this.#isAbandoned = true
+    this.#pending = []
+    this.#backoff.cancel()
+    this.#shrink(lost)
+    return lost
+  }
+
+  #enqueue(item: OwedSettlement): void {
+    this.#pending.push(item)
+    if (!this.#isFlushing) this.#flushSoon()
+  }
+
+  #flushSoon(): void {
+    this.#isFlushing = true
+    this.#parts.runtime.soon(() => void this.#flush())
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#pending
+    this.#pending = batch.length > largestBatch ? batch.splice(largestBatch) : []
+    this.#batch = batch
+    await this.#settle(batch)
+    this.#batch = []
+    // The next group starts with a turn of its own, so that short jobs gather even where the store answers at once.
+    if (this.#pending.length > 0) this.#flushSoon()
+    else this.#isFlushing = false
+    this.#parts.onFlushed()
+  }
+
+  async #settle(batch: readonly OwedSettlement[]): Promise<void> {
+    const result = await this.#persist('Settling jobs failed', () => this.#request(batch))
+    if (result === 'stored' || result === 'abandoned') return
+    // One bad outcome must not hold up the others: the batch is halved until it stands alone.
+    const middle = batch.length >> 1
+    if (middle === 0) return this.#refuse(batch[0]!, result.refused)
+    await this.#settle(batch.slice(0, middle))
+    await this.#settle(batch.slice(middle))
+  }
+
+  async #request(batch: readonly OwedSettlement[]): Promise<void> {
+    const before = this.#parts.before()
+    if (before) await before
+    const answers = await this.#parts.store.settle(batch)
+    for (let n = 0; n < batch.length; n++) {
+      if (answers[n] === 'invalid') this.#refuse(batch[n]!, 'the store does not take its data')
+      else this.#settled()
+    }
+  }
+
+  /** Tries until it is done, refused for its data, or given up: nothing may be lost because the store is away. */
+  async #persist(what: string, call: () => Promise<void>): Promise<Persisted> {
+    const { reporter } = this.#parts
+    while (!this.#isAbandoned) {
+      try {
+        await call()
+        this.#backoff.reset()
+        reporter.over('settle', 'Settling jobs works again.')
+        return 'stored'
+      } catch (error) {
+        if (isClosed(error)) return this.#giveUp()
+        if (await this.#isFaultOfData(error)) return { refused: error instanceof Error ? error.message : String(error) }
+        reporter.trouble('settle', what, error)
+        await this.#backoff.wait()
+      }
+    }
+    return 'abandoned'
+  }
+
+  /** A store that fails for no reason it can name may have met data that it cannot take: then something else still works. */
+  async #isFaultOfData(error: unknown): Promise<boolean> {
+    if (error instanceof CeleriacError && passing.includes(error.code)) return false
+    try {
+      await this.#parts.probe()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #giveUp(): 'abandoned' {
+    this.#parts.reporter.warn(
+      'closed',
+      'The app was closed while its worker ran: jobs under way will run again. Stop the worker first.',
+    )
+    this.abandon()
+    return 'abandoned'
+  }
+
+  #refuse(item: OwedSettlement, why: string): void {
+    this.#parts.reporter.warn('refused', `The store refused what a job came to (${why}). The job fails.`)
+    if (item.isSubstitute) return this.#settled()
+    this.#enqueue({ ...item, outcome: this.#parts.asRefused(item.job, why), isSubstitute: true })
+  }
+
+  async #uploadFirst(item: OwedSettlement, graph: Graph): Promise<void> {
+    const { store } = this.#parts
+    const partCount = Math.ceil(sizeOf(graph) / store.partSize)
+    this.#uploading.add(item)
+    let result: Persisted = 'stored'
+    for (let part = 0; part < partCount && result === 'stored'; part++) {
+      result = await this.#persist('Storing a large canvas failed', () => store.upload(graph, part, item))
+    }
+    this.#uploading.delete(item)
+    if (result === 'stored') this.#enqueue(item)
+    else if (result !== 'abandoned') this.#refuse(item, result.refused)
+  }
+
+  #settled(): void {
+    if (this.#isAbandoned) return
+    this.#shrink(1)
+  }
+
+  #shrink(count: number): void {
+    this.#size -= count
+    if (this.#size > 0) return
+    for (const resolve of this.#waiters.splice(0)) resolve()
+  }
+}
+
+type Persisted = 'stored' | 'abandoned' | { readonly refused: string }
+
+const sizeOf = ({ jobs, barriers }: Graph): number => Math.max(jobs.length, barriers.length)
+const isClosed = (error: unknown): boolean => error instanceof CeleriacError && error.code === 'CLOSED'

@@ -1,0 +1,146 @@
+import type { Outcome } from '../core/outcome.ts'
+import type { Runtime, Timer } from '../core/runtime.ts'
+import type { ClaimedJob } from '../engine/work.ts'
+import { Attempt, type AbortCause, type Telling } from './attempt.ts'
+
+export interface SlotsParts {
+  readonly count: number
+  readonly runtime: Runtime
+  readonly telling: Telling
+  /** Runs a job's handler and says what that came to; never throws or rejects. */
+  readonly execute: (attempt: Attempt) => Outcome | Promise<Outcome>
+  /** What an attempt comes to that is past its time, whatever its handler still does. */
+  readonly timedOut: (attempt: Attempt) => Outcome
+  /** How long an attempt of this job may take, in milliseconds. */
+  readonly timeoutOf: (job: ClaimedJob) => number | undefined
+  readonly settle: (attempt: Attempt, outcome: Outcome) => void
+  /** A slot that was taken for a while is free again. */
+  readonly onFreed: () => void
+}
+
+/** A share of the newest attempt in the mean: a change of pace shows after a few dozen jobs. */
+const weight = 1 / 16
+
+/** The places in which handlers run. A handler that ends at once never takes one. */
+export class Slots {
+  readonly #parts: SlotsParts
+  readonly #running = new Map<Attempt, Timer | null>()
+  #meanTime: number | null = null
+  #lastEndAt = 0
+  #waiters: (() => void)[] = []
+
+  constructor(parts: SlotsParts) {
+    this.#parts = parts
+  }
+
+  get freeCount(): number {
+    return this.#parts.count - this.#running.size
+  }
+
+  get runningCount(): number {
+    return this.#running.size
+  }
+
+  /** When an attempt ended last, by the measuring clock. */
+  get lastEndAt(): number {
+    return this.#lastEndAt
+  }
+
+  /**
+   * The mean time of late from one attempt's end to the next, in milliseconds; null until one has ended. Where handlers
+   * overlap, that is less than each of them takes.
+   */
+  paceOfJobs(): number | null {
+    if (this.#meanTime === null || this.freeCount > 0) return this.#meanTime
+    // While all slots are taken and nothing ends, what runs takes at least that long.
+    return Math.max(this.#meanTime, this.#parts.runtime.elapsed() - this.#lastEndAt)
+  }
+
+  /** The jobs whose handlers run. */
+  jobs(): ClaimedJob[] {
+    return Array.from(this.#running.keys(), ({ job }) => job)
+  }
+
+  start(job: ClaimedJob): void {
+    const { runtime, telling, execute } = this.#parts
+    const attempt = new Attempt(job, telling, runtime.elapsed())
+    const outcome = execute(attempt)
+    if (outcome instanceof Promise) {
+      this.#running.set(attempt, this.#deadline(attempt))
+      void outcome.then((late) => this.#end(attempt, late))
+    } else {
+      attempt.hasEnded = true
+      this.#measure(attempt)
+      this.#parts.settle(attempt, outcome)
+    }
+  }
+
+  /** Tells the handler of a job to stop. Where the job is lost, its slot is free at once. */
+  abort(id: string, token: number, cause: 'cancel' | 'lost'): void {
+    for (const attempt of this.#running.keys()) {
+      if (attempt.job.id !== id || attempt.job.token !== token) continue
+      attempt.abort(cause)
+      if (cause === 'lost') this.#leave(attempt)
+    }
+  }
+
+  /** Tells all handlers to stop. */
+  abortAll(cause: AbortCause): void {
+    for (const attempt of this.#running.keys()) attempt.abort(cause)
+  }
+
+  /** Ends what still runs with an outcome of ours: what its handler comes to later is dropped. */
+  endAll(outcome: Outcome): void {
+    for (const attempt of [...this.#running.keys()]) this.#end(attempt, outcome)
+  }
+
+  /** Resolves when nothing runs. */
+  empty(): Promise<void> {
+    return this.#running.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve))
+  }
+
+  #end(attempt: Attempt, outcome: Outcome): void {
+    if (attempt.hasEnded) return
+    attempt.hasEnded = true
+    this.#measure(attempt)
+    this.#free(attempt)
+    this.#parts.settle(attempt, outcome)
+    this.#parts.onFreed()
+  }
+
+  #leave(attempt: Attempt): void {
+    attempt.hasEnded = true
+    this.#free(attempt)
+    this.#parts.onFreed()
+  }
+
+  #free(attempt: Attempt): void {
+    this.#running.get(attempt)?.cancel()
+    this.#running.delete(attempt)
+    if (this.#running.size > 0) return
+    for (const resolve of this.#waiters.splice(0)) resolve()
+  }
+
+  #measure(attempt: Attempt): void {
+    this.#lastEndAt = this.#parts.runtime.elapsed()
+    const time = (this.#lastEndAt - attempt.startedAt) / Math.max(1, this.#running.size)
+    this.#meanTime = this.#meanTime === null ? time : this.#meanTime + (time - this.#meanTime) * weight
+  }
+
+  #deadline(attempt: Attempt): Timer | null {
+    const timeout = this.#parts.timeoutOf(attempt.job)
+    if (timeout === undefined) return null
+    const left = attempt.startedAt + timeout - this.#parts.runtime.elapsed()
+    return this.#parts.runtime.after(Math.max(0, left), () => this.#pastDeadline(attempt, timeout))
+  }
+
+  #pastDeadline(attempt: Attempt, timeout: number): void {
+    // A timer cannot be set further than some weeks, so a long one rings early.
+    if (attempt.startedAt + timeout - this.#parts.runtime.elapsed() > 1) {
+      this.#running.set(attempt, this.#deadline(attempt))
+      return
+    }
+    attempt.abort('timeout')
+    this.#end(attempt, this.#parts.timedOut(attempt))
+  }
+}

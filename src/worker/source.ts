@@ -1,0 +1,200 @@
+import type { Runtime, Timer } from '../core/runtime.ts'
+import type { ClaimAnswer, ClaimedJob, Work } from '../engine/work.ts'
+import { Backoff } from './backoff.ts'
+import type { Reporter } from './report.ts'
+
+/** Where claimed jobs go. */
+export interface Sink {
+  readonly freeCount: number
+  /** The mean time of late from the end of one job to the next, in milliseconds; null while unknown. */
+  paceOfJobs(): number | null
+  start(job: ClaimedJob): void
+}
+
+export interface SourceParts {
+  readonly store: Pick<Work, 'claim'>
+  readonly runtime: Runtime
+  readonly reporter: Reporter
+  readonly sink: Sink
+  readonly session: string
+  readonly queues: readonly string[] | null
+  readonly newToken: () => number
+  /** Is something else so far behind that nothing more is to be claimed? */
+  readonly isHeldBack: () => boolean
+  /** Hands back a job that was not begun. */
+  readonly giveBack: (job: ClaimedJob) => void
+  /** When the next delayed job is due; null when there is none. */
+  readonly onNextAt: (at: number | null) => void
+}
+
+const mostPerClaim = 500
+/** No more than so many milliseconds of work is held for slots to come free. */
+const mostWorkAhead = 50
+/** Jobs that waited so long for a slot are better given to another worker. */
+const longestWait = 100
+/** Handlers that end at once are run so many milliseconds at a stretch; then the event loop gets its turn. */
+const longestStretch = 10
+
+interface WaitingJob {
+  readonly job: ClaimedJob
+  readonly claimedAt: number
+}
+
+/** Claims jobs into free slots, and a little ahead where they are short. */
+export class Source {
+  readonly #parts: SourceParts
+  readonly #backoff: Backoff
+  #waiting: WaitingJob[] = []
+  #next = 0
+  #isClaiming = false
+  #claiming: Promise<void> | undefined
+  #mayBeMore = false
+  #wasWoken = false
+  #stretchFrom: number | null = null
+  #isFilling = false
+  #isStopped = false
+  #staleTimer: Timer | null = null
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts
+    this.#backoff = new Backoff(parts.runtime)
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.length - this.#next
+  }
+
+  /** There may be something to claim. */
+  wake(): void {
+    this.#mayBeMore = true
+    this.#wasWoken = true
+    this.pull()
+  }
+
+  /** Fills the free slots, then claims where there is room. */
+  pull(): void {
+    this.#fill()
+    this.#claimIntoRoom()
+  }
+
+  /** Takes a job that was not begun out again, where it is here. */
+  withdraw(id: string, token: number): ClaimedJob | undefined {
+    const at = this.#waiting.findIndex(({ job }, n) => n >= this.#next && job.id === id && job.token === token)
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0]?.job
+  }
+
+  /** The jobs that were claimed and not begun. */
+  jobs(): ClaimedJob[] {
+    return this.#waiting.slice(this.#next).map(({ job }) => job)
+  }
+
+  /** Claims no more and hands back what was not begun. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#backoff.cancel()
+    this.#staleTimer?.cancel()
+    this.#giveBackAll()
+    await this.#claiming
+  }
+
+  #claimIntoRoom(): void {
+    if (this.#isClaiming || this.#isStopped || !this.#mayBeMore || this.#parts.isHeldBack()) return
+    const limit = roomFor(this.#parts.sink.freeCount, this.waitingCount, this.#parts.sink.paceOfJobs())
+    if (limit > 0) this.#claiming = this.#claim(limit)
+  }
+
+  async #claim(limit: number): Promise<void> {
+    const { newToken, runtime, onNextAt } = this.#parts
+    this.#isClaiming = true
+    this.#wasWoken = false
+    const claimedAt = runtime.elapsed()
+    const answer = await this.#request(newToken(), limit)
+    this.#isClaiming = false
+    this.#mayBeMore = answer.jobs.length >= limit || this.#wasWoken
+    for (const job of answer.jobs) this.#waiting.push({ job, claimedAt })
+    onNextAt(answer.nextAt)
+    if (this.#isStopped) this.#giveBackAll()
+    else this.pull()
+  }
+
+  /** Asks again under the same token until it is answered: the store may have acted on a request whose reply was lost. */
+  async #request(token: number, limit: number): Promise<ClaimAnswer> {
+    const { store, session, queues, reporter } = this.#parts
+    for (;;) {
+      try {
+        const answer = await store.claim({ session, token, limit, queues })
+        this.#backoff.reset()
+        reporter.over('claim', 'Claiming jobs works again.')
+        return answer
+      } catch (error) {
+        if (this.#isStopped) return { jobs: [], nextAt: null }
+        reporter.trouble('claim', 'Claiming jobs failed', error)
+        await this.#backoff.wait()
+      }
+    }
+  }
+
+  #fill(): void {
+    // A handler that runs at once may send jobs itself, and so come back here.
+    if (this.#isFilling) return
+    this.#isFilling = true
+    while (this.waitingCount > 0 && this.#parts.sink.freeCount > 0 && this.#hasStretchLeft()) {
+      this.#parts.sink.start(this.#waiting[this.#next++]!.job)
+      // Once half is used up, the next request may be under way while the rest runs.
+      if ((this.#next & 63) === 0) this.#claimIntoRoom()
+    }
+    this.#isFilling = false
+    if (this.waitingCount === 0) {
+      this.#waiting = []
+      this.#next = 0
+    } else if (this.#staleTimer === null) this.#watchForStale()
+  }
+
+  /** Counts from the first handler that began in this turn of the event loop. */
+  #hasStretchLeft(): boolean {
+    const { runtime } = this.#parts
+    const now = runtime.elapsed()
+    if (this.#stretchFrom === null) {
+      this.#stretchFrom = now
+      runtime.soon(() => {
+        this.#stretchFrom = null
+        this.pull()
+      })
+    }
+    return now - this.#stretchFrom < longestStretch
+  }
+
+  #watchForStale(): void {
+    this.#staleTimer = this.#parts.runtime.after(longestWait, () => {
+      this.#staleTimer = null
+      const { runtime, sink } = this.#parts
+      if (sink.freeCount === 0) {
+        const isStale = ({ claimedAt }: WaitingJob): boolean => runtime.elapsed() - claimedAt >= longestWait
+        if (this.waitingCount > 0 && isStale(this.#waiting[this.#next]!)) this.#giveBackAll()
+      }
+      if (this.waitingCount > 0 && !this.#isStopped) this.#watchForStale()
+    })
+  }
+
+  #giveBackAll(): void {
+    const unbegun = this.#waiting.slice(this.#next)
+    this.#waiting = []
+    this.#next = 0
+    if (unbegun.length > 0) this.#mayBeMore = true
+    for (const { job } of unbegun) this.#parts.giveBack(job)
+  }
+}
+
+/**
+ * How many jobs to claim: into free slots, and ahead of them only as many as are done within 50 ms. Claiming ahead
+ * waits until half of what was held is used, so that requests stay few.
+ *
+ * @param freeSlots places for a handler to start at once
+ * @param waiting jobs claimed and not begun
+ * @param pace the mean time from the end of one job to the next, in milliseconds; null while unknown
+ */
+export function roomFor(freeSlots: number, waiting: number, pace: number | null): number {
+  const ahead = pace === null ? 0 : Math.min(mostPerClaim, Math.floor(mostWorkAhead / pace))
+  if (waiting > freeSlots + ahead / 2) return 0
+  return Math.min(mostPerClaim, Math.max(0, freeSlots + ahead - waiting))
+}
