@@ -1,0 +1,168 @@
+import { expect, test } from 'vitest'
+import type { JobRecord } from '../../src/core/job.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import type { JobsQuery } from '../../src/engine/inspect.ts'
+import { alone, chainOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
+import { failed, hand, succeeded } from '../fixtures/hand.ts'
+import { onEveryEngine, type Store } from '../fixtures/store.ts'
+
+async function allPages(engine: Engine, query: Omit<JobsQuery, 'limit' | 'cursor'>, limit: number): Promise<JobRecord[]> {
+  const items: JobRecord[] = []
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page = await engine.jobs({ ...query, limit, ...(cursor === undefined ? {} : { cursor }) })
+    expect(page.items.length).toBeLessThanOrEqual(limit)
+    items.push(...page.items)
+    cursor = page.next
+  }
+  return items
+}
+
+onEveryEngine((open) => {
+  /** Five submissions a minute apart, one of them failed, one delayed. */
+  const furnished = async (): Promise<Store & { at: number }> => {
+    const store = await open()
+    const at = store.clock.now()
+    await store.engine.submit([submission(chainOf('mail.send', 'mail.log'), { actor: { id: 'ann' }, tags: ['news', 'daily'] })])
+    store.clock.pass(60_000)
+    await store.engine.submit([submission(alone('tables.buy', { queue: 'shop', tags: ['sale'] }), { actor: { id: 'bob' } })])
+    store.clock.pass(60_000)
+    await store.engine.submit([submission(groupOf('tables.clean', 'tables.paint'), { tags: ['daily'] })])
+    const worker = await hand(store.engine)
+    await worker.drain((job) => (job.task === 'tables.paint' ? failed() : succeeded(1)))
+    store.clock.pass(60_000)
+    await store.engine.submit([submission(alone('mail.send', { startIn: 60_000 }), { actor: { id: 'ann' } })])
+    return { ...store, at }
+  }
+  const tasks = (jobs: readonly JobRecord[]): string[] => jobs.map((job) => job.task)
+
+  test('lists jobs from the newest to the oldest, in pages without gap or repeat', async () => {
+    const { engine } = await furnished()
+    const whole = (await engine.jobs({ limit: 100 })).items
+    expect(whole).toHaveLength(6)
+    const createdAt = whole.map((job) => job.createdAt)
+    expect(createdAt).toEqual([...createdAt].sort((a, b) => b - a))
+    expect((await engine.jobs({ limit: 100 })).next).toBeNull()
+    for (const limit of [1, 2, 4, 6]) expect(await allPages(engine, {}, limit)).toEqual(whole)
+  })
+
+  test('pages stay where they are while new jobs come', async () => {
+    const { engine } = await furnished()
+    const whole = (await engine.jobs({ limit: 100 })).items
+    const first = await engine.jobs({ limit: 3 })
+    await engine.submit([submission(alone('newer')), submission(alone('newer'))])
+    const second = await engine.jobs({ limit: 100, cursor: first.next ?? '' })
+    expect([...first.items, ...second.items]).toEqual(whole)
+  })
+
+  test('filters jobs', async () => {
+    const { engine, at } = await furnished()
+    const of = async (query: Omit<JobsQuery, 'limit'>): Promise<string[]> => tasks((await engine.jobs({ ...query, limit: 100 })).items).sort()
+    expect(await of({ states: ['failed'] })).toEqual(['tables.paint'])
+    expect(await of({ states: ['failed', 'scheduled'] })).toEqual(['mail.send', 'tables.paint'])
+    expect(await of({ states: [] })).toEqual([])
+    expect(await of({ task: 'mail.send' })).toEqual(['mail.send', 'mail.send'])
+    expect(await of({ task: 'tables.*' })).toEqual(['tables.buy', 'tables.clean', 'tables.paint'])
+    expect(await of({ task: '*.log' })).toEqual(['mail.log'])
+    expect(await of({ task: 'mail%' })).toEqual([])
+    expect(await of({ task: 'mail_send' })).toEqual([])
+    expect(await of({ queue: 'shop' })).toEqual(['tables.buy'])
+    expect(await of({ actor: 'ann' })).toEqual(['mail.log', 'mail.send', 'mail.send'])
+    expect(await of({ actor: 'nobody' })).toEqual([])
+    expect(await of({ tag: 'sale' })).toEqual(['tables.buy'])
+    expect(await of({ createdFrom: at + 60_000 })).toEqual(['mail.send', 'tables.buy', 'tables.clean', 'tables.paint'])
+    expect(await of({ createdBefore: at + 60_000 })).toEqual(['mail.log', 'mail.send'])
+    expect(await of({ actor: 'ann', states: ['scheduled'], task: 'mail*' })).toEqual(['mail.send'])
+  })
+
+  test('filters while it pages', async () => {
+    const { engine } = await furnished()
+    expect(tasks(await allPages(engine, { actor: 'ann' }, 1)).sort()).toEqual(['mail.log', 'mail.send', 'mail.send'])
+    expect(tasks(await allPages(engine, { task: 'tables.*' }, 2)).sort()).toEqual(['tables.buy', 'tables.clean', 'tables.paint'])
+  })
+
+  test('lists the jobs of one collection', async () => {
+    const { engine } = await open()
+    const [one, two] = [chainOf('a', 'b'), chainOf('c')]
+    await engine.submit([submission(one), submission(two), submission(alone('d'))])
+    expect(tasks((await engine.jobs({ collectionId: one.id, limit: 10 })).items).sort()).toEqual(['a', 'b'])
+  })
+
+  test('lists collections, jobs alone among them, newest first and in pages', async () => {
+    const { engine, at } = await furnished()
+    const whole = (await engine.collections({ limit: 100 })).items
+    expect(whole.map((each) => each.createdAt - at)).toEqual([180_000, 120_000, 60_000, 0])
+    const paged = []
+    for (let cursor: string | null | undefined; cursor !== null; ) {
+      const page: Awaited<ReturnType<Engine['collections']>> = await engine.collections({ limit: 1, ...(cursor === undefined ? {} : { cursor }) })
+      paged.push(...page.items)
+      cursor = page.next
+    }
+    expect(paged).toEqual(whole)
+  })
+
+  test('filters collections', async () => {
+    const { engine, at } = await furnished()
+    const of = async (query: Omit<Parameters<Engine['collections']>[0], 'limit'>): Promise<number[]> =>
+      (await engine.collections({ ...query, limit: 100 })).items.map((each) => (each.createdAt - at) / 60_000)
+    expect(await of({ state: 'failed' })).toEqual([2])
+    expect(await of({ state: 'succeeded' })).toEqual([1, 0])
+    expect(await of({ state: 'running' })).toEqual([3])
+    expect(await of({ state: 'cancelled' })).toEqual([])
+    expect(await of({ actor: 'ann' })).toEqual([3, 0])
+    expect(await of({ tag: 'daily' })).toEqual([2, 0])
+    expect(await of({ createdFrom: at + 60_000, createdBefore: at + 120_000 })).toEqual([1])
+  })
+
+  test('counts the jobs of a collection by state', async () => {
+    const { engine } = await furnished()
+    const [failing] = (await engine.collections({ state: 'failed', limit: 1 })).items
+    expect(failing?.counts).toEqual({ waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 1, failed: 1, cancelled: 0, skipped: 0 })
+  })
+
+  test('tells of a collection without its jobs where they are not asked for', async () => {
+    const { engine } = await open()
+    const graph = chainOf('a', 'b')
+    await engine.submit([submission(graph)])
+    expect(await engine.collection(graph.id, { jobs: false })).toMatchObject({ jobs: [], counts: { queued: 1, waiting: 1 } })
+  })
+
+  test('gives jobs in the order of the graph', async () => {
+    const { engine } = await open()
+    const graph = graphOf({ z: { feeds: 0 }, note: sideJob('always', 0), a: { behind: 0, feeds: 1 }, m: { behind: 0, feeds: 1 } }, [{}, {}])
+    await engine.submit([submission(graph)])
+    const told = await engine.collection(graph.id)
+    expect(told?.jobs.map((job) => job.task)).toEqual(['z', 'note', 'a', 'm'])
+    expect(told?.jobs.map((job) => job.role)).toEqual(['main', 'side', 'main', 'main'])
+  })
+
+  test('tells a job alike in a list, in its collection and by itself', async () => {
+    const { engine } = await furnished()
+    for (const listed of (await engine.jobs({ limit: 100 })).items) {
+      const alone = await engine.job(listed.id)
+      expect(alone).toMatchObject(listed)
+      const within = (await engine.collection(listed.collectionId))?.jobs.find((job) => job.id === listed.id)
+      expect(within).toEqual(listed)
+    }
+  })
+
+  test('refuses a cursor that is none', async () => {
+    const { engine } = await open()
+    await expect(engine.jobs({ limit: 1, cursor: 'nonsense' })).rejects.toMatchObject({ code: 'BAD_CURSOR' })
+    await expect(engine.collections({ limit: 1, cursor: 'nonsense' })).rejects.toMatchObject({ code: 'BAD_CURSOR' })
+  })
+
+  test('says what it finds out about itself', async () => {
+    const { engine } = await open()
+    const found = await engine.diagnose()
+    expect(found.length).toBeGreaterThan(0)
+    expect(found.filter((each) => each.level === 'error')).toEqual([])
+  })
+
+  test('migrating what is up to date does nothing', async () => {
+    const { engine, second } = await open()
+    const first = await engine.migrate()
+    expect(first.to).toBeGreaterThan(0)
+    expect(await engine.migrate()).toMatchObject({ to: first.to })
+    expect(await second().migrate()).toEqual({ from: first.to, to: first.to })
+  })
+})
