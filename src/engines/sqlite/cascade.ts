@@ -142,7 +142,7 @@ function release(change: Change, barrier: Barrier, decision: Decision): void {
 }
 
 function releaseSome(change: Change, barrier: Barrier, decision: Decision): boolean {
-  const limit = change.left
+  const limit = Math.ceil(change.left)
   if (limit <= 0) return false
   const jobs = change.db.all<Waiting>(
     `select ${waitingColumns} from celeriac_jobs where behind = ? and state = 0 and continuation is null and archived is null

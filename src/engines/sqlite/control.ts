@@ -67,7 +67,7 @@ const isIdle = (change: Change, seq: number): boolean =>
 
 /** Jobs of a collection in the order of their numbers, some at a time: `item.after` says how far. */
 export function nextMembers(change: Change, item: WorkItem, collection: number): Member[] {
-  const limit = Math.max(change.left, 1)
+  const limit = Math.max(Math.ceil(change.left), 1)
   const alone =
     item.after < collection
       ? change.db.all<Member>(
@@ -141,7 +141,7 @@ export function cancelInside(change: Change, item: WorkItem): boolean {
     `select ${memberColumns} from celeriac_jobs where parent = ? and archived is null and seq > ? order by seq limit ?`,
     item.subject,
     item.after,
-    Math.max(change.left, 1),
+    Math.max(Math.ceil(change.left), 1),
   )
   for (const job of inside) {
     cancelJob(change, job, reason.cancelled)

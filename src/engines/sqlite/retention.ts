@@ -62,7 +62,7 @@ export function forget(change: Change, number: number): void {
 /** Removes some of the rows of a collection. True when none is left. */
 export function removeSome(change: Change, item: WorkItem): boolean {
   const { db } = change
-  const limit = Math.max(change.left, 1)
+  const limit = Math.max(Math.ceil(change.left), 1)
   const jobs = db.all<{ seq: number }>(
     'select seq from celeriac_jobs indexed by celeriac_jobs_together where collection = ? and collection <> seq order by seq limit ?',
     item.subject,
