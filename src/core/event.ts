@@ -1,7 +1,7 @@
 import type { Progress, JobState } from './job.ts'
 import type { CollectionState } from './collection.ts'
 
-/** A recorded change, as an engine tells it. In order for each job; `cursor` stands behind it. */
+/** A recorded change, as an engine tells it. In order for each job. */
 export type Change = ChangeOfJob | ChangeOfProgress | ChangeOfCollection
 export interface ChangeOfJob {
   readonly type: 'job'
@@ -21,7 +21,10 @@ export interface ChangeOfProgress {
   readonly attempt: number
   readonly progress: Progress
 }
-/** The collection settled, or began another round, or jobs were added to it or taken from it (`running`, same round). */
+/**
+ * The collection settled, or began another round, or jobs were added to it or taken from it (`running`, same round). Told
+ * of a job alone too, which is a collection of one.
+ */
 export interface ChangeOfCollection {
   readonly type: 'collection'
   readonly at: number

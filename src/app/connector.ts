@@ -1,0 +1,39 @@
+import type { Runtime } from '../core/runtime.ts'
+import type { Engine } from '../engine/engine.ts'
+import { closedError, instrument } from '../engine/instrument.ts'
+import type { Connection } from './events.ts'
+import { FeedReader } from './follow.ts'
+
+/** The one connection of an app: made when it is first needed, and again if that failed. */
+export interface Connector {
+  connect(): Promise<Connection>
+  close(): Promise<void>
+}
+
+export function createConnector(openEngine: () => Promise<Engine>, runtime: Runtime): Connector {
+  let opening: Promise<Connection> | undefined
+  let closing: Promise<void> | undefined
+
+  async function open(): Promise<Connection> {
+    const engine = instrument(await openEngine(), { runtime })
+    return { engine, feed: new FeedReader(engine, runtime) }
+  }
+
+  async function closeOpened(): Promise<void> {
+    const opened = await opening?.catch(() => undefined)
+    opened?.feed.close(closedError())
+    await opened?.engine.close()
+  }
+
+  return {
+    connect() {
+      if (closing && !opening) return Promise.reject(closedError())
+      opening ??= open().catch((error: unknown) => {
+        opening = undefined
+        throw error
+      })
+      return opening
+    },
+    close: () => (closing ??= closeOpened()),
+  }
+}

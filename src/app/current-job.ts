@@ -1,0 +1,40 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { CurrentJob } from '../core/handle.ts'
+import { RetryDirective, SnoozeDirective } from './directives.ts'
+
+/** Set by the worker around every handler. It lies here because handlers import the root, which never loads the worker. */
+export const runningJob = new AsyncLocalStorage<CurrentJob>()
+
+/**
+ * The job that the calling handler runs as. Outside a worker it is inert: `log` and `progress` do nothing, `signal` never
+ * aborts, and only `retry` and `snooze` still throw, so a handler can be called and tested as the plain function it is.
+ *
+ * @example
+ * const restore = app.task('restore', async (files: string[]) => {
+ *   for (const [index, file] of files.entries()) {
+ *     await restoreFile(file, { signal: currentJob().signal })
+ *     currentJob().progress(index + 1, files.length)
+ *   }
+ * })
+ */
+export function currentJob(): CurrentJob {
+  return runningJob.getStore() ?? inertJob
+}
+
+const inertJob: CurrentJob = {
+  id: '',
+  attempt: 1,
+  collectionId: '',
+  // A new one each time: one shared by the whole process would gather listeners for ever.
+  get signal() {
+    return new AbortController().signal
+  },
+  log: { info() {}, warn() {}, error() {} },
+  progress() {},
+  retry(options) {
+    throw new RetryDirective(options)
+  },
+  snooze(delay) {
+    throw new SnoozeDirective(delay)
+  },
+}

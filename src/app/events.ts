@@ -1,0 +1,177 @@
+import type { Change } from '../core/event.ts'
+import type { FollowOptions } from '../core/handle.ts'
+import type { Engine } from '../engine/engine.ts'
+import type { FeedReader } from './follow.ts'
+import { Inbox } from './inbox.ts'
+import { advance, changesBehind, parsePosition, positionAt, type Position } from './position.ts'
+
+/** What one stream of events makes of what it finds and of the changes it is told, and what it remembers for that. */
+export interface View<Found, Event> {
+  look(): Promise<Found>
+  concerns(change: Change): boolean
+  /** Is there nothing to follow after this? Never true of a live stream. */
+  isEnd(found: Found): boolean
+  /** Begins (again) with a snapshot. */
+  show(found: Found): AsyncIterable<Event>
+  /** Begins behind an event seen before, in that round, with no snapshot. */
+  resume(found: Found, round: number): void
+  /** All changes up to what was found have been told. */
+  caughtUp(found: Found): void
+  /** The events of a change: none where it was known already. */
+  tell(change: Change, position: Position): AsyncIterable<Event>
+  /** What ends the stream has been told, or will never be. Never true of a live one. */
+  readonly isOver: boolean
+}
+
+export interface Connection {
+  readonly engine: Engine
+  readonly feed: FeedReader
+}
+
+/** Largest page of old changes read at once. */
+const pageSize = 500
+
+/**
+ * A stream of events: begins with a snapshot, or behind `after`; then every change, once, in order for each job. Where
+ * changes were lost it goes on with a fresh snapshot. Nothing is held before the first `next` or after the end.
+ */
+export function eventStream<Found extends { readonly cursor: string }, Event>(
+  connect: () => Promise<Connection>,
+  collectionId: string,
+  makeView: (connection: Connection) => View<Found, Event>,
+  options: FollowOptions = {},
+): AsyncIterable<Event> {
+  return {
+    [Symbol.asyncIterator]() {
+      const inbox = new Inbox(collectionId, (change) => view?.concerns(change) ?? false)
+      let view: View<Found, Event> | undefined
+      const events = follow(connect, (connection) => (view = makeView(connection)), inbox, options)
+      return {
+        next: () => events.next(),
+        // A generator would answer only after the `next` that waits for an event, which may never come.
+        return(): Promise<IteratorResult<Event, undefined>> {
+          inbox.stop()
+          return events.return(undefined)
+        },
+      }
+    },
+  }
+}
+
+async function* follow<Found extends { readonly cursor: string }, Event>(
+  connect: () => Promise<Connection>,
+  makeView: (connection: Connection) => View<Found, Event>,
+  inbox: Inbox,
+  { after, signal }: FollowOptions,
+): AsyncGenerator<Event, undefined> {
+  const connection = await connect()
+  const view = makeView(connection)
+  const stop = (): void => inbox.stop()
+  if (signal?.aborted) return
+  signal?.addEventListener('abort', stop)
+  try {
+    const isWorthIt = (found: Found): boolean => after !== undefined || !view.isEnd(found)
+    const found = await connection.feed.follow(inbox, () => view.look(), isWorthIt)
+    for await (const event of begin(connection.engine, view, found, inbox.collectionId, after)) {
+      yield event
+      if (inbox.isStopped) return
+    }
+    while (!view.isOver && !inbox.isStopped) {
+      for await (const event of take(view, inbox)) {
+        yield event
+        if (inbox.isStopped) return
+      }
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    connection.feed.leave(inbox)
+  }
+}
+
+async function* begin<Found extends { readonly cursor: string }, Event>(
+  engine: Engine,
+  view: View<Found, Event>,
+  found: Found,
+  collectionId: string,
+  after: string | undefined,
+): AsyncGenerator<Event> {
+  if (after === undefined) return yield* view.show(found)
+  const { position, round } = parsePosition(after)
+  view.resume(found, round)
+  for await (const step of changesSince(engine, collectionId, position)) {
+    if (step === 'gap') return yield* view.show(await view.look())
+    if (view.concerns(step.change)) yield* view.tell(step.change, step.position)
+    if (view.isOver) return
+  }
+  view.caughtUp(found)
+}
+
+/** What a collection went through since a position, read for this reader alone. */
+async function* changesSince(
+  engine: Engine,
+  collectionId: string,
+  from: Position,
+): AsyncGenerator<{ readonly change: Change; readonly position: Position } | 'gap'> {
+  let position = from
+  for (let more = true; more;) {
+    const after = position.cursor
+    let page = await engine.events({ after, collections: [collectionId], limit: pageSize })
+    let changes = page.changes
+    while (!page.gap && page.more && changes.length < position.count) {
+      page = await engine.events({ after: page.cursor, collections: [collectionId], limit: pageSize })
+      changes = [...changes, ...page.changes]
+    }
+    if (page.gap) return yield 'gap'
+    const fresh = changesBehind(position, changes)
+    if (fresh.length === changes.length) position = positionAt(after)
+    for (const change of fresh) yield { change, position: (position = advance(position, change)) }
+    position = positionAt(page.cursor)
+    more = page.more
+  }
+}
+
+async function* take<Found, Event>(view: View<Found, Event>, inbox: Inbox): AsyncGenerator<Event> {
+  const news = await inbox.take()
+  if (news === 'stopped') return
+  if (news === 'missed') return yield* view.show(await view.look())
+  for (const { change, position } of news) {
+    if (!view.isOver) yield* view.tell(change, position)
+  }
+}
+
+/** Which of a job's changes were told: a change may come again, by another way. */
+export class Told {
+  readonly #versions = new Map<string, number>()
+  readonly #progress = new Map<string, string>()
+
+  has(jobId: string): boolean {
+    return this.#versions.has(jobId)
+  }
+
+  get jobIds(): Iterable<string> {
+    return this.#versions.keys()
+  }
+
+  clear(): void {
+    this.#versions.clear()
+  }
+
+  /** Everything up to this version is known. */
+  upTo(jobId: string, version: number): void {
+    if (version > (this.#versions.get(jobId) ?? 0)) this.#versions.set(jobId, version)
+  }
+
+  /** Is this change news? Then it is noted. Progress carries no version: the same again is dropped, older may pass. */
+  isNews(change: Exclude<Change, { type: 'collection' }>): boolean {
+    if (change.type === 'job') {
+      if (change.version <= (this.#versions.get(change.jobId) ?? 0)) return false
+      this.#versions.set(change.jobId, change.version)
+      return true
+    }
+    const { done, total, message } = change.progress
+    const text = `${change.at}/${change.attempt}/${done}/${total}/${message}`
+    if (this.#progress.get(change.jobId) === text) return false
+    this.#progress.set(change.jobId, text)
+    return true
+  }
+}

@@ -1,0 +1,201 @@
+import type { Change } from '../core/event.ts'
+import { CeleriacError, type ErrorCode } from '../core/errors.ts'
+import type { Runtime, Timer } from '../core/runtime.ts'
+import type { Feed } from '../engine/feed.ts'
+import { advance, positionAt, type Position } from './position.ts'
+
+/** Somebody who follows one collection. Called in the order of the feed; must neither wait nor throw. */
+export interface Follower {
+  readonly collectionId: string
+  /** `position` stands behind the change. A change from before the follower's snapshot may come too. */
+  changed(change: Change, position: Position): void
+  /** Changes are gone unread: look at a snapshot. */
+  missed(): void
+  /** Nothing more will come. */
+  failed(error: unknown): void
+}
+
+/** How many changes are asked for at once. */
+const pageSize = 500
+/** From this many collections on the whole feed is read and picked from: cheaper for the store than a long list. */
+const mostNamed = 200
+/** Signals are hints: without any, the feed is looked at this often. The timer also keeps the process alive. */
+const lookEvery = 2000
+const firstWait = 50
+const longestWait = 5000
+/** The store is away, and will be back. */
+const passing: readonly ErrorCode[] = ['STORE_BUSY', 'STORE_UNREACHABLE']
+
+/**
+ * The one reader of the feed in this process, however many handles are followed. It reads while anybody follows
+ * anything, only what is followed, and leaves the store alone otherwise.
+ *
+ * Nothing is missed because of one rule: a follower is in the set before its snapshot is read, and no read of the feed
+ * that began without it is still under way. What it is told twice for that, it drops by version.
+ */
+export class FeedReader {
+  readonly #feed: Feed
+  readonly #runtime: Runtime
+  readonly #followers = new Map<string, Set<Follower>>()
+  #run: Run | undefined
+
+  constructor(feed: Feed, runtime: Runtime) {
+    this.#feed = feed
+    this.#runtime = runtime
+  }
+
+  /**
+   * Looks, and from then on tells the follower all that changes. It is not joined if what was found needs no following.
+   * Costs one look where the reader rests or stands at the same cursor, as it does for many that begin together.
+   */
+  async follow<Found extends { readonly cursor: string }>(
+    follower: Follower,
+    look: () => Promise<Found>,
+    isWorthIt: (found: Found) => boolean,
+  ): Promise<Found> {
+    if (!this.#run) {
+      const found = await look()
+      if (!isWorthIt(found) || this.#joinAt(follower, found.cursor)) return found
+    }
+    await this.#join(follower)
+    return await look()
+  }
+
+  /** Everything that happens after the promise resolves will be told; the snapshot is read then. */
+  async #join(follower: Follower): Promise<void> {
+    this.#add(follower)
+    const run = this.#run ?? this.#start(null)
+    await run.page
+  }
+
+  /** Joins behind `cursor`, that of a snapshot just read. False, and not joined, if the reader stands somewhere else. */
+  #joinAt(follower: Follower, cursor: string): boolean {
+    const run = this.#run ?? this.#start(cursor)
+    if (run.cursor !== cursor || run.page) return false
+    this.#add(follower)
+    return true
+  }
+
+  leave(follower: Follower): void {
+    const others = this.#followers.get(follower.collectionId)
+    if (!others?.delete(follower) || others.size > 0) return
+    this.#followers.delete(follower.collectionId)
+    if (this.#followers.size === 0) this.#stop()
+  }
+
+  /** Ends it for everybody. */
+  close(error: unknown): void {
+    const everybody = [...this.#followers.values()].flatMap((followers) => [...followers])
+    this.#followers.clear()
+    this.#stop()
+    for (const follower of everybody) follower.failed(error)
+  }
+
+  #add(follower: Follower): void {
+    const others = this.#followers.get(follower.collectionId)
+    if (others) others.add(follower)
+    else this.#followers.set(follower.collectionId, new Set([follower]))
+  }
+
+  #start(cursor: string | null): Run {
+    const run: Run = { cursor, page: null, isDue: false, wait: firstWait, timer: undefined, unsubscribe: () => {} }
+    this.#run = run
+    run.unsubscribe = this.#feed.subscribe((signal) => {
+      if (signal.changed) this.#wake(run)
+    })
+    // Something may have happened between the snapshot and the subscription.
+    if (cursor === null) this.#read(run)
+    else this.#wake(run)
+    return run
+  }
+
+  #stop(): void {
+    this.#run?.unsubscribe()
+    this.#run?.timer?.cancel()
+    this.#run = undefined
+  }
+
+  /** Reads soon: all signals of one turn of the event loop make one read. */
+  #wake(run: Run): void {
+    if (run.isDue) return
+    run.isDue = true
+    this.#runtime.soon(() => this.#read(run))
+  }
+
+  #read(run: Run): void {
+    if (run.page || this.#run !== run) return
+    run.isDue = false
+    run.timer?.cancel()
+    run.page = this.#readPage(run).then(
+      (more) => this.#rest(run, more),
+      (error: unknown) => this.#recover(run, error),
+    )
+  }
+
+  /** Reads one page and tells of it; says whether there is more at once. */
+  async #readPage(run: Run): Promise<boolean> {
+    if (run.cursor === null) {
+      run.cursor = await this.#feed.cursor()
+      return false
+    }
+    const followed = this.#followers.size > mostNamed ? null : [...this.#followers.keys()]
+    const page = await this.#feed.events({ after: run.cursor, collections: followed, limit: pageSize })
+    if (this.#run !== run) return false
+    if (page.gap) {
+      run.cursor = await this.#feed.cursor()
+      for (const followers of this.#followers.values()) for (const follower of followers) follower.missed()
+    } else {
+      this.#tell(page.changes, run.cursor)
+      run.cursor = page.cursor
+    }
+    return page.more
+  }
+
+  #tell(changes: readonly Change[], cursor: string): void {
+    const positions = new Map<string, Position>()
+    for (const change of changes) {
+      const followers = this.#followers.get(change.collectionId)
+      if (!followers) continue
+      const position = advance(positions.get(change.collectionId) ?? positionAt(cursor), change)
+      positions.set(change.collectionId, position)
+      for (const follower of followers) follower.changed(change, position)
+    }
+  }
+
+  #rest(run: Run, more: boolean): void {
+    run.page = null
+    run.wait = firstWait
+    if (this.#run !== run) return
+    // The next page waits for the next turn, so that followers get to read this one.
+    if (more || run.isDue) this.#again(run)
+    else run.timer = this.#runtime.after(lookEvery, () => this.#read(run))
+  }
+
+  #again(run: Run): void {
+    run.isDue = false
+    this.#wake(run)
+  }
+
+  #recover(run: Run, error: unknown): void {
+    run.page = null
+    if (this.#run !== run) return
+    const code = error instanceof CeleriacError ? error.code : 'STORE_FAILED'
+    const isLasting = code === 'CLOSED' || (!passing.includes(code) && run.wait > longestWait)
+    // Without a first cursor the followers cannot be told what they asked for.
+    if (isLasting || run.cursor === null) return this.close(error)
+    run.timer = this.#runtime.after(Math.min(run.wait, longestWait), () => this.#read(run))
+    run.wait *= 2
+  }
+}
+
+/** From the first follower to the last. */
+interface Run {
+  cursor: string | null
+  /** The read under way. */
+  page: Promise<void> | null
+  /** A read is to come. */
+  isDue: boolean
+  wait: number
+  timer: Timer | undefined
+  unsubscribe: () => void
+}

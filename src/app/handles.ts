@@ -1,0 +1,149 @@
+import type { CollectionDetail } from '../core/collection.ts'
+import { type CeleriacError, NotFound } from '../core/errors.ts'
+import type {
+  CollectionEvent,
+  CollectionHandle,
+  CollectionSnapshot,
+  FollowOptions,
+  JobEvent,
+  JobHandle,
+  JobSnapshot,
+  WaitOptions,
+} from '../core/handle.ts'
+import { kind, type Marked } from '../core/kind.ts'
+import type { Runtime } from '../core/runtime.ts'
+import { isFinal } from '../core/transitions.ts'
+import type { Selection } from '../engine/control.ts'
+import { collectionEvents, lookAtCollection } from './collection-events.ts'
+import type { Connection } from './events.ts'
+import { type FoundJob, jobEvents, lookAtJob } from './job-events.ts'
+import { resultOfCollection, resultOfJob } from './results.ts'
+import { retrySelection } from './retry.ts'
+import { snapshotOfCollection, snapshotOfJob } from './snapshots.ts'
+import { waitUntilOver, type Watched } from './wait.ts'
+
+/** What a handle needs of its app. One object shared by all, so that a thousand handles are a thousand short rows. */
+export interface Access {
+  readonly runtime: Runtime
+  connect(): Promise<Connection>
+}
+
+export function jobHandle<R>(access: Access, id: string, collectionId: string): JobHandle<R> {
+  return new JobHandleValue<R>(access, id, collectionId) as unknown as JobHandle<R>
+}
+
+export function collectionHandle<R>(access: Access, id: string): CollectionHandle<R> {
+  return new CollectionHandleValue<R>(access, id) as unknown as CollectionHandle<R>
+}
+
+/** A handle to a job that is stored. Throws NotFound. */
+export async function findJob(access: Access, id: string): Promise<JobHandle<unknown>> {
+  const { collectionId } = await lookAtJob(await access.connect(), id)
+  return jobHandle(access, id, collectionId)
+}
+
+/** A handle to a collection that is stored. Throws NotFound. */
+export async function findCollection(access: Access, id: string): Promise<CollectionHandle<unknown>> {
+  await lookAtCollection(await access.connect(), id, false)
+  return collectionHandle(access, id)
+}
+
+class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
+  readonly id: string
+  readonly #access: Access
+  readonly #collectionId: string
+
+  constructor(access: Access, id: string, collectionId: string) {
+    this.id = id
+    this.#access = access
+    this.#collectionId = collectionId
+  }
+
+  get [kind](): 'handle' {
+    return 'handle'
+  }
+
+  async result(options: WaitOptions = {}): Promise<R> {
+    const connection = await this.#access.connect()
+    const watched: Watched<FoundJob> = {
+      what: `job ${this.id}`,
+      collectionId: this.#collectionId,
+      look: () => lookAtJob(connection, this.id),
+      isOver: ({ state }) => isFinal(state),
+      endsWith: (change) => change.type === 'job' && change.jobId === this.id && isFinal(change.state),
+    }
+    const found = await waitUntilOver(connection.feed, this.#access.runtime, watched, options)
+    return (await resultOfJob(connection.engine, found)) as R
+  }
+
+  async snapshot(): Promise<JobSnapshot<R>> {
+    const connection = await this.#access.connect()
+    return await snapshotOfJob<R>(connection.engine, await lookAtJob(connection, this.id))
+  }
+
+  async cancel(): Promise<void> {
+    await cancelSelection(await this.#access.connect(), { jobId: this.id }, `job ${this.id}`)
+  }
+
+  async retry(): Promise<void> {
+    const connection = await this.#access.connect()
+    await retrySelection(connection, { jobId: this.id }, this.#collectionId, 'failed', `Job ${this.id}`)
+  }
+
+  events(options?: FollowOptions): AsyncIterable<JobEvent<R>> {
+    return jobEvents<R>(() => this.#access.connect(), { id: this.id, collectionId: this.#collectionId }, options)
+  }
+}
+
+class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, Marked {
+  readonly id: string
+  readonly #access: Access
+
+  constructor(access: Access, id: string) {
+    this.id = id
+    this.#access = access
+  }
+
+  get [kind](): 'handle' {
+    return 'handle'
+  }
+
+  async result(options: WaitOptions = {}): Promise<R> {
+    const connection = await this.#access.connect()
+    const watched: Watched<CollectionDetail> = {
+      what: `collection ${this.id}`,
+      collectionId: this.id,
+      look: () => lookAtCollection(connection, this.id, false),
+      isOver: ({ state }) => state !== 'running',
+      endsWith: (change) => change.type === 'collection' && change.state !== 'running',
+    }
+    const found = await waitUntilOver(connection.feed, this.#access.runtime, watched, options)
+    return (await resultOfCollection(connection.engine, found)) as R
+  }
+
+  async snapshot(): Promise<CollectionSnapshot<R>> {
+    const connection = await this.#access.connect()
+    return await snapshotOfCollection<R>(connection.engine, await lookAtCollection(connection, this.id))
+  }
+
+  async cancel(): Promise<void> {
+    await cancelSelection(await this.#access.connect(), { collectionId: this.id }, `collection ${this.id}`)
+  }
+
+  async retry({ mode = 'failed' }: { readonly mode?: 'failed' | 'all' | undefined } = {}): Promise<void> {
+    const connection = await this.#access.connect()
+    await retrySelection(connection, { collectionId: this.id }, this.id, mode, `Collection ${this.id}`)
+  }
+
+  events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>> {
+    return collectionEvents<R>(() => this.#access.connect(), this.id, options)
+  }
+}
+
+async function cancelSelection({ engine }: Connection, selection: Selection, what: string): Promise<void> {
+  const answer = await engine.cancel(selection)
+  if (answer === 'not-found') throw notFound(what)
+}
+
+const notFound = (what: string): CeleriacError =>
+  new NotFound(`There is no ${what} any more: it was removed when its retention ended.`)

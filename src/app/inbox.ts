@@ -1,0 +1,71 @@
+import type { Change } from '../core/event.ts'
+import type { Follower } from './follow.ts'
+import type { Position } from './position.ts'
+
+export interface News {
+  readonly change: Change
+  readonly position: Position
+}
+
+/** More than this, unread, and a snapshot is the shorter way to know. */
+const mostHeld = 10_000
+
+/** What one follower has been told and not yet read. Bounded: a slow reader is told that it missed something. */
+export class Inbox implements Follower {
+  readonly collectionId: string
+  readonly #concerns: (change: Change) => boolean
+  #news: News[] = []
+  #hasMissed = false
+  #end: { readonly error?: unknown } | undefined
+  #wake: (() => void) | undefined
+
+  /** @param concerns which changes of the collection are kept */
+  constructor(collectionId: string, concerns: (change: Change) => boolean) {
+    this.collectionId = collectionId
+    this.#concerns = concerns
+  }
+
+  /** Waits for something to read: what came since the last time, or that something was missed, or that it is over. */
+  async take(): Promise<readonly News[] | 'missed' | 'stopped'> {
+    if (this.#news.length === 0 && !this.#hasMissed && !this.#end) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    if (this.#end && 'error' in this.#end) throw this.#end.error
+    if (this.#end) return 'stopped'
+    const news = this.#hasMissed ? 'missed' : this.#news
+    this.#news = []
+    this.#hasMissed = false
+    return news
+  }
+
+  get isStopped(): boolean {
+    return this.#end !== undefined
+  }
+
+  changed(change: Change, position: Position): void {
+    if (this.#hasMissed || !this.#concerns(change)) return
+    if (this.#news.length === mostHeld) return this.missed()
+    this.#news.push({ change, position })
+    this.#wake?.()
+  }
+
+  missed(): void {
+    this.#news = []
+    this.#hasMissed = true
+    this.#wake?.()
+  }
+
+  /** Ends it from outside: `take` throws. */
+  failed(error: unknown): void {
+    this.#end ??= { error }
+    this.#wake?.()
+  }
+
+  /** Ends it from inside: `take` answers `stopped`. */
+  stop(): void {
+    this.#end ??= {}
+    this.#wake?.()
+  }
+}

@@ -1,0 +1,74 @@
+import type { Change } from '../core/event.ts'
+import { NotFound } from '../core/errors.ts'
+import type { FollowOptions, JobEvent } from '../core/handle.ts'
+import type { JobDetail } from '../core/job.ts'
+import { isFinal } from '../core/transitions.ts'
+import { type Connection, eventStream, Told, type View } from './events.ts'
+import { formatPosition, type Position, positionAt } from './position.ts'
+import { snapshotOfJob } from './snapshots.ts'
+
+export type FoundJob = JobDetail & { readonly cursor: string }
+
+/** The events of one job: its snapshot, its states, its progress; the last one is a final state. */
+export function jobEvents<R>(
+  connect: () => Promise<Connection>,
+  job: { readonly id: string; readonly collectionId: string },
+  options?: FollowOptions,
+): AsyncIterable<JobEvent<R>> {
+  const isLive = options?.live ?? false
+  return eventStream(connect, job.collectionId, (connection) => new JobView<R>(connection, job.id, isLive), options)
+}
+
+export async function lookAtJob({ engine }: Connection, id: string): Promise<FoundJob> {
+  const found = await engine.job(id)
+  if (!found) throw new NotFound(`There is no job ${id}: the id is wrong, or it was removed when its retention ended.`)
+  return found
+}
+
+class JobView<R> implements View<FoundJob, JobEvent<R>> {
+  isOver = false
+  readonly #connection: Connection
+  readonly #id: string
+  readonly #isLive: boolean
+  readonly #told = new Told()
+
+  constructor(connection: Connection, id: string, isLive: boolean) {
+    this.#connection = connection
+    this.#id = id
+    this.#isLive = isLive
+  }
+
+  look(): Promise<FoundJob> {
+    return lookAtJob(this.#connection, this.#id)
+  }
+
+  concerns(change: Change): boolean {
+    return change.type !== 'collection' && change.jobId === this.#id
+  }
+
+  isEnd(found: FoundJob): boolean {
+    return !this.#isLive && isFinal(found.state)
+  }
+
+  async *show(found: FoundJob): AsyncGenerator<JobEvent<R>> {
+    this.caughtUp(found)
+    const cursor = formatPosition(positionAt(found.cursor), 0)
+    yield { type: 'snapshot', cursor, job: await snapshotOfJob<R>(this.#connection.engine, found) }
+  }
+
+  resume(): void {}
+
+  caughtUp(found: FoundJob): void {
+    this.#told.upTo(this.#id, found.version)
+    this.isOver ||= this.isEnd(found)
+  }
+
+  async *tell(change: Change, position: Position): AsyncGenerator<JobEvent<R>> {
+    if (change.type === 'collection' || !this.#told.isNews(change)) return
+    const { type, jobId } = change
+    const at = { cursor: formatPosition(position, 0), at: new Date(change.at), jobId }
+    if (type === 'progress') return yield { type, ...at, ...change.progress }
+    this.isOver = !this.#isLive && isFinal(change.state)
+    yield { type: 'state', ...at, state: change.state, attempt: change.attempt }
+  }
+}

@@ -1,0 +1,19 @@
+import { CeleriacError } from '../core/errors.ts'
+import type { Access } from './handles.ts'
+import type { SubmissionContext } from './submission.ts'
+
+/** What an app is made of, for the parts of this package that work with one: the worker, the command line. */
+export interface AppParts extends SubmissionContext, Access {}
+
+/** Where an app keeps its parts. A registered symbol, because two copies of this package may meet in one process. */
+export const parts: unique symbol = Symbol.for('celeriac.parts')
+
+/** @throws CeleriacError NOT_AN_APP */
+export function partsOf(app: unknown): AppParts {
+  const found = typeof app === 'object' && app !== null && parts in app ? app[parts] : undefined
+  if (found) return found as AppParts
+  throw new CeleriacError(
+    'NOT_AN_APP',
+    'This is not an app: make one with new Celeriac(…), and export it from its module.',
+  )
+}

@@ -1,0 +1,135 @@
+import type { CollectionDetail, CollectionRecord, JobCounts } from '../core/collection.ts'
+import type {
+  Attempt,
+  CollectionSnapshot,
+  CollectionSummary,
+  JobLogLine,
+  JobSnapshot,
+  JobSummary,
+} from '../core/handle.ts'
+import type { AttemptRecord, JobDetail, JobRecord, LogLine, StoredResult } from '../core/job.ts'
+import { assemble } from '../core/shape.ts'
+import type { Inspection } from '../engine/inspect.ts'
+
+type Resolver = Pick<Inspection, 'resolve'>
+
+/** A job with its result, its history and its log. */
+export async function snapshotOfJob<R>(store: Resolver, job: JobDetail): Promise<JobSnapshot<R>> {
+  const result = job.state === 'succeeded' ? { result: await valueOf(store, job.result) } : {}
+  const history = { attempts: job.attempts.map(attemptOf), log: job.log.map(logLineOf) }
+  return { ...summaryOfJob(job), ...history, ...result } as JobSnapshot<R>
+}
+
+/** A collection with its jobs, in the order of the graph, and its result. */
+export async function snapshotOfCollection<R>(
+  store: Resolver,
+  collection: CollectionDetail,
+): Promise<CollectionSnapshot<R>> {
+  const result = collection.state === 'succeeded' ? { result: await valueOf(store, collection.result) } : {}
+  const jobs = collection.jobs.map(summaryOfJob)
+  return {
+    ...summaryOfCollection(collection),
+    progress: progressOfJobs(jobs),
+    jobs,
+    ...result,
+  } as CollectionSnapshot<R>
+}
+
+/** A stored result as a value; undefined where the handler returned nothing. */
+export async function valueOf(store: Resolver, stored: StoredResult | null): Promise<unknown> {
+  if (!stored) return undefined
+  const whole = isWhole(stored) ? stored : await store.resolve(stored)
+  const text = 'json' in whole ? whole.json : assemble(whole.shape, whole.results ?? [])
+  return text === null ? undefined : JSON.parse(text)
+}
+
+/** Did everything that this result refers to come along? */
+function isWhole(stored: StoredResult): boolean {
+  return 'json' in stored || (stored.results !== null && stored.results.every(isWhole))
+}
+
+export function summaryOfJob(job: JobRecord): JobSummary {
+  return {
+    id: job.id,
+    task: job.task,
+    collectionId: job.collectionId,
+    state: job.state,
+    ...present('reason', job.reason),
+    role: job.role,
+    queue: job.queue,
+    priority: job.priority,
+    args: JSON.parse(job.args) as unknown[],
+    ...present('parentId', job.parentId),
+    after: job.after,
+    attempt: job.attempt,
+    failures: job.failures,
+    round: job.round,
+    ...present('progress', job.progress),
+    ...present('failure', job.failure),
+    ...present('failedJobId', job.failedJobId),
+    ...present('actor', job.actor),
+    ...present('description', job.description),
+    tags: job.tags,
+    ...present('worker', job.worker),
+    createdAt: new Date(job.createdAt),
+    ...presentDate('dueAt', job.dueAt),
+    ...presentDate('startedAt', job.startedAt),
+    ...presentDate('finishedAt', job.finishedAt),
+    cancelling: job.cancelling,
+    continued: job.continued,
+  }
+}
+
+export function summaryOfCollection(collection: CollectionRecord): CollectionSummary {
+  return {
+    id: collection.id,
+    state: collection.state,
+    round: collection.round,
+    ...present('description', collection.description),
+    ...present('actor', collection.actor),
+    tags: collection.tags,
+    ...present('callbackUrl', collection.callbackUrl),
+    counts: collection.counts,
+    progress: progressOfCounts(collection.counts),
+    createdAt: new Date(collection.createdAt),
+    ...presentDate('settledAt', collection.settledAt),
+    cancelling: collection.cancelling,
+    ...present('failure', collection.failure),
+    ...present('failedJobId', collection.failedJobId),
+  }
+}
+
+function attemptOf({ attempt, round, worker, startedAt, finishedAt, outcome, failure }: AttemptRecord): Attempt {
+  return {
+    attempt,
+    round,
+    ...present('worker', worker),
+    startedAt: new Date(startedAt),
+    ...presentDate('finishedAt', finishedAt),
+    outcome,
+    ...present('failure', failure),
+  }
+}
+
+function logLineOf({ at, attempt, level, message, data }: LogLine): JobLogLine {
+  return { at: new Date(at), attempt, level, message, ...(data === null ? {} : { data: JSON.parse(data) as unknown }) }
+}
+
+function progressOfCounts(counts: JobCounts): { done: number; total: number } {
+  const done = counts.succeeded + counts.failed + counts.cancelled + counts.skipped
+  return { done, total: done + counts.waiting + counts.scheduled + counts.queued + counts.running }
+}
+
+function progressOfJobs(jobs: readonly JobSummary[]): { done: number; total: number } {
+  const main = jobs.filter(({ role }) => role === 'main')
+  return { done: main.filter(({ finishedAt }) => finishedAt).length, total: main.length }
+}
+
+/** The property, or none of it: what is not there is absent from a snapshot rather than null. */
+function present<K extends string, V>(key: K, value: V | null): { [key in K]?: V } {
+  return (value === null ? {} : { [key]: value }) as { [key in K]?: V }
+}
+
+function presentDate<K extends string>(key: K, at: number | null): { [key in K]?: Date } {
+  return present(key, at === null ? null : new Date(at))
+}

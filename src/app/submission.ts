@@ -1,0 +1,122 @@
+import { compile, type CompileContext } from '../canvas/compile.ts'
+import type { TaskDefinition } from '../canvas/definition.ts'
+import type { CanvasNode } from '../canvas/node.ts'
+import type { CallTerms, SubmitTerms } from '../core/call-options.ts'
+import type { Graph, Input } from '../core/graph.ts'
+import type { StoredOptions } from '../core/job.ts'
+import { validate } from '../core/schema.ts'
+import { one } from '../core/shape.ts'
+import { inherit, noOptions } from '../core/stored-options.ts'
+import type { Submission } from '../engine/intake.ts'
+import { fingerprintOf } from './fingerprint.ts'
+import type { Registry } from './registry.ts'
+
+/** What turns calls and canvases into what is stored. */
+export interface SubmissionContext {
+  readonly registry: Registry
+  readonly newId: () => string
+  /** How long collections are kept that do not say, in milliseconds. */
+  readonly retention: number
+  /** The most jobs that a canvas may come to. */
+  readonly maxJobs: number
+}
+
+/** What the compiler needs of an app: also for the canvases that handlers return. */
+export function compileContext({ registry, newId, maxJobs }: SubmissionContext): CompileContext {
+  return { newId, jobLimit: maxJobs, defaultsOf: (task) => registry.get(task).terms.job }
+}
+
+/** One call of a task, sent on its own. The path of `delay`: everything that may be shared, is. */
+export function submissionOfCall(
+  context: SubmissionContext,
+  definition: TaskDefinition,
+  args: string,
+  terms: CallTerms,
+): Submission {
+  const options = optionsFor(definition, terms.job)
+  const graph = graphOfOne(context.newId(), definition.name, args, options)
+  return {
+    graph,
+    description: terms.description ?? definition.terms.description ?? null,
+    actor: terms.actor ?? null,
+    tags: options.tags ?? noTags,
+    callbackUrl: null,
+    retention: options.retention ?? context.retention,
+    idempotency: idempotencyOf(graph, terms),
+    unique: terms.unique ?? null,
+  }
+}
+
+/**
+ * A canvas, with what belongs to the submission as a whole.
+ *
+ * @throws CeleriacError INVALID_ARGUMENTS, and what `compile` throws
+ */
+export async function submissionOfCanvas(
+  context: SubmissionContext,
+  node: CanvasNode,
+  terms: SubmitTerms,
+): Promise<Submission> {
+  const mayBeAlone = terms.callbackUrl === undefined
+  const graph = compile(node, { ...compileContext(context), options: terms.job, mayBeAlone })
+  await checkArguments(context.registry, graph)
+  const alone = graph.exit === null ? graph.jobs[0] : undefined
+  const ofTask = alone && context.registry.get(alone.task).terms
+  // A canvas as a whole is kept and tagged as its own outermost options say, then those of the submission.
+  const options = alone ? alone.options : inherit(node.options, terms.job)
+  return {
+    graph,
+    description: terms.description ?? ofTask?.description ?? null,
+    actor: terms.actor ?? null,
+    tags: options.tags ?? noTags,
+    callbackUrl: terms.callbackUrl ?? null,
+    retention: options.retention ?? context.retention,
+    idempotency: idempotencyOf(graph, terms),
+    unique: terms.unique ?? ofTask?.unique?.(JSON.parse(alone?.args ?? '[]') as unknown[]) ?? null,
+  }
+}
+
+/**
+ * Checks the calls that are known whole, those that no result is put before, by the schemas of their tasks.
+ *
+ * @throws CeleriacError INVALID_ARGUMENTS
+ */
+export async function checkArguments(registry: Registry, graph: Graph): Promise<void> {
+  for (const { task, args, input } of graph.jobs) {
+    const schema = input.from === 'nothing' ? registry.find(task)?.schema : null
+    if (schema) await validate(schema, JSON.parse(args) as unknown[], task)
+  }
+}
+
+const noTags: readonly string[] = []
+const noInput: Input = { from: 'nothing' }
+
+function graphOfOne(id: string, task: string, args: string, options: StoredOptions): Graph {
+  const job = {
+    id,
+    task,
+    args,
+    behind: null,
+    when: 'success',
+    feeds: null,
+    input: noInput,
+    role: 'main',
+    scope: null,
+    options,
+  } as const
+  return { id, jobs: [job], barriers: [], exit: null, shape: one }
+}
+
+const idempotencyOf = (graph: Graph, { idempotencyKey }: CallTerms): Submission['idempotency'] =>
+  idempotencyKey === undefined ? null : { key: idempotencyKey, fingerprint: fingerprintOf(graph) }
+
+/** Jobs with the same options share one object: engines write its text once. */
+const merged = new WeakMap<StoredOptions, StoredOptions>()
+
+/** The options of a call, and those of its task where it has none. Options of one call are never given to another task. */
+function optionsFor(definition: TaskDefinition, own: StoredOptions): StoredOptions {
+  if (own === noOptions) return definition.terms.job
+  let options = merged.get(own)
+  if (options === undefined) merged.set(own, (options = inherit(own, definition.terms.job)))
+  return options
+}
