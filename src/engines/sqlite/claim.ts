@@ -1,7 +1,7 @@
 import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header } from './change.ts'
-import { reason, role, roleName, state } from './codes.ts'
+import { reason, roleName, state } from './codes.ts'
 import type { Database, Value } from './database.ts'
 import { readInput } from './gather.ts'
 
@@ -26,14 +26,13 @@ export function claim(change: Change, request: ClaimRequest): ClaimAnswer {
     request.session,
   )
   if (session === undefined) return { jobs: [], nextAt: null }
-  const repeated = runningUnder(change.db, session.number, request.token)
-  if (repeated.length > 0) return { jobs: repeated.map((row) => claimed(change, row)), nextAt: nextDueAt(change.db) }
+  const before = takenBefore(change, session.number, request.token)
+  if (before.length > 0) return { jobs: before, nextAt: nextDueAt(change.db) }
   releaseDue(change)
   expire(change)
   const queues = openQueues(change.db, request.queues)
   if (queues.length === 0) return { jobs: [], nextAt: nextDueAt(change.db) }
-  const rows = take(change, session.number, request, queues)
-  return { jobs: rows.map((row) => claimed(change, row)), nextAt: nextDueAt(change.db) }
+  return { jobs: take(change, session.number, request, queues), nextAt: nextDueAt(change.db) }
 }
 
 // ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -45,7 +44,7 @@ export function releaseDue(change: Change): number {
   if (due === null || due > now) return 0
   const rows = db.all<{ seq: number; collection: number; attempt: number; version: number }>(
     `update celeriac_jobs set state = 2, due_at = null, version = version + 1
-     where seq in (select seq from celeriac_jobs where state = 1 and due_at <= ? order by due_at limit ?)
+     where seq in (select seq from celeriac_jobs where state = 1 and due_at <= ? order by due_at limit ? + 0)
      returning seq, collection, attempt, version`,
     now,
     movedPerCall,
@@ -65,7 +64,7 @@ export function nextDueAt(db: Database): number | null {
 /** Cancels the jobs that did not start in time. */
 export function expire(change: Change): number {
   const rows = change.db.all<Ending>(
-    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2) limit ?`,
+    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2) limit ? + 0`,
     change.now,
     movedPerCall,
   )
@@ -81,50 +80,69 @@ function openQueues(db: Database, wanted: readonly string[] | null): string[] {
 
 // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Row extends Ref {
-  readonly id: string
-  readonly task: string
-  readonly queue: string
-  readonly args: string
-  readonly options: string | null
-  readonly round: number
-  readonly failures: number
-  readonly crashes: number
-  readonly input: string | null
-  readonly behind: number | null
-  readonly token: number
-  readonly created_at: number
-  readonly deadline_at: number | null
-  readonly priority: number
-  readonly actor: string | null
-}
-const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round, failures, crashes,
-  input, behind, token, created_at, deadline_at, priority, actor`
+const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round, failures,
+  input, behind, token, created_at, timeout, deadline_at, actor`
+type Row = readonly [
+  seq: number,
+  collection: number,
+  attempt: number,
+  version: number,
+  role: number,
+  feeds: number | null,
+  scope: number | null,
+  depth: number,
+  id: string,
+  task: string,
+  queue: string,
+  args: string,
+  options: string | null,
+  round: number,
+  failures: number,
+  input: string | null,
+  behind: number | null,
+  token: number | null,
+  createdAt: number,
+  timeout: number | null,
+  deadlineAt: number | null,
+  actor: string | null,
+]
 
-function runningUnder(db: Database, session: number, token: number): Row[] {
-  return db.all<Row>(
+/** What a claim asked for before already holds: asked again because its answer was lost. */
+function takenBefore(change: Change, session: number, token: number): ClaimedJob[] {
+  const rows = change.db.lists<Row>(
     `select ${columns} from celeriac_jobs where state = 3 and session = ? and token = ? order by priority desc, collection, seq`,
     session,
     token,
   )
+  return rows.map((row) => claimed(change, row, { token, attempt: row[2], version: row[3], deadlineAt: row[20] }))
 }
 
-function take(change: Change, session: number, request: ClaimRequest, queues: readonly string[]): Row[] {
+function take(change: Change, session: number, request: ClaimRequest, queues: readonly string[]): ClaimedJob[] {
   const { db, now } = change
   // A job whose worker died is taken singly, one in a session at a time, so that another crash counts only for it.
   const suspect = mayTakeSuspect(db, session) ? first(db, queues, 'crashes > 0', 1) : []
-  const others = first(db, queues, 'crashes = 0', request.limit - suspect.length)
-  if (suspect.length + others.length === 0) return []
-  const seqs = [...suspect, ...others]
-  mark(db, seqs, session, request.token, now)
-  const rows = runningUnder(db, session, request.token)
-  for (const { seq, collection, attempt, version } of rows)
-    change.journal.job(state.running, collection, seq, attempt, version)
+  const rows = [...suspect, ...first(db, queues, 'crashes = 0', request.limit - suspect.length)]
+  if (rows.length === 0) return []
+  db.run(
+    `update celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
+       deadline_at = ? + timeout, finished_at = null, progress = null
+     where seq in (select value from json_each(?))`,
+    session,
+    request.token,
+    now,
+    now,
+    `[${rows.map(([seq]) => seq).join(',')}]`,
+  )
   if (hasUniqueKeys(change)) {
-    for (const { collection } of rows)
+    for (const [, collection] of rows)
       db.run("delete from celeriac_unique where collection = ? and until = 'started'", collection)
   }
-  return rows
+  return rows.map((row) => {
+    const [seq, collection, attempt, version] = row
+    change.journal.job(state.running, collection, seq, attempt + 1, version + 1)
+    const deadlineAt = row[19] === null ? null : now + row[19]
+    return claimed(change, row, { token: request.token, attempt: attempt + 1, version: version + 1, deadlineAt })
+  })
 }
 
 function mayTakeSuspect(db: Database, session: number): boolean {
@@ -135,69 +153,75 @@ function mayTakeSuspect(db: Database, session: number): boolean {
 }
 
 /** The first jobs of these queues, in the order in which they are to run. */
-function first(db: Database, queues: readonly string[], which: string, limit: number): number[] {
+function first(db: Database, queues: readonly string[], which: 'crashes = 0' | 'crashes > 0', limit: number): Row[] {
   if (limit <= 0) return []
   const index = which === 'crashes = 0' ? 'celeriac_jobs_queued' : 'celeriac_jobs_suspect'
-  const one = `select seq, priority, collection from celeriac_jobs indexed by ${index} where state = 2 and ${which} and queue = ?
-    order by priority desc, collection, seq limit ?`
-  if (queues.length === 1) return db.all<{ seq: number }>(one, queues[0] as string, limit).map(({ seq }) => seq)
+  const of = (what: string): string =>
+    `select ${what} from celeriac_jobs indexed by ${index} where state = 2 and ${which} and queue = ? order by priority desc, collection, seq limit ? + 0`
+  if (queues.length === 1) return db.lists<Row>(of(columns), queues[0] as string, limit)
   const values = queues.flatMap((queue): Value[] => [queue, limit])
-  const all = `select seq from (${queues.map(() => `select * from (${one})`).join(' union all ')}) order by priority desc, collection, seq limit ?`
-  return db.all<{ seq: number }>(all, ...values, limit).map(({ seq }) => seq)
-}
-
-function mark(db: Database, seqs: readonly number[], session: number, token: number, now: number): void {
-  db.run(
-    `update celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
-       deadline_at = ? + timeout, finished_at = null, progress = null
-     where seq in (select value from json_each(?))`,
-    session,
-    token,
-    now,
-    now,
-    `[${seqs.join(',')}]`,
+  const each = queues.map(() => `select * from (${of(`${columns}, priority`)})`)
+  return db.lists<Row>(
+    `select * from (${each.join(' union all ')}) order by priority desc, collection, seq limit ? + 0`,
+    ...values,
+    limit,
   )
 }
 
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function claimed(change: Change, row: Row): ClaimedJob {
-  const about = row.collection === row.seq ? null : header(change, row.collection)
-  return {
-    ref: {
-      seq: row.seq,
-      collection: row.collection,
-      attempt: row.attempt,
-      version: row.version,
-      role: row.role,
-      feeds: row.feeds,
-      scope: row.scope,
-      depth: row.depth,
-    } satisfies Ref,
-    token: row.token,
-    id: row.id,
-    collectionId: about === null ? row.id : about.id,
-    task: row.task,
-    args: row.args,
-    role: row.role === role.main ? 'main' : roleName(row.role),
-    attempt: row.attempt,
-    failures: row.failures,
-    round: row.round,
-    queue: row.queue,
-    options: readOptions(row.options),
-    actor: actorOf(change, row),
-    depth: row.depth,
-    createdAt: row.created_at,
-    deadlineAt: row.deadline_at,
-    input: readInput(change, row),
-  }
+interface Taken {
+  readonly token: number
+  readonly attempt: number
+  readonly version: number
+  readonly deadlineAt: number | null
 }
 
-function actorOf(change: Change, row: Row): ClaimedJob['actor'] {
-  if (row.collection === row.seq) return row.actor === null ? null : { id: row.actor }
-  const actor = header(change, row.collection).actor
-  return actor === null ? null : { id: actor }
+function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt }: Taken): ClaimedJob {
+  const [
+    seq,
+    collection,
+    ,
+    ,
+    roleOf,
+    feeds,
+    scope,
+    depth,
+    id,
+    task,
+    queue,
+    args,
+    options,
+    round,
+    failures,
+    input,
+    behind,
+    ,
+    createdAt,
+  ] = row
+  const about = collection === seq ? null : header(change, collection)
+  const actor = about === null ? row[21] : about.actor
+  return {
+    ref: { seq, collection, attempt, version, role: roleOf, feeds, scope, depth } satisfies Ref,
+    token,
+    id,
+    collectionId: about === null ? id : about.id,
+    task,
+    args,
+    role: roleName(roleOf),
+    attempt,
+    failures,
+    round,
+    queue,
+    options: readOptions(options),
+    actor: actor === null ? null : { id: actor },
+    depth,
+    createdAt,
+    deadlineAt,
+    input: input === null ? nothing : readInput(change, { seq, collection, input, behind }),
+  }
 }
+const nothing: ClaimedJob['input'] = { from: 'nothing' }
 
 /** Most jobs of a task carry the same options, so the text is read once. */
 const known = new Map<string, StoredOptions>()

@@ -12,6 +12,7 @@ export class Database {
   readonly #db: DatabaseSync
   readonly #runtime: Runtime
   readonly #statements = new Map<string, StatementSync>()
+  readonly #lists = new Map<string, StatementSync>()
   readonly #patience: number
 
   /** @param patience how long a write waits for other processes before it fails, in milliseconds */
@@ -37,6 +38,17 @@ export class Database {
 
   all<Row>(sql: string, ...values: Value[]): Row[] {
     return this.statement(sql).all(...values) as Row[]
+  }
+
+  /** Rows as lists of values, in the order of the columns: for hot paths, where making objects costs as much as finding them. */
+  lists<Row>(sql: string, ...values: Value[]): Row[] {
+    let statement = this.#lists.get(sql)
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql)
+      statement.setReturnArrays(true)
+      this.#lists.set(sql, statement)
+    }
+    return statement.all(...values) as unknown as Row[]
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
@@ -89,6 +101,7 @@ export class Database {
 
   close(): void {
     this.#statements.clear()
+    this.#lists.clear()
     if (this.#db.isOpen) this.#db.close()
   }
 }

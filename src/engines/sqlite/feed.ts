@@ -44,7 +44,7 @@ export function events(db: Database, query: EventsQuery, numbers: Numbers): Even
   let number = after
   for (;;) {
     const rows = db.all<Row>(
-      'select number, at, changes, payloads from celeriac_events where number > ? order by number limit ?',
+      'select number, at, changes, payloads from celeriac_events where number > ? order by number limit ? + 0',
       number,
       rowsRead,
     )

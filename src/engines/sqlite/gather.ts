@@ -25,11 +25,11 @@ function leavesOf(db: Database, barrier: number, after: number, limit: number): 
   return db.all<Leaf>(isNested ? nestedLeaves : leaves, barrier, after, limit)
 }
 const leaves = `select seq, result, continuation, shape from celeriac_jobs
-  where feeds = ?1 and archived is null and seq > ?2 order by seq limit ?3`
+  where feeds = ?1 and archived is null and seq > ?2 order by seq limit ?3 + 0`
 const nestedLeaves = `with recursive inner_barriers (number) as (
     select ?1 union all select b.number from celeriac_barriers b join inner_barriers i on b.feeds = i.number)
   select j.seq, j.result, j.continuation, j.shape from celeriac_jobs j
-  where j.feeds in (select number from inner_barriers) and j.archived is null and j.seq > ?2 order by j.seq limit ?3`
+  where j.feeds in (select number from inner_barriers) and j.archived is null and j.seq > ?2 order by j.seq limit ?3 + 0`
 
 interface Budget {
   left: number
