@@ -3,7 +3,6 @@ import type { When } from '../core/graph.ts'
 import type { StoredOptions } from '../core/job.ts'
 import { argumentLimits, jsonText } from '../core/json.ts'
 import { didYouMean } from '../core/misspelling.ts'
-import type { JobOptions } from '../core/options.ts'
 import { noOptions, storedOptions } from '../core/stored-options.ts'
 import { words } from './fit.ts'
 import { checkChunk } from './each-node.ts'
@@ -95,7 +94,7 @@ function readFlag(data: Data, key: string, path: string): boolean {
 
 function readOptions(value: unknown, path: string): StoredOptions {
   if (value === undefined) return noOptions
-  return storedOptions(readObject(value, path) as JobOptions, path)
+  return storedOptions(readObject(value, path), path)
 }
 
 function readBranches(value: unknown, path: string, depth: number): readonly Branch[] {

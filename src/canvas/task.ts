@@ -103,12 +103,12 @@ function sendOne(
   sender: Sender,
 ): Promise<JobHandle<any>> {
   try {
-    const text = argumentsText(args)
+    const call = callOf(definition, args, terms)
     const checked = checkArguments(definition, args)
-    if (checked) return checked.then(() => sender.send(definition, text, termsOf(definition, args, terms)))
-    return sender.send(definition, text, termsOf(definition, args, terms))
+    if (checked) return checked.then(() => sender.send(definition, call.args, call.terms))
+    return sender.send(definition, call.args, call.terms)
   } catch (error) {
-    return Promise.reject(error as Error)
+    return Promise.reject(error)
   }
 }
 
@@ -119,8 +119,8 @@ async function sendMany(
   sender: Sender,
 ): Promise<JobHandle<any>[]> {
   checkLists(argumentLists, terms)
-  const calls = argumentLists.map((args) => ({ args: argumentsText(args), terms: termsOf(definition, args, terms) }))
-  if (definition.schema) await Promise.all(argumentLists.map((args) => checkArguments(definition, args)))
+  const calls = argumentLists.map((args) => callOf(definition, args, terms))
+  await Promise.all(argumentLists.map((args) => checkArguments(definition, args)).filter((one) => one !== undefined))
   return sender.sendMany(definition, calls)
 }
 
@@ -131,10 +131,10 @@ function checkArguments(definition: TaskDefinition, args: readonly unknown[]): P
   return parsed instanceof Promise ? parsed : undefined
 }
 
-/** The terms of one call: a unique key that the task computes is only known now. */
-function termsOf(definition: TaskDefinition, args: readonly unknown[], terms: CallTerms): CallTerms {
-  if (definition.terms.unique === undefined || terms.unique) return terms
-  return { ...terms, unique: definition.terms.unique(args) }
+function callOf({ terms: { unique } }: TaskDefinition, args: readonly unknown[], terms: CallTerms): Call {
+  const text = argumentsText(args)
+  // A key that the task computes is only known now.
+  return { args: text, terms: unique === undefined || terms.unique ? terms : { ...terms, unique: unique(args) } }
 }
 
 function checkLists(argumentLists: unknown, terms: CallTerms): void {

@@ -13,7 +13,11 @@ import type { Role, StoredOptions } from './job.ts'
 export interface Graph {
   /** The collection's id. For a job alone it is also the job's. */
   readonly id: string
-  /** In the order written: the jobs at the end of any canvas, taken by position, are in the order of its results. */
+  /**
+   * In the order written: the jobs at the end of any canvas, taken by position, are in the order of its results. First
+   * the main line in one piece; then each side branch, in one piece and followed by its own side branches. So the jobs
+   * of any canvas stand together, with none of another between them.
+   */
   readonly jobs: readonly GraphJob[]
   readonly barriers: readonly GraphBarrier[]
   /** The barrier that settles the collection; null only for a job alone. */
@@ -49,7 +53,7 @@ export type Input =
   | { readonly from: 'results'; readonly shape: string }
   /** A FailureReport of the first failure at the barrier it stands behind. */
   | { readonly from: 'failure' }
-  /** A SettledSummary of the canvas whose main jobs are those in positions `first` to `last`, both included. */
+  /** A SettledSummary of the canvas whose jobs are those in positions `first` to `last`, both included; none if `last` is less. */
   | { readonly from: 'summary'; readonly first: number; readonly last: number }
 
 /**
