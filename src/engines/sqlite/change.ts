@@ -19,6 +19,8 @@ export interface Change {
   readonly headers: Map<number, Header>
   /** Fail-fast scopes that this call has begun to cancel. */
   readonly scopes: Set<number>
+  /** The job that failed first in a fail-fast scope, where this call has looked it up. */
+  readonly scopeCauses: Map<number, number | null>
   hasUniqueKeys: boolean | null
 }
 
@@ -57,6 +59,7 @@ export function newChange(db: Database, now: number): Change {
     pending: [],
     headers: new Map(),
     scopes: new Set(),
+    scopeCauses: new Map(),
     hasUniqueKeys: null,
   }
 }
@@ -135,8 +138,9 @@ export interface End {
 }
 
 /** Makes a job final, whatever it was, and everything that follows from that. */
-export function endJob(change: Change, job: Ending, end: End): void {
+export function endJob(change: Change, job: Ending, given: End): void {
   change.left--
+  const end = given.reason === reason.failFast ? { ...given, cause: causeOfScope(change, job) ?? given.cause } : given
   change.db.run(
     `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), finished_at = ?,
        version = version + 1, token = iif(?, token, null), due_at = null, deadline_at = null where seq = ?`,
@@ -157,6 +161,23 @@ export function ended(change: Change, job: Ending, end: End, version: number): v
   if (job.feeds !== null) arrive(change, job.feeds, end.state === state.succeeded, end.cause)
   if (job.collection === job.seq) releaseUnique(change, job.collection)
   if (job.scope !== null && job.role === role.main && end.state !== state.succeeded) failScope(change, job, end)
+}
+
+/** The job that a fail-fast scope failed by: what it cancelled tells that one's failure. */
+function causeOfScope(change: Change, { collection, scope }: Ending): number | null {
+  if (scope === null) return null
+  let cause = change.scopeCauses.get(scope)
+  if (cause === undefined) {
+    const first = change.db.get<{ cause: number | null }>(
+      `select cause from celeriac_jobs where collection = ? and collection <> seq and scope = ? and role = 0
+         and state in (5, 6) and reason <> ? and archived is null order by finished_at, seq limit 1`,
+      collection,
+      scope,
+      reason.failFast,
+    )
+    change.scopeCauses.set(scope, (cause = first?.cause ?? null))
+  }
+  return cause
 }
 
 /** The first failed or cancelled main job of a scope cancels the rest. */

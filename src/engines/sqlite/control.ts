@@ -137,17 +137,18 @@ function cancelOne(change: Change, job: Member, why: number): void {
 
 /** Cancels what a job continued as. */
 export function cancelInside(change: Change, item: WorkItem): boolean {
+  const limit = Math.max(Math.ceil(change.left), 1)
   const inside = change.db.all<Member>(
     `select ${memberColumns} from celeriac_jobs where parent = ? and archived is null and seq > ? order by seq limit ?`,
     item.subject,
     item.after,
-    Math.max(Math.ceil(change.left), 1),
+    limit,
   )
   for (const job of inside) {
     cancelJob(change, job, reason.cancelled)
     item.after = job.seq
   }
-  return inside.length === 0 || change.left > 0
+  return inside.length < limit
 }
 
 export function putQueues(db: Database, settings: readonly QueueSettings[]): void {

@@ -120,10 +120,12 @@ function insertJob(change: Change, job: GraphJob, seq: number, place: Placement,
   return true
 }
 
-function isPlain({ behind, feeds, role: name, options }: GraphJob, place: Placement): boolean {
+function isPlain({ behind, feeds, input, scope, role: name, options }: GraphJob, place: Placement): boolean {
   return (
     behind === null &&
     feeds === null &&
+    scope === null &&
+    input.from === 'nothing' &&
     name === 'main' &&
     place.start === null &&
     place.parent === null &&

@@ -185,11 +185,13 @@ function reset(change: Change, job: Member, round: number, what: number): void {
   if (job.feeds !== null && wasFinal && what !== taking.all) reopen(change, job.feeds, job.state !== state.succeeded)
 }
 
+/** The round of a job alone is its collection's, which has begun anew already. */
 function keepAttempt(change: Change, job: Member): void {
   const outcomes: Readonly<Record<number, 'succeeded' | 'failed' | 'cancelled'>> = { 4: 'succeeded', 5: 'failed' }
   change.db.run(
     `insert into celeriac_attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
-     select seq, attempt, round, session, started_at, coalesce(finished_at, ?), ?, iif(state = 5, failure, null) from celeriac_jobs where seq = ?
+     select seq, attempt, iif(collection = seq, round - 1, round), session, started_at, coalesce(finished_at, ?), ?, iif(state = 5, failure, null)
+       from celeriac_jobs where seq = ?
      on conflict do nothing`,
     change.now,
     attemptOutcomeCode(outcomes[job.state] ?? 'cancelled'),

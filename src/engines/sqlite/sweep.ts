@@ -156,8 +156,11 @@ function timeOut(change: Change, job: Late, runtime: Runtime): void {
 export function nextSweepAt(db: Database): number | null {
   const first = (sql: string): number | null => db.get<{ at: number | null }>(sql)?.at ?? null
   const times = [
+    first('select 0 as at from celeriac_work limit 1'),
     nextDueAt(db),
-    first('select min(expires_at) as at from celeriac_sessions where ended_at is null'),
+    // Nobody is given up before the calm after a gap is over.
+    first(`select max(min(expires_at), (select value from celeriac_meta where key = 'calm_until')) as at
+           from celeriac_sessions where ended_at is null`),
     first('select min(expires_at) as at from celeriac_jobs where expires_at is not null and state in (1, 2)'),
     first(
       `select min(min(coalesce(deadline_at + ${deadlineGrace}, 9e15), coalesce(marked_at + ${cancelGrace}, 9e15))) as at from celeriac_jobs where state = 3 and (deadline_at is not null or marked_at is not null)`,
