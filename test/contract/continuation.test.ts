@@ -136,32 +136,26 @@ onEveryEngine((open) => {
     expect(await statesOf(engine, graph)).toMatchObject({ outer: 'succeeded', 'level-1': 'succeeded', 'level-4': 'succeeded' })
   })
 
-  test('inner jobs inherit what is unset: queue, priority, tags and actor, and not time-out, retry or expiry', async () => {
+  test('inner jobs share the actor, and nothing else that the compiler did not give them', async () => {
     const { engine } = await open()
     const retry = { limit: 5, base: 1, factor: 1, max: 1, jitter: false }
-    const outer = { queue: 'shop', priority: 9, tags: ['outer'], retry, timeout: 1_000, expires: 60_000 }
-    const graph = graphOf({ outer: { feeds: 0, options: outer } }, [{}])
+    const graph = graphOf({ outer: { feeds: 0, options: { retry, timeout: 1_000, expires: 60_000 } } }, [{}])
     await engine.submit([submission(graph, { actor: { id: 'user-7' } })])
     const worker = await hand(engine)
-    const inner = graphOf({ plain: { feeds: 0 }, own: { feeds: 0, options: { queue: 'own', priority: -1, timeout: 5 } } }, [{}])
-    await worker.settle(await worker.take('outer'), continued(inner))
-    const jobs = await jobsOf(engine, graph)
-    expect(jobs['plain']).toMatchObject({ queue: 'shop', priority: 9, actor: { id: 'user-7' } })
-    expect(jobs['own']).toMatchObject({ queue: 'own', priority: -1 })
-    const [plain, own] = await worker.claim(2)
-    expect(plain).toMatchObject({ task: 'plain', deadlineAt: null, failures: 0 })
-    expect(plain?.options.retry).toBeUndefined()
-    expect(own?.deadlineAt).not.toBeNull()
+    await worker.settle(await worker.take('outer'), continued(chainOf('inner')))
+    expect((await jobsOf(engine, graph))['inner']).toMatchObject({ actor: { id: 'user-7' } })
+    const inner = await worker.take('inner')
+    expect(inner).toMatchObject({ deadlineAt: null, failures: 0, attempt: 1, actor: { id: 'user-7' } })
+    expect(inner.options.retry).toBeUndefined()
   })
 
-  test('the jobs of a side job that continued are side jobs: the outcome stays', async () => {
+  test('a side job that continues and fails leaves the outcome as it is', async () => {
     const { engine } = await open()
     const graph = graphOf({ a: { feeds: 0 }, note: sideJob('always', 0) }, [{}])
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.succeed(await worker.take('a'))
-    await worker.settle(await worker.take('note'), continued(chainOf('inner')))
-    expect((await jobsOf(engine, graph))['inner']?.role).toBe('side')
+    await worker.settle(await worker.take('note'), continued(graphOf({ inner: { feeds: 0, role: 'side' } }, [{}])))
     await worker.fail(await worker.take('inner'))
     expect(await collectionState(engine, graph)).toBe('succeeded')
     expect(await statesOf(engine, graph)).toMatchObject({ note: 'failed' })

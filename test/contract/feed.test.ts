@@ -51,6 +51,8 @@ onEveryEngine((open) => {
         expect(apply(jobs, change)).toBeNull()
         if (before && before.state !== change.state) expect([before.state, change.state]).toSatisfy(([from, to]) => isLegal(from, to))
       }
+      // Jobs of a canvas that is history now were taken out of the collection: a reader drops them with its next snapshot.
+      for (const id of [...jobs.keys()]) if (!last?.jobs.has(id)) jobs.delete(id)
       expect(jobs).toEqual(last?.jobs)
       expect(collection).toEqual({ state: last?.state, round: last?.round })
     }
@@ -172,18 +174,14 @@ onEveryEngine((open) => {
     ])
   })
 
-  test('refuses a cursor that is none', async () => {
-    const { engine } = await open()
-    await expect(engine.events({ after: 'nonsense', collections: null, limit: 1 })).rejects.toMatchObject({ code: 'BAD_CURSOR' })
-  })
-
-  test('a cursor of another store is a gap or refused, never a silent nothing', async () => {
+  test('a cursor that is none, and one of another store, are a gap: never a silent nothing', async () => {
     const [one, two] = [await open(), await open()]
     await one.engine.submit(Array.from({ length: 5 }, () => submission(alone())))
-    const foreign = await one.engine.cursor()
-    const page = await two.engine.events({ after: foreign, collections: null, limit: 10 }).catch((error: unknown) => error)
-    if (page instanceof Error) expect(page).toMatchObject({ code: 'BAD_CURSOR' })
-    else expect(page).toMatchObject({ gap: true })
+    for (const after of ['nonsense', '', await one.engine.cursor()]) {
+      const page = await two.engine.events({ after, collections: null, limit: 10 })
+      expect(page).toMatchObject({ gap: true, changes: [] })
+      expect(await two.engine.events({ after: page.cursor, collections: null, limit: 10 })).toMatchObject({ gap: false })
+    }
   })
 
   test('signals queued jobs, changes and cancels to those who listen, and stops when told', async () => {

@@ -35,8 +35,8 @@ onEveryEngine((open) => {
     await goOn(store, 1, worker)
     const again = await worker.take()
     expect(again).toMatchObject({ id: lost.id, attempt: 2, failures: 0 })
-    expect(await gone.succeed(lost, 'late')).toBe('superseded')
     expect((await gone.beat()).lost).toEqual([{ id: lost.id, token: lost.token }])
+    expect(await gone.succeed(lost, 'late')).toBe('superseded')
     expect(await worker.succeed(again)).toBe('accepted')
     expect((await engine.job(graph.id))?.attempts).toMatchObject([
       { attempt: 1, outcome: 'lost' },
@@ -207,7 +207,7 @@ onEveryEngine((open) => {
     expect(told).toMatchObject({ state: 'failed' })
     expect(told?.jobs[0]).toMatchObject({ reason: 'poisoned', attempt: 3 })
     expect(told?.jobs[0]?.failure?.message).toBeTruthy()
-    expect((await engine.job(told?.jobs[0]?.id ?? ''))?.attempts.map((attempt) => attempt.outcome)).toEqual(['lost', 'lost', 'lost'])
+    expect((await engine.job(told?.jobs[0]?.id ?? ''))?.attempts.map((attempt) => attempt.outcome)).toEqual(['lost', 'lost', 'failed'])
   })
 
   test('crashes start at zero in the next round', async () => {
