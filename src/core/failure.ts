@@ -83,14 +83,15 @@ function isAggregate(thrown: unknown, errors: unknown): errors is readonly unkno
 /** Node says nothing at all in the message of a connection refused at two addresses. */
 function listErrors(message: string, errors: readonly unknown[]): string {
   const lines: string[] = []
-  const count = Number(read(errors, 'length'))
+  const length = read(errors, 'length')
+  const count = typeof length === 'number' ? length : 0
   for (let n = 0; n < Math.min(count, errorsShown); n++) {
     const error = read(errors, n)
     const text = read(error, 'message')
     lines.push(`${n + 1}. ${storable(typeof text === 'string' ? text : shown(error), 500)}`)
   }
   const more = count > errorsShown ? [`and ${count - errorsShown} more`] : []
-  return [message === '' ? `${count} errors` : message, ...lines, ...more].join('\n')
+  return [message === '' ? (count === 1 ? '1 error' : `${count} errors`) : message, ...lines, ...more].join('\n')
 }
 
 /** A property of anything; undefined where it cannot be read. */

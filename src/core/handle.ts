@@ -58,7 +58,7 @@ export interface JobSummary {
   readonly args: readonly unknown[]
   /** The job whose handler returned the canvas that this job belongs to. */
   readonly parentId?: string
-  /** The jobs it waits for, or waited for. */
+  /** The jobs it waits for, or waited for; of a large group the first 1,000. */
   readonly after: readonly string[]
   readonly attempt: number
   /** How many attempts failed in this round. */

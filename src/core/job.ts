@@ -82,7 +82,7 @@ export interface JobRecord {
   readonly args: string
   /** The id of the job whose handler returned the canvas that this job belongs to. */
   readonly parentId: string | null
-  /** The ids of the jobs that this one waits for, or waited for: empty at the front of a canvas. */
+  /** The ids of the jobs that this one waits for, or waited for, at most the first 1,000: empty at the front of a canvas. */
   readonly after: readonly string[]
   readonly attempt: number
   readonly failures: number

@@ -39,19 +39,13 @@ export const inputLimit = 64 * 1024 * 1024
  * assemble('[.[2.]]', [{ json: '1' }, { json: '2' }, { json: '3' }]) // '[1,[2,3]]'
  */
 export function assemble(shape: string, results: readonly StoredResult[], limit = inputLimit): string {
-  const root: Level = {
-    source: { shape, at: 0, results, taken: 0 },
-    list: { isEmpty: true },
-    isSpliced: false,
-    pending: 0,
-  }
+  const root: Level = { source: sourceOf(shape, results), list: { isEmpty: true }, isSpliced: false, pending: 0 }
   const assembly: Assembly = { text: '', limit, levels: [root] }
   for (let level = assembly.levels.at(-1); level; level = assembly.levels.at(-1)) {
     if (level.pending > 0) takeResult(assembly, level)
     else if (level.source.at < level.source.shape.length) takeToken(assembly, level)
     else leaveSource(assembly, level)
   }
-  if (root.list.isEmpty) throw corrupt('a shape without a value')
   return assembly.text
 }
 
@@ -80,7 +74,17 @@ interface Source {
   at: number
   readonly results: readonly StoredResult[]
   taken: number
+  /** How many values stand side by side in the shape: it must come to one. */
+  values: number
 }
+
+const sourceOf = (shape: string, results: readonly StoredResult[]): Source => ({
+  shape,
+  at: 0,
+  results,
+  taken: 0,
+  values: 0,
+})
 
 type Reference = Extract<StoredResult, { readonly shape: string }>
 
@@ -88,10 +92,11 @@ function takeToken(assembly: Assembly, level: Level): void {
   const { source } = level
   const count = readCount(source)
   const token = source.shape[source.at++]
+  if (!level.repeat) source.values += count
   if (token === '.') level.pending = count
   else if (token === '-') source.taken += count
   else if (token === '[' || token === '<') openList(assembly, level, token === '<', count)
-  else if ((token === ']' || token === '>') && level.repeat) closeList(assembly, level, level.repeat)
+  else if (token === (level.isSpliced ? '>' : ']') && level.repeat) closeList(assembly, level, level.repeat)
   else throw corrupt(`a shape with "${token ?? ''}" at ${source.at - 1}`)
 }
 
@@ -147,12 +152,13 @@ function openBracket(assembly: Assembly, { list }: Level): void {
 
 function enterReference(assembly: Assembly, level: Level, result: Reference): void {
   if (result.results === null) throw corrupt('a result that was left out for its size and not loaded')
-  const source = { shape: result.shape, at: 0, results: result.results, taken: 0 }
+  const source = sourceOf(result.shape, result.results)
   assembly.levels.push({ source, list: level.list, isSpliced: level.isSpliced, pending: 0 })
 }
 
 function leaveSource(assembly: Assembly, level: Level): void {
   if (level.repeat) throw corrupt('a shape that is cut off')
+  if (level.source.values !== 1) throw corrupt(`a shape of ${level.source.values} values`)
   assembly.levels.pop()
 }
 
