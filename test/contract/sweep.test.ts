@@ -108,7 +108,7 @@ onEveryEngine((open) => {
       submission(running, { retention: 1_000 }),
     ])
     const worker = await hand(engine)
-    for (const job of await worker.claim(4)) if (job.task !== 'd') await worker.succeed(job)
+    for (const job of await worker.claim(5)) if (job.task !== 'd') await worker.succeed(job)
     await worker.drain()
     await goOn({ engine, clock }, 999, worker)
     expect(await collectionState(engine, short)).toBe('succeeded')
