@@ -2,7 +2,7 @@ import { CeleriacError } from '../core/errors.ts'
 import { isCanvas } from '../canvas/canvas.ts'
 import { validate } from '../core/schema.ts'
 import type { Attempt } from './attempt.ts'
-import type { RunnableTask } from './execute.ts'
+import type { RunnableTask } from './runnable-task.ts'
 import { Unusable } from './unusable.ts'
 
 /**

@@ -3,7 +3,7 @@ import { expandEach } from '../canvas/each-node.ts'
 import { eachTask } from '../canvas/fragment.ts'
 import { readNode } from '../canvas/read-node.ts'
 import { CeleriacError } from '../core/errors.ts'
-import type { RunnableTask } from './execute.ts'
+import type { RunnableTask } from './runnable-task.ts'
 import { Unusable } from './unusable.ts'
 
 /** The built-in task behind `each(…)`: continues as a group with a member for every element, or chunk of elements. */

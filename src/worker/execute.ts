@@ -2,10 +2,10 @@ import { runningJob } from '../app/current-job.ts'
 import { RetryDirective, SnoozeDirective } from '../app/directives.ts'
 import { isCanvas, nodeOf } from '../canvas/canvas.ts'
 import { compileContinuation, type CompileContext } from '../canvas/compile.ts'
-import type { TaskDefinition } from '../canvas/definition.ts'
 import { CeleriacError } from '../core/errors.ts'
 import { type Failure, failureFrom } from '../core/failure.ts'
 import { resultText } from '../core/json.ts'
+import type { Graph } from '../core/graph.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { validate } from '../core/schema.ts'
@@ -16,6 +16,7 @@ import { reasonFor, type Attempt } from './attempt.ts'
 import { callForEach } from './chunk.ts'
 import { readArguments } from './input.ts'
 import { decideOutcome, type Ending } from './outcome.ts'
+import type { RunnableTask } from './runnable-task.ts'
 import { Unusable } from './unusable.ts'
 
 /** What handlers are run with. */
@@ -25,13 +26,10 @@ export interface Workshop {
   /** undefined: this worker does not know the task. */
   readonly findTask: (name: string) => RunnableTask | undefined
   readonly compiling: CompileContext
+  /** Throws where a task in it would not take its arguments. */
+  readonly checkGraph: (graph: Graph) => Promise<void>
   /** How long a job of a task that is not known here is put off, in milliseconds. */
   readonly delayForUnknown: (task: string) => number
-}
-
-/** A task that can run here. */
-export type RunnableTask = Pick<TaskDefinition, 'name' | 'schema' | 'terms'> & {
-  readonly handler: (...args: never) => unknown
 }
 
 /** How many continuations may stand around one another. */
@@ -108,16 +106,16 @@ function call({ attempt, task }: Execution, args: readonly unknown[]): Soon<unkn
   return isThenable(returned) ? Promise.resolve(returned) : returned
 }
 
-function readResult(execution: Execution, value: unknown): Ending {
+function readResult(execution: Execution, value: unknown): Soon<Ending> {
   try {
-    if (isCanvas(value)) return continueAs(execution, value)
+    if (isCanvas(value)) return continueAs(execution, value).catch(throwUnusable)
     return { type: 'returned', result: resultText(value) }
   } catch (error) {
     return throwUnusable(error)
   }
 }
 
-function continueAs({ attempt: { job }, shop }: Execution, canvas: unknown): Ending {
+async function continueAs({ attempt: { job }, shop }: Execution, canvas: unknown): Promise<Ending> {
   if (job.depth >= depthLimit) {
     throw new CeleriacError(
       'CONTINUATION_TOO_DEEP',
@@ -126,7 +124,9 @@ function continueAs({ attempt: { job }, shop }: Execution, canvas: unknown): End
   }
   const node = nodeOf(canvas, 'result')
   const options = inherit({ queue: job.queue }, job.options)
-  return { type: 'continued', graph: compileContinuation(node, { role: job.role, options }, shop.compiling) }
+  const graph = compileContinuation(node, { role: job.role, options }, shop.compiling)
+  await shop.checkGraph(graph)
+  return { type: 'continued', graph }
 }
 
 function decide({ attempt, task, shop }: Execution, ending: Ending): Outcome {

@@ -2,15 +2,17 @@ import { hostname } from 'node:os'
 import type { CompileContext } from '../canvas/compile.ts'
 import { eachTask } from '../canvas/fragment.ts'
 import { CeleriacError } from '../core/errors.ts'
+import type { Graph } from '../core/graph.ts'
 import { createTokens } from '../core/id.ts'
 import { type Runtime, systemRuntime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Signal } from '../engine/feed.ts'
 import type { ClaimedJob, SessionRecord } from '../engine/work.ts'
 import { builtInEach } from './each-task.ts'
-import { execute, executeTimedOut, failureOf, type RunnableTask, type Workshop } from './execute.ts'
+import { execute, executeTimedOut, failureOf, type Workshop } from './execute.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { createReporter, type Reporter } from './report.ts'
+import type { RunnableTask } from './runnable-task.ts'
 import { SessionThread } from './session-thread.ts'
 import type { WorkerSettings } from './settings.ts'
 import { Settler } from './settler.ts'
@@ -26,6 +28,8 @@ export interface SessionAccess {
   /** undefined: no such task can run here. */
   readonly findTask: (name: string) => RunnableTask | undefined
   readonly compiling: CompileContext
+  /** Refuses a canvas whose arguments its tasks would not take. */
+  readonly checkGraph: (graph: Graph) => Promise<void>
 }
 
 /** How long handlers that were told to stop may take to do so, in milliseconds. */
@@ -175,12 +179,13 @@ export class Session {
   }
 
   #createWorkshop(): Workshop {
-    const { engine, runtime, findTask, compiling } = this.#access
+    const { engine, runtime, findTask, compiling, checkGraph } = this.#access
     return {
       runtime,
       store: engine,
       findTask: (name) => (name === eachTask ? builtInEach : findTask(name)),
       compiling,
+      checkGraph,
       delayForUnknown: createUnknownTasks(runtime, this.#reporter),
     }
   }

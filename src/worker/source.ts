@@ -34,6 +34,8 @@ const mostWorkAhead = 50
 const longestWait = 100
 /** Handlers that end at once are run so many milliseconds at a stretch; then the event loop gets its turn. */
 const longestStretch = 10
+/** An embedded store works on this thread, so that asking it early gains nothing: batches only get smaller. */
+const worthOverlapping = 0.2
 
 interface WaitingJob {
   readonly job: ClaimedJob
@@ -50,6 +52,8 @@ export class Source {
   #claiming: Promise<void> | undefined
   #mayBeMore = false
   #wasWoken = false
+  /** How long the store took for the last claim while this thread was free to go on. */
+  #answerTime = 0
   #stretchFrom: number | null = null
   #isFilling = false
   #isStopped = false
@@ -119,19 +123,22 @@ export class Source {
 
   /** Asks again under the same token until it is answered: the store may have acted on a request whose reply was lost. */
   async #request(token: number, limit: number): Promise<ClaimAnswer> {
-    const { store, session, queues, reporter } = this.#parts
-    for (;;) {
+    const { store, session, queues, reporter, runtime } = this.#parts
+    while (!this.#isStopped) {
       try {
-        const answer = await store.claim({ session, token, limit, queues })
+        const answering = store.claim({ session, token, limit, queues })
+        const askedAt = runtime.elapsed()
+        const answer = await answering
+        this.#answerTime = runtime.elapsed() - askedAt
         this.#backoff.reset()
         reporter.over('claim', 'Claiming jobs works again.')
         return answer
       } catch (error) {
-        if (this.#isStopped) return { jobs: [], nextAt: null }
         reporter.trouble('claim', 'Claiming jobs failed', error)
         await this.#backoff.wait()
       }
     }
+    return { jobs: [], nextAt: null }
   }
 
   #fill(): void {
@@ -140,8 +147,8 @@ export class Source {
     this.#isFilling = true
     while (this.waitingCount > 0 && this.#parts.sink.freeCount > 0 && this.#hasStretchLeft()) {
       this.#parts.sink.start(this.#waiting[this.#next++]!.job)
-      // Once half is used up, the next request may be under way while the rest runs.
-      if ((this.#next & 63) === 0) this.#claimIntoRoom()
+      // A store that answers later can prepare the next jobs while the second half of these runs.
+      if (this.#answerTime > worthOverlapping && (this.#next & 63) === 0) this.#claimIntoRoom()
     }
     this.#isFilling = false
     if (this.waitingCount === 0) {
