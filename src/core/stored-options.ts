@@ -56,7 +56,7 @@ const readTag = shortText(128)
 const readTags: OptionReader<readonly string[]> = (value, what) => {
   if (!Array.isArray(value)) throw badOption(what, `a list of texts is needed, not ${shown(value)}`)
   if (value.length > tagLimit) throw badOption(what, `there are ${value.length} tags, the most are ${tagLimit}`)
-  return [...new Set(value.map((tag, n) => readTag(tag, `${what}[${n}]`)))]
+  return [...new Set(Array.from(value, (tag, n) => readTag(tag, `${what}[${n}]`)))]
 }
 
 const second = 1000

@@ -2,12 +2,17 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { shown, storable, utf8Length } from './text.ts'
 
-const anyText = fc.string({ unit: fc.oneof(fc.constantFrom('a', 'ö', '€', '👋', '\0', '\ud800', '\udc00')) })
+const anyText = fc.string({
+  unit: fc.oneof(
+    fc.constantFrom('a', '\x7f', '\x80', 'ö', '\u07ff', '\u0800', '€', '\uffff', '👋', '\0', '\ud800', '\udc00'),
+  ),
+})
 
 describe('utf8Length', () => {
   it('is what an encoder makes of well-formed text', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(anyText, (odd) => {
+        const text = odd.toWellFormed()
         expect(utf8Length(text)).toBe(new TextEncoder().encode(text).length)
       }),
     )
@@ -57,6 +62,7 @@ describe('shown', () => {
       'a function',
       'Symbol(s)',
     ])
+    expect(shown('a\n\u001b[31m')).toBe("'a\\n\\u001b[31m'")
     expect(shown('x'.repeat(100))).toBe(`'${'x'.repeat(60)}…'`)
   })
 })

@@ -35,7 +35,11 @@ function cut(text: string, bytes: number): string {
 
 /** A value in an error, short: a text in quotes, a number as it is, an object only by its sort. */
 export function shown(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}…` : value}'`
+  if (typeof value === 'string') {
+    const start = value.length > 60 ? `${value.slice(0, 60)}…` : value
+    // Escaped, so that a line break or a control character stays visible and does no harm to a terminal.
+    return `'${JSON.stringify(start).slice(1, -1)}'`
+  }
   if (typeof value === 'function') return 'a function'
   if (Array.isArray(value)) return 'a list'
   return typeof value === 'object' && value !== null ? 'an object' : String(value)
