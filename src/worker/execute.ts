@@ -171,15 +171,24 @@ const delayForInput = 1_000
 
 function endingOf({ attempt, shop }: Execution, thrown: unknown): Ending {
   const tell = (about: unknown): Failure => failureOf(attempt, shop.runtime, about)
-  if (thrown instanceof Unusable) return { type: 'unusable', failure: tell(thrown.cause) }
-  if (thrown instanceof InputAway) return { type: 'put-back', delay: delayForInput }
-  if (thrown instanceof SnoozeDirective)
+  if (isA(thrown, Unusable)) return { type: 'unusable', failure: tell(thrown.cause) }
+  if (isA(thrown, InputAway)) return { type: 'put-back', delay: delayForInput }
+  if (isA(thrown, SnoozeDirective))
     return directed(tell, () => ({ type: 'snooze', delay: milliseconds(thrown.delay, 'snooze') }))
-  if (thrown instanceof RetryDirective) {
+  if (isA(thrown, RetryDirective)) {
     const delay = (): number | null => (thrown.in === undefined ? null : milliseconds(thrown.in, 'retry in'))
     return directed(tell, () => ({ type: 'retry', delay: delay(), failure: tell(thrown.cause ?? thrown) }))
   }
   return { type: 'threw', failure: tell(thrown) }
+}
+
+/** A proxy may throw when it is asked what it is. */
+function isA<T>(thrown: unknown, type: abstract new (...args: any[]) => T): thrown is T {
+  try {
+    return thrown instanceof type
+  } catch {
+    return false
+  }
 }
 
 /** A directive with a duration that is none is a mistake of the handler. */

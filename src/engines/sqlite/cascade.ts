@@ -157,7 +157,9 @@ function releaseSome(change: Change, barrier: Barrier, decision: Decision): bool
 /** A job whose barrier has decided, or that stands behind none. */
 function letGo(change: Change, job: Waiting, decision: Decision): void {
   if (job.role === role.main && (job.marked_at !== null || header(change, job.collection).cancelledAt !== null)) {
-    return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq })
+    // What did not succeed before it came first, and is what a report names.
+    const cause = decision.cause ?? job.seq
+    return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause })
   }
   if (fits(job.fit, decision)) return enqueue(change, job)
   const upstream = job.role === role.main || (job.fit === when.success && isSide(change, decision.cause))

@@ -142,18 +142,23 @@ export function endJob(change: Change, job: Ending, given: End): void {
   change.left--
   const end = given.reason === reason.failFast ? { ...given, cause: causeOfScope(change, job) ?? given.cause } : given
   change.db.run(
-    `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), finished_at = ?,
+    `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), failures = failures + ?, finished_at = ?,
        version = version + 1, token = iif(?, token, null), due_at = null, deadline_at = null where seq = ?`,
     end.state,
     end.reason,
     end.cause,
     end.failure ?? null,
+    isFailedAttempt(end) ? 1 : 0,
     change.now,
     end.settled ? 1 : 0,
     job.seq,
   )
   ended(change, job, end, job.version + 1)
 }
+
+/** Not so a parked job whose canvas failed, nor one whose worker died. */
+const isFailedAttempt = (end: End): boolean =>
+  end.state === state.failed && (end.settled === true || end.reason === reason.timeout)
 
 /** What follows from a job having become final, the row itself being written already. */
 export function ended(change: Change, job: Ending, end: End, version: number): void {
