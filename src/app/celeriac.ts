@@ -18,7 +18,7 @@ import { createRegistry } from './registry.ts'
 import { summaryOfCollection, summaryOfJob } from './snapshots.ts'
 import { submissionOfCanvas } from './submission.ts'
 import { Submitter } from './submit.ts'
-import type { CheckedSchemas, Parsed, Schemas, TaskOf } from './wire.ts'
+import type { CheckedWire, Parsed, Schemas, TaskOf } from './wire.ts'
 import { listWorkers, type WorkerSummary } from './workers.ts'
 
 /**
@@ -58,7 +58,7 @@ export class Celeriac {
   task<
     F extends (...args: Parsed<S>) => [S] extends [undefined] ? Carried<F> : CarriedResult<F>,
     const S extends Schemas | undefined = undefined,
-  >(name: string, options: TaskOptions & { readonly input?: CheckedSchemas<S> }, handler: F): TaskOf<F, S>
+  >(name: string, options: TaskOptions & { readonly input?: Checked<S, CheckedWire<S>> }, handler: F): TaskOf<F, S>
   task(name: string, ...rest: [Handler] | [TaskOptions & { readonly input?: unknown }, Handler]): unknown {
     const [options, handler] = rest.length === 1 ? [{}, rest[0]] : rest
     return this.#define(defineTask(name, options, handler))
@@ -110,12 +110,12 @@ export class Celeriac {
 
   /** A job that was sent before. @throws NotFound */
   async job(id: string): Promise<JobHandle<unknown>> {
-    return await findJob(this[parts], id)
+    return findJob(this[parts], id)
   }
 
   /** A collection that was sent before; of a job alone, its id is the job's. @throws NotFound */
   async collection(id: string): Promise<CollectionHandle<unknown>> {
-    return await findCollection(this[parts], id)
+    return findCollection(this[parts], id)
   }
 
   readonly jobs = {
@@ -145,15 +145,15 @@ export class Celeriac {
   }
 
   readonly queues = {
-    list: async (): Promise<readonly QueueSummary[]> => await listQueues(await this.#engine()),
+    list: async (): Promise<readonly QueueSummary[]> => listQueues(await this.#engine()),
     /** Its jobs stay where they are; those that run go on. */
-    pause: async (name: string): Promise<void> => await setPaused(await this.#engine(), name, true),
-    resume: async (name: string): Promise<void> => await setPaused(await this.#engine(), name, false),
+    pause: async (name: string): Promise<void> => setPaused(await this.#engine(), name, true),
+    resume: async (name: string): Promise<void> => setPaused(await this.#engine(), name, false),
   }
 
   readonly workers = {
     /** Those that live, and those that ended or were lost within the last day. */
-    list: async (): Promise<readonly WorkerSummary[]> => await listWorkers(await this.#engine()),
+    list: async (): Promise<readonly WorkerSummary[]> => listWorkers(await this.#engine()),
   }
 
   /** Stores what was sent, ends what is followed and closes the store. Workers of this app are to be stopped before. */

@@ -34,7 +34,7 @@ export function checkUrl(url: string): void {
 /** Loads the engine that a url names. Nothing is opened until it is used. */
 export async function engineFromUrl(url: string): Promise<EngineFactory> {
   checkUrl(url)
-  return await schemes[schemeOf(url)]!(url)
+  return schemes[schemeOf(url)]!(url)
 }
 
 const schemeOf = (url: string): string => (/^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1] ?? '').slice(0, 40).toLowerCase()

@@ -58,7 +58,7 @@ export class FeedReader {
       if (!isWorthIt(found) || this.#joinAt(follower, found.cursor)) return found
     }
     await this.#join(follower)
-    return await look()
+    return look()
   }
 
   /** Everything that happens after the promise resolves will be told; the snapshot is read then. */

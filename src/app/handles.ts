@@ -78,7 +78,7 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
 
   async snapshot(): Promise<JobSnapshot<R>> {
     const connection = await this.#access.connect()
-    return await snapshotOfJob<R>(connection.engine, await lookAtJob(connection, this.id))
+    return snapshotOfJob<R>(connection.engine, await lookAtJob(connection, this.id))
   }
 
   async cancel(): Promise<void> {
@@ -123,7 +123,7 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
 
   async snapshot(): Promise<CollectionSnapshot<R>> {
     const connection = await this.#access.connect()
-    return await snapshotOfCollection<R>(connection.engine, await lookAtCollection(connection, this.id))
+    return snapshotOfCollection<R>(connection.engine, await lookAtCollection(connection, this.id))
   }
 
   async cancel(): Promise<void> {

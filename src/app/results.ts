@@ -9,7 +9,7 @@ type Store = Pick<Inspection, 'resolve' | 'job'>
 
 /** What `result()` of a job that is final gives. Throws JobFailed, JobCancelled or JobSkipped. */
 export async function resultOfJob(store: Store, job: JobDetail): Promise<unknown> {
-  if (job.state === 'succeeded') return await valueOf(store, job.result)
+  if (job.state === 'succeeded') return valueOf(store, job.result)
   const first = await findFirst(store, job.failedJobId, job)
   const about = { failure: job.failure ?? undefined, jobId: first?.id ?? job.id, reason: reasonOf(first ?? job) }
   if (job.state === 'skipped') throw new JobSkipped(skippedMessage(job, first), about)
@@ -20,7 +20,7 @@ export async function resultOfJob(store: Store, job: JobDetail): Promise<unknown
 
 /** What `result()` of a collection that has settled gives. Throws JobFailed or JobCancelled. */
 export async function resultOfCollection(store: Store, collection: CollectionDetail): Promise<unknown> {
-  if (collection.state === 'succeeded') return await valueOf(store, collection.result)
+  if (collection.state === 'succeeded') return valueOf(store, collection.result)
   const first = await findFirst(store, collection.failedJobId)
   const failure = collection.failure ?? undefined
   const about = { failure, jobId: first?.id ?? collection.id, reason: first ? reasonOf(first) : 'cancelled' } as const

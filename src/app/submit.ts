@@ -55,7 +55,7 @@ export class Submitter implements Sender {
   async store(submissions: readonly Submission[]): Promise<readonly string[]> {
     if (submissions.length === 0) return []
     for (const { graph } of submissions) if (graph.jobs.length > 1) await this.#upload(graph)
-    return await new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       const batch = this.#openBatch({ count: submissions.length, resolve, reject })
       for (const submission of submissions) batch?.submissions.push(submission)
     })
@@ -81,7 +81,7 @@ export class Submitter implements Sender {
 
   async #flush(): Promise<void> {
     // Whoever else calls in this turn of the event loop comes along.
-    await undefined
+    await Promise.resolve()
     for (let batch = this.#batches.shift(); batch; batch = this.#batches.shift()) {
       try {
         this.#engine ??= (await this.#access.connect()).engine

@@ -1,5 +1,4 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { Checked } from '../canvas/fit.ts'
 import type { ArgumentProblem, Handler } from '../canvas/handler.ts'
 import type { Task } from '../canvas/task.ts'
 
@@ -35,6 +34,9 @@ type Labelled<W extends readonly unknown[], P extends readonly unknown[]> = W['l
   ? { [K in keyof P]: K extends keyof W ? W[K] : never }
   : W
 
-/** What the schema is compared with: itself, or the sentence that says what JSON cannot carry. */
-export type CheckedSchemas<S> = Checked<S, [WireProblem<S>] extends [never] ? S : WireProblem<S>>
+/**
+ * What a schema is compared with: itself, or the sentence that says what JSON cannot carry. To be written out as
+ * `Checked<S, CheckedWire<S>>` where S is inferred: behind one more alias the handler's parameter became `never`.
+ */
+export type CheckedWire<S> = [WireProblem<S>] extends [never] ? S : WireProblem<S>
 type WireProblem<S> = Wire<S> extends infer W extends readonly unknown[] ? ArgumentProblem<W> : never

@@ -149,6 +149,8 @@ function continueAs(change: Change, job: Ref, graph: Graph, queues: Set<string>)
   const numbers = isLarge ? 0 : takeNumbers(change.db, graph.jobs.length + graph.barriers.length)
   const firstBarrier = numbers + graph.jobs.length
   park(change, job, graph, isLarge ? null : firstBarrier + (graph.exit as number))
+  // Before anything that happens to them, and before the end, should there be no jobs at all.
+  change.journal.collection(0, job.collection, header(change, job.collection).round)
   if (isLarge) {
     const exit = sealContinuation(change, graph, job)
     change.db.run('update celeriac_jobs set continuation = ? where seq = ?', exit, job.seq)
@@ -166,7 +168,6 @@ function continueAs(change: Change, job: Ref, graph: Graph, queues: Set<string>)
       scope: job.scope,
     })
   }
-  change.journal.collection(0, job.collection, header(change, job.collection).round)
 }
 
 function park(change: Change, job: Ref, graph: Graph, continuation: number | null): void {
