@@ -45,30 +45,58 @@ onEveryEngine((open) => {
 
   test('skipping cascades through everything behind', async () => {
     const { engine } = await open()
-    const graph = graphOf({ a: { feeds: 0 }, b: { behind: 0, feeds: 1 }, c: { behind: 1, feeds: 2 }, d: { behind: 1, feeds: 2 }, e: { behind: 2, feeds: 3 } }, [
-      {},
-      {},
-      {},
-      {},
-    ])
+    const graph = graphOf(
+      {
+        a: { feeds: 0 },
+        b: { behind: 0, feeds: 1 },
+        c: { behind: 1, feeds: 2 },
+        d: { behind: 1, feeds: 2 },
+        e: { behind: 2, feeds: 3 },
+      },
+      [{}, {}, {}, {}],
+    )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.fail(await worker.take('a'), 'Root')
-    expect(await statesOf(engine, graph)).toEqual({ a: 'failed', b: 'skipped', c: 'skipped', d: 'skipped', e: 'skipped' })
-    expect((await jobsOf(engine, graph))['e']).toMatchObject({ failure: { message: 'Root' }, failedJobId: jobId(graph, 'a'), attempt: 0, startedAt: null })
+    expect(await statesOf(engine, graph)).toEqual({
+      a: 'failed',
+      b: 'skipped',
+      c: 'skipped',
+      d: 'skipped',
+      e: 'skipped',
+    })
+    expect((await jobsOf(engine, graph))['e']).toMatchObject({
+      failure: { message: 'Root' },
+      failedJobId: jobId(graph, 'a'),
+      attempt: 0,
+      startedAt: null,
+    })
     expect(await engine.collection(graph.id)).toMatchObject({ state: 'failed', counts: { failed: 1, skipped: 4 } })
   })
 
   test('runs what asked for success, for failure, and for either', async () => {
     const { engine } = await open()
     const branches = { cheer: sideJob('success', 0), mourn: sideJob('failure', 0), note: sideJob('always', 0) }
-    const [good, bad] = [graphOf({ a: { feeds: 0 }, ...branches }, [{}]), graphOf({ a: { feeds: 0 }, ...branches }, [{}])]
+    const [good, bad] = [
+      graphOf({ a: { feeds: 0 }, ...branches }, [{}]),
+      graphOf({ a: { feeds: 0 }, ...branches }, [{}]),
+    ]
     await engine.submit([submission(good), submission(bad)])
     const worker = await hand(engine)
     const ran = await worker.drain((job) => (job.id === jobId(bad, 'a') ? failed() : succeeded(job.task)))
     expect(ran.sort()).toEqual(['a', 'a', 'cheer', 'mourn', 'note', 'note'])
-    expect(await statesOf(engine, good)).toEqual({ a: 'succeeded', cheer: 'succeeded', mourn: 'skipped', note: 'succeeded' })
-    expect(await statesOf(engine, bad)).toEqual({ a: 'failed', cheer: 'skipped', mourn: 'succeeded', note: 'succeeded' })
+    expect(await statesOf(engine, good)).toEqual({
+      a: 'succeeded',
+      cheer: 'succeeded',
+      mourn: 'skipped',
+      note: 'succeeded',
+    })
+    expect(await statesOf(engine, bad)).toEqual({
+      a: 'failed',
+      cheer: 'skipped',
+      mourn: 'succeeded',
+      note: 'succeeded',
+    })
   })
 
   test('a side branch that is not needed is skipped as such and left out of the counts', async () => {
@@ -76,7 +104,11 @@ onEveryEngine((open) => {
     const graph = graphOf({ a: { feeds: 0 }, mourn: sideJob('failure', 0) }, [{}])
     await engine.submit([submission(graph)])
     await (await hand(engine)).drain()
-    expect((await jobsOf(engine, graph))['mourn']).toMatchObject({ state: 'skipped', reason: 'not-needed', failure: null })
+    expect((await jobsOf(engine, graph))['mourn']).toMatchObject({
+      state: 'skipped',
+      reason: 'not-needed',
+      failure: null,
+    })
     expect((await engine.collection(graph.id))?.counts).toEqual({
       waiting: 0,
       scheduled: 0,
@@ -92,10 +124,23 @@ onEveryEngine((open) => {
   test('a branch of a branch that was not needed is not needed either: it does not mourn', async () => {
     const { engine } = await open()
     // mourn hangs on a; its own onError hangs on mourn: chain(a).onError(mourn.onError(worse))
-    const graph = graphOf({ a: { feeds: 0 }, mourn: { ...sideJob('failure', 0), feeds: 1 }, worse: sideJob('failure', 1), after: sideJob('always', 1) }, [{}, {}])
+    const graph = graphOf(
+      {
+        a: { feeds: 0 },
+        mourn: { ...sideJob('failure', 0), feeds: 1 },
+        worse: sideJob('failure', 1),
+        after: sideJob('always', 1),
+      },
+      [{}, {}],
+    )
     await engine.submit([submission(graph)])
     await (await hand(engine)).drain()
-    expect(await statesOf(engine, graph)).toMatchObject({ a: 'succeeded', mourn: 'skipped', worse: 'skipped', after: 'skipped' })
+    expect(await statesOf(engine, graph)).toMatchObject({
+      a: 'succeeded',
+      mourn: 'skipped',
+      worse: 'skipped',
+      after: 'skipped',
+    })
     expect((await jobsOf(engine, graph))['worse']).toMatchObject({ reason: 'not-needed' })
     expect((await jobsOf(engine, graph))['after']).toMatchObject({ reason: 'not-needed' })
   })
@@ -108,13 +153,25 @@ onEveryEngine((open) => {
     await worker.succeed(await worker.take('a'))
     expect(await collectionState(engine, graph)).toBe('succeeded')
     await worker.fail(await worker.take('note'))
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded', failure: null, counts: { succeeded: 1, failed: 1 } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'succeeded',
+      failure: null,
+      counts: { succeeded: 1, failed: 1 },
+    })
   })
 
   test('a gate that failed skips the side branches: their canvas never began', async () => {
     const { engine } = await open()
     // chain(a, b.onError(mourn).finally(note))
-    const graph = graphOf({ a: { feeds: 0 }, b: { behind: 0, feeds: 1 }, mourn: sideJob('failure', 1, { from: 'failure' }), note: sideJob('always', 1) }, [{}, { gate: 0 }])
+    const graph = graphOf(
+      {
+        a: { feeds: 0 },
+        b: { behind: 0, feeds: 1 },
+        mourn: sideJob('failure', 1, { from: 'failure' }),
+        note: sideJob('always', 1),
+      },
+      [{}, { gate: 0 }],
+    )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     expect(await worker.drain(() => failed())).toEqual(['a'])
@@ -123,7 +180,15 @@ onEveryEngine((open) => {
 
   test('a gate that succeeded lets them run', async () => {
     const { engine } = await open()
-    const graph = graphOf({ a: { feeds: 0 }, b: { behind: 0, feeds: 1 }, mourn: sideJob('failure', 1, { from: 'failure' }), note: sideJob('always', 1) }, [{}, { gate: 0 }])
+    const graph = graphOf(
+      {
+        a: { feeds: 0 },
+        b: { behind: 0, feeds: 1 },
+        mourn: sideJob('failure', 1, { from: 'failure' }),
+        note: sideJob('always', 1),
+      },
+      [{}, { gate: 0 }],
+    )
     await engine.submit([submission(graph)])
     const ran = await (await hand(engine)).drain((job) => (job.task === 'b' ? failed() : succeeded(1)))
     expect(ran.sort()).toEqual(['a', 'b', 'mourn', 'note'])
@@ -132,7 +197,12 @@ onEveryEngine((open) => {
   test('a barrier without inputs decides when its gate does', async () => {
     const { engine } = await open()
     // chain(a, group().onSuccess(cheer).finally(note))
-    const make = () => graphOf({ a: { feeds: 0 }, cheer: sideJob('success', 1), note: sideJob('always', 1) }, [{}, { inputs: 0, gate: 0 }], 0)
+    const make = () =>
+      graphOf(
+        { a: { feeds: 0 }, cheer: sideJob('success', 1), note: sideJob('always', 1) },
+        [{}, { inputs: 0, gate: 0 }],
+        0,
+      )
     const [good, bad] = [make(), make()]
     await engine.submit([submission(good), submission(bad)])
     expect(await statesOf(engine, good)).toMatchObject({ cheer: 'waiting', note: 'waiting' })
@@ -145,7 +215,10 @@ onEveryEngine((open) => {
     const { engine } = await open()
     // group(chain(a, b).finally(note), c) before body
     const body = { behind: 2, feeds: 3 }
-    const graph = graphOf({ a: { feeds: 0 }, b: { behind: 0, feeds: 1 }, note: sideJob('always', 1), c: { feeds: 2 }, body }, [{}, { feeds: 2 }, {}, {}])
+    const graph = graphOf(
+      { a: { feeds: 0 }, b: { behind: 0, feeds: 1 }, note: sideJob('always', 1), c: { feeds: 2 }, body },
+      [{}, { feeds: 2 }, {}, {}],
+    )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     const [a, c] = await worker.claim(2)
@@ -155,7 +228,10 @@ onEveryEngine((open) => {
     expect(await statesOf(engine, graph)).toMatchObject({ b: 'queued', body: 'waiting', note: 'waiting' })
     await worker.fail(await worker.take('b'), 'Inner')
     expect(await statesOf(engine, graph)).toMatchObject({ note: 'queued', body: 'skipped' })
-    expect((await jobsOf(engine, graph))['body']).toMatchObject({ failure: { message: 'Inner' }, failedJobId: jobId(graph, 'b') })
+    expect((await jobsOf(engine, graph))['body']).toMatchObject({
+      failure: { message: 'Inner' },
+      failedJobId: jobId(graph, 'b'),
+    })
   })
 
   test('two connections settle the last two inputs at once: the body is queued once', async () => {
@@ -177,7 +253,9 @@ onEveryEngine((open) => {
     const { engine, second } = await open()
     const other = second()
     for (let turn = 0; turn < 20; turn++) {
-      const graph = graphOf({ a: { feeds: 0 }, b: { feeds: 0 }, mourn: sideJob('failure', 0, { from: 'failure' }) }, [{}])
+      const graph = graphOf({ a: { feeds: 0 }, b: { feeds: 0 }, mourn: sideJob('failure', 0, { from: 'failure' }) }, [
+        {},
+      ])
       await engine.submit([submission(graph)])
       const [one, two] = [await hand(engine), await hand(other)]
       const [a, b] = [await one.take('a'), await two.take('b')]

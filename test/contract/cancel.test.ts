@@ -1,6 +1,17 @@
 import { expect, test } from 'vitest'
 import { alone, chainOf, chordOf, freshId, graphOf, groupOf, jobId, sideJob, submission } from '../fixtures/graphs.ts'
-import { collectionState, continued, failed, goOn, hand, jobsOf, lease, retried, statesOf, succeeded } from '../fixtures/hand.ts'
+import {
+  collectionState,
+  continued,
+  failed,
+  goOn,
+  hand,
+  jobsOf,
+  lease,
+  retried,
+  statesOf,
+  succeeded,
+} from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 const grace = 10_000
@@ -24,7 +35,12 @@ onEveryEngine((open) => {
     await engine.submit([submission(queued), submission(scheduled)])
     for (const graph of [queued, scheduled]) {
       expect(await engine.cancel({ jobId: graph.id })).toBe('cancelled')
-      expect(await engine.job(graph.id)).toMatchObject({ state: 'cancelled', reason: 'cancelled', finishedAt: clock.now(), cancelling: false })
+      expect(await engine.job(graph.id)).toMatchObject({
+        state: 'cancelled',
+        reason: 'cancelled',
+        finishedAt: clock.now(),
+        cancelling: false,
+      })
       expect(await engine.cancel({ jobId: graph.id })).toBe('final')
     }
     clock.pass(1_000)
@@ -56,7 +72,13 @@ onEveryEngine((open) => {
   })
 
   test('a running job is marked and told; whatever it comes to, it is cancelled', async () => {
-    for (const outcome of [succeeded(1), failed(), retried(10), { type: 'snoozed', delay: 10 } as const, { type: 'cancelled' } as const]) {
+    for (const outcome of [
+      succeeded(1),
+      failed(),
+      retried(10),
+      { type: 'snoozed', delay: 10 } as const,
+      { type: 'cancelled' } as const,
+    ]) {
       const { engine } = await open()
       const graph = chainOf('a', 'b')
       await engine.submit([submission(graph)])
@@ -138,14 +160,28 @@ onEveryEngine((open) => {
     await worker.succeed(done)
     expect(await engine.cancel({ collectionId: graph.id })).toBe('marked')
     expect(await engine.collection(graph.id)).toMatchObject({ state: 'running', cancelling: true })
-    expect(await statesOf(engine, graph)).toMatchObject({ done: 'succeeded', running: 'running', queued: 'cancelled', late: 'cancelled', behind: 'waiting' })
+    expect(await statesOf(engine, graph)).toMatchObject({
+      done: 'succeeded',
+      running: 'running',
+      queued: 'cancelled',
+      late: 'cancelled',
+      behind: 'waiting',
+    })
     expect((await worker.beat()).toCancel).toEqual([{ id: running.id, token: running.token }])
     expect(await worker.settle(running, { type: 'cancelled' })).toBe('cancelled')
     expect(await engine.collection(graph.id)).toMatchObject({ state: 'cancelled', cancelling: false })
-    expect(await statesOf(engine, graph)).toMatchObject({ behind: 'cancelled', mourn: 'queued', last: 'queued', back: 'queued' })
+    expect(await statesOf(engine, graph)).toMatchObject({
+      behind: 'cancelled',
+      mourn: 'queued',
+      last: 'queued',
+      back: 'queued',
+    })
     const reports = await worker.claim(5)
     expect(reports.map((job) => job.task).sort()).toEqual(['back', 'last', 'mourn'])
-    expect(reports.find((job) => job.task === 'mourn')?.input).toMatchObject({ from: 'failure', report: { reason: 'cancelled' } })
+    expect(reports.find((job) => job.task === 'mourn')?.input).toMatchObject({
+      from: 'failure',
+      report: { reason: 'cancelled' },
+    })
     expect(reports.find((job) => job.task === 'last')?.input).toMatchObject({ from: 'summary', state: 'cancelled' })
     await engine.settle(reports.map((job) => ({ ref: job.ref, token: job.token, outcome: succeeded(1) })))
     expect(await statesOf(engine, graph)).toMatchObject({ mourn: 'succeeded', last: 'succeeded', back: 'succeeded' })
@@ -157,7 +193,10 @@ onEveryEngine((open) => {
     await engine.submit([submission(graph)])
     expect(await engine.cancel({ collectionId: graph.id })).toMatch(/cancelled|marked/)
     expect(await statesOf(engine, graph)).toEqual({ a: 'cancelled', b: 'cancelled', c: 'cancelled' })
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'cancelled', counts: { cancelled: 3, skipped: 0 } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'cancelled',
+      counts: { cancelled: 3, skipped: 0 },
+    })
   })
 
   test('an answer of cancel stays the same when it is sent again', async () => {
@@ -184,13 +223,21 @@ onEveryEngine((open) => {
     expect((await worker.beat()).toCancel).toEqual([{ id: x.id, token: x.token }])
     expect(await statesOf(engine, graph)).toMatchObject({ outer: 'waiting', y: 'cancelled' })
     await worker.settle(x, { type: 'cancelled' })
-    expect(await statesOf(engine, graph)).toMatchObject({ outer: 'cancelled', x: 'cancelled', y: 'cancelled', after: 'skipped' })
+    expect(await statesOf(engine, graph)).toMatchObject({
+      outer: 'cancelled',
+      x: 'cancelled',
+      y: 'cancelled',
+      after: 'skipped',
+    })
     expect(await collectionState(engine, graph)).toBe('cancelled')
   })
 
   test('expiry is told as such', async () => {
     const { engine, clock } = await open()
-    const graph = graphOf({ a: { feeds: 0, options: { expires: 100 } }, mourn: sideJob('failure', 0, { from: 'failure' }) }, [{}])
+    const graph = graphOf(
+      { a: { feeds: 0, options: { expires: 100 } }, mourn: sideJob('failure', 0, { from: 'failure' }) },
+      [{}],
+    )
     await engine.submit([submission(graph)])
     clock.pass(100)
     await engine.sweep()
@@ -227,7 +274,14 @@ onEveryEngine((open) => {
     const [a, b] = await worker.claim(2)
     if (!a || !b) throw new Error('Expected two jobs.')
     await worker.fail(a)
-    expect(await statesOf(engine, graph)).toEqual({ a: 'failed', b: 'running', c: 'cancelled', next: 'waiting', other: 'queued', free: 'queued' })
+    expect(await statesOf(engine, graph)).toEqual({
+      a: 'failed',
+      b: 'running',
+      c: 'cancelled',
+      next: 'waiting',
+      other: 'queued',
+      free: 'queued',
+    })
     expect((await jobsOf(engine, graph))['c']).toMatchObject({ reason: 'fail-fast' })
     expect((await worker.beat()).toCancel).toEqual([{ id: b.id, token: b.token }])
     expect(await worker.succeed(b)).toBe('cancelled')
@@ -257,7 +311,10 @@ onEveryEngine((open) => {
 
   test('a side branch of a fail-fast group still runs', async () => {
     const { engine } = await open()
-    const graph = graphOf({ a: { feeds: 0, scope: 1 }, b: { feeds: 0, scope: 1 }, mourn: { ...sideJob('failure', 0), scope: 1 } }, [{}])
+    const graph = graphOf(
+      { a: { feeds: 0, scope: 1 }, b: { feeds: 0, scope: 1 }, mourn: { ...sideJob('failure', 0), scope: 1 } },
+      [{}],
+    )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.fail(await worker.take('a'))

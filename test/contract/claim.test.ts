@@ -9,7 +9,15 @@ onEveryEngine((open) => {
   test('gives a job with all that a worker needs', async () => {
     const { engine, clock } = await open()
     const graph = graphOf({
-      mail: { args: '["a",1]', options: { queue: 'shop', timeout: 5_000, chunked: true, retry: { limit: 2, base: 1, factor: 2, max: 9, jitter: false } } },
+      mail: {
+        args: '["a",1]',
+        options: {
+          queue: 'shop',
+          timeout: 5_000,
+          chunked: true,
+          retry: { limit: 2, base: 1, factor: 2, max: 9, jitter: false },
+        },
+      },
     })
     await engine.submit([submission(graph, { actor: { id: 'user-7' } })])
     const createdAt = clock.now()
@@ -33,7 +41,11 @@ onEveryEngine((open) => {
       deadlineAt: createdAt + 10 + 5_000,
       input: { from: 'nothing' },
     })
-    expect(job?.options).toMatchObject({ chunked: true, timeout: 5_000, retry: { limit: 2, base: 1, factor: 2, max: 9, jitter: false } })
+    expect(job?.options).toMatchObject({
+      chunked: true,
+      timeout: 5_000,
+      retry: { limit: 2, base: 1, factor: 2, max: 9, jitter: false },
+    })
   })
 
   test('gives no deadline to a job without a time-out', async () => {
@@ -46,7 +58,12 @@ onEveryEngine((open) => {
     const { engine } = await open()
     await engine.submit([
       submission(graphOf({ a: { feeds: 0 }, b: { feeds: 0, options: { priority: 5 } }, c: { feeds: 0 } }, [{}])),
-      submission(graphOf({ d: { feeds: 0, options: { priority: -1000 } }, e: { feeds: 0 }, f: { feeds: 0, options: { priority: 5 } } }, [{}])),
+      submission(
+        graphOf(
+          { d: { feeds: 0, options: { priority: -1000 } }, e: { feeds: 0 }, f: { feeds: 0, options: { priority: 5 } } },
+          [{}],
+        ),
+      ),
       submission(alone('g', { priority: 1000 })),
     ])
     const worker = await hand(engine)
@@ -57,7 +74,11 @@ onEveryEngine((open) => {
 
   test('keeps the order across queues', async () => {
     const { engine } = await open()
-    await engine.submit([submission(alone('a', { queue: 'x' })), submission(alone('b', { queue: 'y' })), submission(alone('c', { queue: 'x' }))])
+    await engine.submit([
+      submission(alone('a', { queue: 'x' })),
+      submission(alone('b', { queue: 'y' })),
+      submission(alone('c', { queue: 'x' })),
+    ])
     expect((await (await hand(engine)).claim(10)).map((job) => job.task)).toEqual(['a', 'b', 'c'])
   })
 
@@ -92,7 +113,9 @@ onEveryEngine((open) => {
     const { engine, second } = await open()
     await engine.submit(Array.from({ length: 10 }, () => submission(alone())))
     const [one, two] = [await hand(engine), await hand(second())]
-    const taken = (await Promise.all([one.claim(4), two.claim(4), one.claim(4), two.claim(4)])).map((jobs) => jobs.map((job) => job.id))
+    const taken = (await Promise.all([one.claim(4), two.claim(4), one.claim(4), two.claim(4)])).map((jobs) =>
+      jobs.map((job) => job.id),
+    )
     expect(Math.max(...taken.map((ids) => ids.length))).toBeLessThanOrEqual(4)
     expect(taken.flat()).toHaveLength(10)
     expect(new Set(taken.flat()).size).toBe(10)
@@ -101,7 +124,10 @@ onEveryEngine((open) => {
   test('takes from the queues that are named, and from every queue without names', async () => {
     const { engine } = await open()
     await engine.submit(['x', 'y', 'z'].map((queue) => submission(alone(`in-${queue}`, { queue }))))
-    expect((await (await hand(engine, { queues: ['z', 'x'] })).claim(10)).map((job) => job.task)).toEqual(['in-x', 'in-z'])
+    expect((await (await hand(engine, { queues: ['z', 'x'] })).claim(10)).map((job) => job.task)).toEqual([
+      'in-x',
+      'in-z',
+    ])
     expect((await (await hand(engine, { queues: ['nobody'] })).claim(10)).map((job) => job.task)).toEqual([])
     expect((await (await hand(engine)).claim(10)).map((job) => job.task)).toEqual(['in-y'])
   })
@@ -127,7 +153,10 @@ onEveryEngine((open) => {
     const at = clock.now()
     await engine.submit([submission(alone('soon', { startIn: 1_000 })), submission(alone('later', { startIn: 5_000 }))])
     const worker = await hand(engine)
-    expect(await engine.claim({ session: worker.session.id, token: freshToken(), limit: 10, queues: null })).toEqual({ jobs: [], nextAt: at + 1_000 })
+    expect(await engine.claim({ session: worker.session.id, token: freshToken(), limit: 10, queues: null })).toEqual({
+      jobs: [],
+      nextAt: at + 1_000,
+    })
     clock.pass(999)
     expect(await worker.claim(10)).toEqual([])
     clock.pass(1)
@@ -148,7 +177,14 @@ onEveryEngine((open) => {
 
   test('cancels what has expired instead of handing it out', async () => {
     const { engine, clock } = await open()
-    const expiring = graphOf({ a: { feeds: 0, options: { expires: 1_000 } }, b: { behind: 0, feeds: 1 }, report: sideJob('failure', 0, { from: 'failure' }) }, [{}, {}])
+    const expiring = graphOf(
+      {
+        a: { feeds: 0, options: { expires: 1_000 } },
+        b: { behind: 0, feeds: 1 },
+        report: sideJob('failure', 0, { from: 'failure' }),
+      },
+      [{}, {}],
+    )
     await engine.submit([submission(expiring)])
     clock.pass(1_000)
     const jobs = await (await hand(engine)).claim(10)
@@ -188,12 +224,23 @@ onEveryEngine((open) => {
     const { engine } = await open()
     const body = { behind: 2, feeds: 3, input: { from: 'results', shape: 's' } } as const
     const graph = graphOf(
-      { a: { feeds: 2 }, b: { feeds: 0 }, c: { feeds: 1, behind: 0 }, d: { feeds: 2 }, note: sideJob('success', 1), body },
+      {
+        a: { feeds: 2 },
+        b: { feeds: 0 },
+        c: { feeds: 1, behind: 0 },
+        d: { feeds: 2 },
+        note: sideJob('success', 1),
+        body,
+      },
       [{}, { feeds: 2 }, {}, {}],
     )
     await engine.submit([submission(graph)])
     const seen = await inputsSeen(await hand(engine))
-    expect(seen['body']).toMatchObject({ from: 'results', shape: 's', results: [{ json: '"a"' }, { json: '"c"' }, { json: '"d"' }] })
+    expect(seen['body']).toMatchObject({
+      from: 'results',
+      shape: 's',
+      results: [{ json: '"a"' }, { json: '"c"' }, { json: '"d"' }],
+    })
     expect(Object.keys(seen)).toHaveLength(6)
   })
 
@@ -214,7 +261,9 @@ onEveryEngine((open) => {
 
   test('gives a report of the first failure', async () => {
     const { engine } = await open()
-    const graph = graphOf({ a: { feeds: 0 }, b: { feeds: 0 }, report: sideJob('failure', 0, { from: 'failure' }) }, [{}])
+    const graph = graphOf({ a: { feeds: 0 }, b: { feeds: 0 }, report: sideJob('failure', 0, { from: 'failure' }) }, [
+      {},
+    ])
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     const [a, b] = await worker.claim(2)
@@ -224,14 +273,23 @@ onEveryEngine((open) => {
     const { input } = await worker.take('report')
     expect(input).toEqual({
       from: 'failure',
-      report: { job: b.id, task: 'b', collection: graph.id, reason: 'failed', failure: expect.objectContaining({ message: 'Came first' }) as unknown },
+      report: {
+        job: b.id,
+        task: 'b',
+        collection: graph.id,
+        reason: 'failed',
+        failure: expect.objectContaining({ message: 'Came first' }) as unknown,
+      },
     })
   })
 
   test('gives the settled summary of the main jobs inside', async () => {
     const { engine } = await open()
     const last = sideJob('always', 1, { from: 'summary', first: 1, last: 2 })
-    const graph = graphOf({ before: { feeds: 0 }, a: { behind: 0, feeds: 1 }, b: { behind: 0, feeds: 1 }, last }, [{}, { gate: 0 }])
+    const graph = graphOf({ before: { feeds: 0 }, a: { behind: 0, feeds: 1 }, b: { behind: 0, feeds: 1 }, last }, [
+      {},
+      { gate: 0 },
+    ])
     await engine.submit([submission(graph)])
     const seen = await inputsSeen(await hand(engine), (job) => (job.task === 'b' ? failed('Inside') : succeeded(1)))
     const none = { waiting: 0, scheduled: 0, queued: 0, running: 0, cancelled: 0, skipped: 0 }
@@ -247,7 +305,11 @@ onEveryEngine((open) => {
     const { engine } = await open()
     const graph = graphOf({ a: { feeds: 0 }, last: sideJob('always', 0, { from: 'summary', first: 0, last: 0 }) }, [{}])
     await engine.submit([submission(graph)])
-    expect((await inputsSeen(await hand(engine)))['last']).toMatchObject({ from: 'summary', state: 'succeeded', failure: null })
+    expect((await inputsSeen(await hand(engine)))['last']).toMatchObject({
+      from: 'summary',
+      state: 'succeeded',
+      failure: null,
+    })
   })
 
   test('leaves out inputs over 1 MiB and gives them by pages, in order', async () => {
@@ -277,12 +339,18 @@ onEveryEngine((open) => {
     const { engine } = await open()
     const graph = groupOf('a', 'b')
     await engine.submit([submission(graph)])
-    expect((await (await hand(engine)).claim(2)).map((job) => job.input)).toEqual([{ from: 'nothing' }, { from: 'nothing' }])
+    expect((await (await hand(engine)).claim(2)).map((job) => job.input)).toEqual([
+      { from: 'nothing' },
+      { from: 'nothing' },
+    ])
   })
 })
 
 /** Runs everything; says what each task was given. */
-async function inputsSeen(worker: Hand, outcome: (job: ClaimedJob) => Outcome = (job) => succeeded(job.task)): Promise<Record<string, JobInput>> {
+async function inputsSeen(
+  worker: Hand,
+  outcome: (job: ClaimedJob) => Outcome = (job) => succeeded(job.task),
+): Promise<Record<string, JobInput>> {
   const seen: Record<string, JobInput> = {}
   await worker.drain((job) => {
     seen[job.task] = job.input

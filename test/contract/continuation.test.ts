@@ -12,7 +12,13 @@ onEveryEngine((open) => {
     const outer = await worker.take('outer')
     expect(await worker.settle(outer, continued(inner))).toBe('accepted')
     expect((await jobsOf(engine, graph))['outer']).toMatchObject({ state: 'waiting', continued: true })
-    expect(await statesOf(engine, graph)).toEqual({ outer: 'waiting', a: 'queued', b: 'queued', 'inner-body': 'waiting', after: 'waiting' })
+    expect(await statesOf(engine, graph)).toEqual({
+      outer: 'waiting',
+      a: 'queued',
+      b: 'queued',
+      'inner-body': 'waiting',
+      after: 'waiting',
+    })
     await worker.succeed(await worker.take('a'))
     await worker.succeed(await worker.take('b'))
     await worker.succeed(await worker.take('inner-body'), 'value')
@@ -47,7 +53,10 @@ onEveryEngine((open) => {
     const stored = await engine.job(graph.id)
     expect(stored?.state).toBe('succeeded')
     if (!stored?.result) throw new Error('Expected a result.')
-    expect(await engine.resolve(stored.result)).toMatchObject({ shape: 'exit-shape', results: [{ json: '"a"' }, { json: '"b"' }] })
+    expect(await engine.resolve(stored.result)).toMatchObject({
+      shape: 'exit-shape',
+      results: [{ json: '"a"' }, { json: '"b"' }],
+    })
     expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded' })
   })
 
@@ -76,14 +85,26 @@ onEveryEngine((open) => {
   test('its failure is the failure of the job, which is not tried again', async () => {
     const { engine } = await open()
     const retry = { limit: 5, base: 1, factor: 1, max: 1, jitter: false }
-    const graph = graphOf({ outer: { feeds: 0, options: { retry } }, after: { behind: 0, feeds: 1 }, mourn: sideJob('failure', 0, { from: 'failure' }) }, [{}, {}])
+    const graph = graphOf(
+      {
+        outer: { feeds: 0, options: { retry } },
+        after: { behind: 0, feeds: 1 },
+        mourn: sideJob('failure', 0, { from: 'failure' }),
+      },
+      [{}, {}],
+    )
     const inner = chainOf('a', 'b')
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.settle(await worker.take('outer'), continued(inner))
     await worker.fail(await worker.take('a'), 'Inside')
     const jobs = await jobsOf(engine, graph)
-    expect(jobs['outer']).toMatchObject({ state: 'failed', failure: { message: 'Inside' }, failedJobId: jobId(inner, 'a'), attempt: 1 })
+    expect(jobs['outer']).toMatchObject({
+      state: 'failed',
+      failure: { message: 'Inside' },
+      failedJobId: jobId(inner, 'a'),
+      attempt: 1,
+    })
     expect(jobs['after']).toMatchObject({ state: 'skipped', failedJobId: jobId(inner, 'a') })
     const mourn = await worker.take('mourn')
     expect(mourn.input).toMatchObject({ from: 'failure', report: { job: jobId(inner, 'a'), task: 'a' } })
@@ -133,7 +154,11 @@ onEveryEngine((open) => {
     let result = after.input.from === 'results' ? after.input.results?.[0] : undefined
     if (result) result = await engine.resolve(result)
     expect(JSON.stringify(result)).toContain('\\"deep\\"')
-    expect(await statesOf(engine, graph)).toMatchObject({ outer: 'succeeded', 'level-1': 'succeeded', 'level-4': 'succeeded' })
+    expect(await statesOf(engine, graph)).toMatchObject({
+      outer: 'succeeded',
+      'level-1': 'succeeded',
+      'level-4': 'succeeded',
+    })
   })
 
   test('inner jobs share the actor, and nothing else that the compiler did not give them', async () => {
@@ -167,7 +192,10 @@ onEveryEngine((open) => {
     const graph = graphOf({ outer: { feeds: 0, options: { timeout: 1_000, expires: 2_000 } } }, [{}])
     await engine.submit([submission(graph)])
     const gone = await hand(engine)
-    await gone.settle(await gone.take('outer'), continued(graphOf({ inner: { feeds: 0, options: { startIn: 120_000 } } }, [{}])))
+    await gone.settle(
+      await gone.take('outer'),
+      continued(graphOf({ inner: { feeds: 0, options: { startIn: 120_000 } } }, [{}])),
+    )
     await goOn(store, 120_000)
     expect(await statesOf(engine, graph)).toEqual({ outer: 'waiting', inner: 'queued' })
     const worker = await hand(engine)

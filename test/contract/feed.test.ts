@@ -8,7 +8,8 @@ import { alone, chainOf, chordOf, graphOf, groupOf, sideJob, submission } from '
 import { continued, failed, hand, jobsOf, retried, succeeded, sweepAll } from '../fixtures/hand.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
 
-const told = (changes: readonly Change[]): string[] => changes.map((change) => ('state' in change ? `${change.type} ${change.state}` : change.type))
+const told = (changes: readonly Change[]): string[] =>
+  changes.map((change) => ('state' in change ? `${change.type} ${change.state}` : change.type))
 
 onEveryEngine((open) => {
   test('tells every change of state in order, and nothing twice', async () => {
@@ -23,10 +24,16 @@ onEveryEngine((open) => {
     await worker.fail(await worker.take('b'))
     const changes = await changesAfter(engine, start)
     const names = new Map(graph.jobs.map((job) => [job.id, job.task]))
-    const of = (task: string): string[] => changes.flatMap((change) => (change.type === 'job' && names.get(change.jobId) === task ? [change.state] : []))
+    const of = (task: string): string[] =>
+      changes.flatMap((change) => (change.type === 'job' && names.get(change.jobId) === task ? [change.state] : []))
     expect(of('a').filter((state) => state !== 'queued')).toEqual(['running', 'scheduled', 'running', 'succeeded'])
     expect(of('b').filter((state) => state !== 'waiting')).toEqual(['queued', 'running', 'failed'])
-    expect(changes.filter((change) => change.type === 'collection').at(-1)).toMatchObject({ collectionId: graph.id, state: 'failed', round: 1, at: clock.now() })
+    expect(changes.filter((change) => change.type === 'collection').at(-1)).toMatchObject({
+      collectionId: graph.id,
+      state: 'failed',
+      round: 1,
+      at: clock.now(),
+    })
     expect(changes.filter((change) => change.type === 'collection' && change.state === 'failed')).toHaveLength(1)
   })
 
@@ -34,7 +41,14 @@ onEveryEngine((open) => {
     const store = await open()
     const { engine } = store
     const graph = graphOf(
-      { a: { feeds: 0 }, b: { feeds: 0 }, c: { behind: 0, feeds: 1 }, d: { behind: 1, feeds: 2 }, mourn: sideJob('failure', 1), note: sideJob('always', 2) },
+      {
+        a: { feeds: 0 },
+        b: { feeds: 0 },
+        c: { behind: 0, feeds: 1 },
+        d: { behind: 1, feeds: 2 },
+        mourn: sideJob('failure', 1),
+        note: sideJob('always', 2),
+      },
       [{}, {}, {}],
     )
     await engine.submit([submission(graph)])
@@ -49,7 +63,8 @@ onEveryEngine((open) => {
         if (change.type !== 'job') continue
         const before = jobs.get(change.jobId)
         expect(apply(jobs, change)).toBeNull()
-        if (before && before.state !== change.state) expect([before.state, change.state]).toSatisfy(([from, to]) => isLegal(from, to))
+        if (before && before.state !== change.state)
+          expect([before.state, change.state]).toSatisfy(([from, to]) => isLegal(from, to))
       }
       // Jobs of a canvas that is history now were taken out of the collection: a reader drops them with its next snapshot.
       for (const id of [...jobs.keys()]) if (!last?.jobs.has(id)) jobs.delete(id)
@@ -84,7 +99,11 @@ onEveryEngine((open) => {
       yield
       await engine.cancel({ collectionId: id })
       yield
-      await engine.retry({ selection: { collectionId: id }, expectedRound: round + 1, mode: broken === 'c' ? 'all' : 'failed' })
+      await engine.retry({
+        selection: { collectionId: id },
+        expectedRound: round + 1,
+        mode: broken === 'c' ? 'all' : 'failed',
+      })
       yield
     }
   }
@@ -124,7 +143,7 @@ onEveryEngine((open) => {
     await engine.submit(Array.from({ length: 20 }, () => submission(alone('other'))))
     await (await hand(engine)).drain()
     let cursor = start
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const page = await engine.events({ after: cursor, collections: [mine.id], limit: 5 })
       expect(page.changes).toEqual([])
       cursor = page.cursor
@@ -152,13 +171,19 @@ onEveryEngine((open) => {
     const before = await engine.cursor()
     await worker.settle(job, continued(chainOf('inner')))
     const added = await changesAfter(engine, before)
-    expect(added).toContainEqual(expect.objectContaining({ type: 'collection', collectionId: graph.id, state: 'running', round: 1 }))
-    expect(added).toContainEqual(expect.objectContaining({ type: 'job', jobId: (await jobsOf(engine, graph))['inner']?.id, state: 'queued' }))
+    expect(added).toContainEqual(
+      expect.objectContaining({ type: 'collection', collectionId: graph.id, state: 'running', round: 1 }),
+    )
+    expect(added).toContainEqual(
+      expect.objectContaining({ type: 'job', jobId: (await jobsOf(engine, graph))['inner']?.id, state: 'queued' }),
+    )
     await worker.drain()
     const settled = await engine.cursor()
     await engine.retry({ selection: { collectionId: graph.id }, expectedRound: 1, mode: 'all' })
     expect(told(await changesAfter(engine, settled))).toContain('collection running')
-    expect((await changesAfter(engine, settled)).find((change) => change.type === 'collection')).toMatchObject({ round: 2 })
+    expect((await changesAfter(engine, settled)).find((change) => change.type === 'collection')).toMatchObject({
+      round: 2,
+    })
   })
 
   test('tells progress, with what it is at', async () => {
@@ -168,9 +193,18 @@ onEveryEngine((open) => {
     const worker = await hand(engine)
     const job = await worker.take()
     const before = await engine.cursor()
-    await worker.beat({ progress: [{ ref: job.ref, token: job.token, progress: { done: 2, total: 5, message: 'Two' } }] })
+    await worker.beat({
+      progress: [{ ref: job.ref, token: job.token, progress: { done: 2, total: 5, message: 'Two' } }],
+    })
     expect(await changesAfter(engine, before)).toEqual([
-      { type: 'progress', at: clock.now(), collectionId: graph.id, jobId: graph.id, attempt: 1, progress: { done: 2, total: 5, message: 'Two' } },
+      {
+        type: 'progress',
+        at: clock.now(),
+        collectionId: graph.id,
+        jobId: graph.id,
+        attempt: 1,
+        progress: { done: 2, total: 5, message: 'Two' },
+      },
     ])
   })
 
@@ -180,7 +214,9 @@ onEveryEngine((open) => {
     for (const after of ['nonsense', '', await one.engine.cursor()]) {
       const page = await two.engine.events({ after, collections: null, limit: 10 })
       expect(page).toMatchObject({ gap: true, changes: [] })
-      expect(await two.engine.events({ after: page.cursor, collections: null, limit: 10 })).toMatchObject({ gap: false })
+      expect(await two.engine.events({ after: page.cursor, collections: null, limit: 10 })).toMatchObject({
+        gap: false,
+      })
     }
   })
 

@@ -55,7 +55,7 @@ onEveryEngine((open) => {
     expect(await gone.succeed(job)).toBe('superseded')
   })
 
-  test('the length of the lease is the worker\'s choice', async () => {
+  test("the length of the lease is the worker's choice", async () => {
     const store = await openSwept()
     await store.engine.submit([submission(alone())])
     const worker = await hand(store.engine)
@@ -124,7 +124,11 @@ onEveryEngine((open) => {
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     const job = await worker.take()
-    const of = (done: number, token = job.token) => ({ ref: job.ref, token, progress: { done, total: 10, message: `Step ${done}` } })
+    const of = (done: number, token = job.token) => ({
+      ref: job.ref,
+      token,
+      progress: { done, total: 10, message: `Step ${done}` },
+    })
     await worker.beat({ progress: [of(3)] })
     expect(await engine.job(graph.id)).toMatchObject({ progress: { done: 3, total: 10, message: 'Step 3' } })
     await worker.beat({ progress: [of(9, job.token + 1)] })
@@ -140,8 +144,19 @@ onEveryEngine((open) => {
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     const job = await worker.take()
-    const line = (message: string, data: string | null = null) => ({ at: clock.now(), attempt: 1, level: 'info' as const, message, data })
-    await worker.beat({ log: [{ ref: job.ref, token: job.token, line: line('one') }, { ref: job.ref, token: job.token, line: line('two', '{"n":2}') }] })
+    const line = (message: string, data: string | null = null) => ({
+      at: clock.now(),
+      attempt: 1,
+      level: 'info' as const,
+      message,
+      data,
+    })
+    await worker.beat({
+      log: [
+        { ref: job.ref, token: job.token, line: line('one') },
+        { ref: job.ref, token: job.token, line: line('two', '{"n":2}') },
+      ],
+    })
     await worker.beat({ log: [{ ref: job.ref, token: job.token + 1, line: line('a stranger') }] })
     expect((await engine.job(graph.id))?.log).toEqual([line('one'), line('two', '{"n":2}')])
   })
@@ -207,7 +222,11 @@ onEveryEngine((open) => {
     expect(told).toMatchObject({ state: 'failed' })
     expect(told?.jobs[0]).toMatchObject({ reason: 'poisoned', attempt: 3 })
     expect(told?.jobs[0]?.failure?.message).toBeTruthy()
-    expect((await engine.job(told?.jobs[0]?.id ?? ''))?.attempts.map((attempt) => attempt.outcome)).toEqual(['lost', 'lost', 'failed'])
+    expect((await engine.job(told?.jobs[0]?.id ?? ''))?.attempts.map((attempt) => attempt.outcome)).toEqual([
+      'lost',
+      'lost',
+      'failed',
+    ])
   })
 
   test('crashes start at zero in the next round', async () => {
@@ -234,7 +253,15 @@ onEveryEngine((open) => {
     await goOn(store, 2 * lease, worker)
     const told = await engine.workers()
     expect(told.find((each) => each.id === live)).toMatchObject({
-      name: 'live', host: 'here', pid: 42, queues: ['a'], concurrency: 7, state: 'running', startedAt, seenAt: clock.now(), runningCount: 1,
+      name: 'live',
+      host: 'here',
+      pid: 42,
+      queues: ['a'],
+      concurrency: 7,
+      state: 'running',
+      startedAt,
+      seenAt: clock.now(),
+      runningCount: 1,
     })
     expect(told.find((each) => each.id === ended)).toMatchObject({ state: 'ended', runningCount: 0 })
     expect(told.find((each) => each.id === lost)).toMatchObject({ state: 'lost', runningCount: 0 })

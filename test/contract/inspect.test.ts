@@ -6,9 +6,13 @@ import { alone, chainOf, graphOf, groupOf, sideJob, submission } from '../fixtur
 import { failed, hand, succeeded } from '../fixtures/hand.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
 
-async function allPages(engine: Engine, query: Omit<JobsQuery, 'limit' | 'cursor'>, limit: number): Promise<JobRecord[]> {
+async function allPages(
+  engine: Engine,
+  query: Omit<JobsQuery, 'limit' | 'cursor'>,
+  limit: number,
+): Promise<JobRecord[]> {
   const items: JobRecord[] = []
-  for (let cursor: string | null | undefined; cursor !== null; ) {
+  for (let cursor: string | null | undefined; cursor !== null;) {
     const page = await engine.jobs({ ...query, limit, ...(cursor === undefined ? {} : { cursor }) })
     expect(page.items.length).toBeLessThanOrEqual(limit)
     items.push(...page.items)
@@ -22,9 +26,13 @@ onEveryEngine((open) => {
   const furnished = async (): Promise<Store & { at: number }> => {
     const store = await open()
     const at = store.clock.now()
-    await store.engine.submit([submission(chainOf('mail.send', 'mail.log'), { actor: { id: 'ann' }, tags: ['news', 'daily'] })])
+    await store.engine.submit([
+      submission(chainOf('mail.send', 'mail.log'), { actor: { id: 'ann' }, tags: ['news', 'daily'] }),
+    ])
     store.clock.pass(60_000)
-    await store.engine.submit([submission(alone('tables.buy', { queue: 'shop', tags: ['sale'] }), { actor: { id: 'bob' } })])
+    await store.engine.submit([
+      submission(alone('tables.buy', { queue: 'shop', tags: ['sale'] }), { actor: { id: 'bob' } }),
+    ])
     store.clock.pass(60_000)
     await store.engine.submit([submission(groupOf('tables.clean', 'tables.paint'), { tags: ['daily'] })])
     const worker = await hand(store.engine)
@@ -56,7 +64,8 @@ onEveryEngine((open) => {
 
   test('filters jobs', async () => {
     const { engine, at } = await furnished()
-    const of = async (query: Omit<JobsQuery, 'limit'>): Promise<string[]> => tasks((await engine.jobs({ ...query, limit: 100 })).items).sort()
+    const of = async (query: Omit<JobsQuery, 'limit'>): Promise<string[]> =>
+      tasks((await engine.jobs({ ...query, limit: 100 })).items).sort()
     expect(await of({ states: ['failed'] })).toEqual(['tables.paint'])
     expect(await of({ states: ['failed', 'scheduled'] })).toEqual(['mail.send', 'tables.paint'])
     expect(await of({ states: [] })).toEqual([])
@@ -77,7 +86,11 @@ onEveryEngine((open) => {
   test('filters while it pages', async () => {
     const { engine } = await furnished()
     expect(tasks(await allPages(engine, { actor: 'ann' }, 1)).sort()).toEqual(['mail.log', 'mail.send', 'mail.send'])
-    expect(tasks(await allPages(engine, { task: 'tables.*' }, 2)).sort()).toEqual(['tables.buy', 'tables.clean', 'tables.paint'])
+    expect(tasks(await allPages(engine, { task: 'tables.*' }, 2)).sort()).toEqual([
+      'tables.buy',
+      'tables.clean',
+      'tables.paint',
+    ])
   })
 
   test('lists the jobs of one collection', async () => {
@@ -92,8 +105,11 @@ onEveryEngine((open) => {
     const whole = (await engine.collections({ limit: 100 })).items
     expect(whole.map((each) => each.createdAt - at)).toEqual([180_000, 120_000, 60_000, 0])
     const paged = []
-    for (let cursor: string | null | undefined; cursor !== null; ) {
-      const page: Awaited<ReturnType<Engine['collections']>> = await engine.collections({ limit: 1, ...(cursor === undefined ? {} : { cursor }) })
+    for (let cursor: string | null | undefined; cursor !== null;) {
+      const page: Awaited<ReturnType<Engine['collections']>> = await engine.collections({
+        limit: 1,
+        ...(cursor === undefined ? {} : { cursor }),
+      })
       paged.push(...page.items)
       cursor = page.next
     }
@@ -116,19 +132,34 @@ onEveryEngine((open) => {
   test('counts the jobs of a collection by state', async () => {
     const { engine } = await furnished()
     const [failing] = (await engine.collections({ state: 'failed', limit: 1 })).items
-    expect(failing?.counts).toEqual({ waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 1, failed: 1, cancelled: 0, skipped: 0 })
+    expect(failing?.counts).toEqual({
+      waiting: 0,
+      scheduled: 0,
+      queued: 0,
+      running: 0,
+      succeeded: 1,
+      failed: 1,
+      cancelled: 0,
+      skipped: 0,
+    })
   })
 
   test('tells of a collection without its jobs where they are not asked for', async () => {
     const { engine } = await open()
     const graph = chainOf('a', 'b')
     await engine.submit([submission(graph)])
-    expect(await engine.collection(graph.id, { jobs: false })).toMatchObject({ jobs: [], counts: { queued: 1, waiting: 1 } })
+    expect(await engine.collection(graph.id, { jobs: false })).toMatchObject({
+      jobs: [],
+      counts: { queued: 1, waiting: 1 },
+    })
   })
 
   test('gives jobs in the order of the graph', async () => {
     const { engine } = await open()
-    const graph = graphOf({ z: { feeds: 0 }, note: sideJob('always', 0), a: { behind: 0, feeds: 1 }, m: { behind: 0, feeds: 1 } }, [{}, {}])
+    const graph = graphOf(
+      { z: { feeds: 0 }, note: sideJob('always', 0), a: { behind: 0, feeds: 1 }, m: { behind: 0, feeds: 1 } },
+      [{}, {}],
+    )
     await engine.submit([submission(graph)])
     const told = await engine.collection(graph.id)
     expect(told?.jobs.map((job) => job.task)).toEqual(['z', 'note', 'a', 'm'])

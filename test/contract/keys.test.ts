@@ -17,7 +17,9 @@ onEveryEngine((open) => {
     const { engine } = await open()
     const [first, second] = [chainOf('a', 'b'), chainOf('a', 'b')]
     await engine.submit([submission(first, idempotent())])
-    expect(await engine.submit([submission(second, idempotent())])).toEqual([{ type: 'existing', collectionId: first.id }])
+    expect(await engine.submit([submission(second, idempotent())])).toEqual([
+      { type: 'existing', collectionId: first.id },
+    ])
     expect(await engine.collection(second.id)).toBeNull()
   })
 
@@ -42,7 +44,11 @@ onEveryEngine((open) => {
   test('idempotency keys of different actors are different keys', async () => {
     const { engine } = await open()
     const of = (id: string | null) => submission(alone('a'), { ...idempotent(), actor: id === null ? null : { id } })
-    expect(await engine.submit([of('ann'), of('bob'), of(null)])).toEqual([{ type: 'created' }, { type: 'created' }, { type: 'created' }])
+    expect(await engine.submit([of('ann'), of('bob'), of(null)])).toEqual([
+      { type: 'created' },
+      { type: 'created' },
+      { type: 'created' },
+    ])
     expect((await engine.submit([of('ann')]))[0]?.type).toBe('existing')
   })
 
@@ -54,7 +60,9 @@ onEveryEngine((open) => {
     clock.pass(hour)
     await sweepAll(engine, clock.now())
     expect(await engine.collection(first.id)).toBeNull()
-    expect(await engine.submit([submission(alone('a'), idempotent())])).toEqual([{ type: 'existing', collectionId: first.id }])
+    expect(await engine.submit([submission(alone('a'), idempotent())])).toEqual([
+      { type: 'existing', collectionId: first.id },
+    ])
     clock.pass(24 * hour)
     await sweepAll(engine, clock.now())
     expect(await engine.submit([submission(alone('a'), idempotent())])).toEqual([{ type: 'created' }])
@@ -66,7 +74,9 @@ onEveryEngine((open) => {
     await engine.submit([submission(first, idempotent())])
     clock.pass(48 * hour)
     await sweepAll(engine, clock.now())
-    expect(await engine.submit([submission(alone('a'), idempotent())])).toEqual([{ type: 'existing', collectionId: first.id }])
+    expect(await engine.submit([submission(alone('a'), idempotent())])).toEqual([
+      { type: 'existing', collectionId: first.id },
+    ])
   })
 
   test('a held unique key gives the submission that holds it, or an answer of conflict', async () => {
@@ -74,7 +84,9 @@ onEveryEngine((open) => {
     const holder = chainOf('a', 'b')
     await engine.submit([submission(holder, unique())])
     const [second, third] = [chainOf('a', 'b'), alone('a')]
-    expect(await engine.submit([submission(second, unique()), submission(third, unique({ onConflict: 'reject' }))])).toEqual([
+    expect(
+      await engine.submit([submission(second, unique()), submission(third, unique({ onConflict: 'reject' }))]),
+    ).toEqual([
       { type: 'existing', collectionId: holder.id },
       { type: 'conflict', reason: 'unique', collectionId: holder.id },
     ])
@@ -97,7 +109,9 @@ onEveryEngine((open) => {
     await engine.submit([submission(old, unique())])
     expect(await engine.submit([submission(next, unique({ onConflict: 'replace' }))])).toEqual([{ type: 'created' }])
     expect(await collectionState(engine, old)).toBe('cancelled')
-    expect(await engine.submit([submission(alone('e'), unique())])).toEqual([{ type: 'existing', collectionId: next.id }])
+    expect(await engine.submit([submission(alone('e'), unique())])).toEqual([
+      { type: 'existing', collectionId: next.id },
+    ])
   })
 
   test('until settled: held while it runs and through its retries, free when it is over', async () => {
@@ -131,7 +145,10 @@ onEveryEngine((open) => {
     const next = alone('x')
     expect(await engine.submit([submission(next, unique({ until: 'started' }))])).toEqual([{ type: 'created' }])
     await worker.settle(job, retried(0))
-    expect((await engine.submit([submission(alone('y'), unique())]))[0]).toEqual({ type: 'existing', collectionId: next.id })
+    expect((await engine.submit([submission(alone('y'), unique())]))[0]).toEqual({
+      type: 'existing',
+      collectionId: next.id,
+    })
   })
 
   test('until a while has passed: held that long, even when all is settled', async () => {
@@ -150,8 +167,13 @@ onEveryEngine((open) => {
     const holder = alone('a')
     await engine.submit([submission(holder, unique())])
     await worker.fail(await worker.take())
-    expect(await engine.retry({ selection: { collectionId: holder.id }, expectedRound: 1, mode: 'failed' })).toBe('retried')
-    expect((await engine.submit([submission(alone('x'), unique())]))[0]).toEqual({ type: 'existing', collectionId: holder.id })
+    expect(await engine.retry({ selection: { collectionId: holder.id }, expectedRound: 1, mode: 'failed' })).toBe(
+      'retried',
+    )
+    expect((await engine.submit([submission(alone('x'), unique())]))[0]).toEqual({
+      type: 'existing',
+      collectionId: holder.id,
+    })
   })
 
   test('a collection retry is refused while another holds its key, and changes nothing', async () => {
@@ -163,9 +185,13 @@ onEveryEngine((open) => {
     await worker.succeed(await worker.take('b'))
     await engine.submit([submission(other, unique())])
     const before = await engine.collection(holder.id)
-    expect(await engine.retry({ selection: { collectionId: holder.id }, expectedRound: 1, mode: 'failed' })).toBe('unique')
+    expect(await engine.retry({ selection: { collectionId: holder.id }, expectedRound: 1, mode: 'failed' })).toBe(
+      'unique',
+    )
     expect(await engine.collection(holder.id)).toEqual({ ...before, cursor: expect.any(String) as string })
-    expect(await engine.retry({ selection: { jobId: jobId(holder, 'a') }, expectedRound: 1, mode: 'failed' })).toBe('unique')
+    expect(await engine.retry({ selection: { jobId: jobId(holder, 'a') }, expectedRound: 1, mode: 'failed' })).toBe(
+      'unique',
+    )
     expect((await jobsOf(engine, holder))['a']?.state).toBe('failed')
   })
 })

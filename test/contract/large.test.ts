@@ -3,7 +3,17 @@ import type { Graph, GraphJob } from '../../src/core/graph.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { changesAfter } from '../fixtures/follow.ts'
 import { chainOf, graphOf, plainJob, submission } from '../fixtures/graphs.ts'
-import { collectionState, continued, failed, goOn, hand, type Hand, jobsOf, succeeded, sweepAll } from '../fixtures/hand.ts'
+import {
+  collectionState,
+  continued,
+  failed,
+  goOn,
+  hand,
+  type Hand,
+  jobsOf,
+  succeeded,
+  sweepAll,
+} from '../fixtures/hand.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
 
 /** A header of `count` jobs before a body. */
@@ -11,7 +21,16 @@ function wide(count: number): Graph {
   const header = Array.from({ length: count }, (): GraphJob => ({ ...plainJob('member'), feeds: 0 }))
   const body: GraphJob = { ...plainJob('body'), behind: 0, feeds: 1, input: { from: 'results', shape: 'list' } }
   const { id } = chainOf('x')
-  return { id, jobs: [...header, body], barriers: [{ inputs: count, feeds: null, gate: null }, { inputs: 1, feeds: null, gate: null }], exit: 1, shape: 's' }
+  return {
+    id,
+    jobs: [...header, body],
+    barriers: [
+      { inputs: count, feeds: null, gate: null },
+      { inputs: 1, feeds: null, gate: null },
+    ],
+    exit: 1,
+    shape: 's',
+  }
 }
 
 /** One job, and `count` behind it. */
@@ -21,7 +40,10 @@ function fan(count: number): Graph {
   return {
     id,
     jobs: [{ ...plainJob('first'), feeds: 0 }, ...followers],
-    barriers: [{ inputs: 1, feeds: null, gate: null }, { inputs: count, feeds: null, gate: null }],
+    barriers: [
+      { inputs: 1, feeds: null, gate: null },
+      { inputs: count, feeds: null, gate: null },
+    ],
     exit: 1,
     shape: 's',
   }
@@ -39,9 +61,12 @@ onEveryEngine((open) => {
     return { ...store, worker: await hand(store.engine) }
   }
   /** Runs all there is, sweeping between, until neither finds anything to do. */
-  const finish = async ({ engine, clock, worker }: Store & { worker: Hand }, outcome = () => succeeded(1)): Promise<number> => {
+  const finish = async (
+    { engine, clock, worker }: Store & { worker: Hand },
+    outcome = () => succeeded(1),
+  ): Promise<number> => {
     let ran = 0
-    for (let idle = 0; idle < 2; ) {
+    for (let idle = 0; idle < 2;) {
       await sweepAll(engine, clock.now())
       const tasks = await worker.drain(outcome)
       ran += tasks.length
@@ -98,14 +123,16 @@ onEveryEngine((open) => {
     if (input.from !== 'results') throw new Error('Expected results.')
     const results = [...(input.results ?? [])]
     if (input.results === null) {
-      for (let after: string | null = null; ; ) {
+      for (let after: string | null = null; ;) {
         const page = await engine.results(input.barrier, after)
         results.push(...page.results)
         if (page.next === null) break
         after = page.next
       }
     }
-    expect(results.map((result) => ('json' in result ? Number(result.json) : null))).toEqual(Array.from({ length: 2_500 }, (_, index) => index))
+    expect(results.map((result) => ('json' in result ? Number(result.json) : null))).toEqual(
+      Array.from({ length: 2_500 }, (_, index) => index),
+    )
   })
 
   test('a failure skips five thousand behind it', async () => {
@@ -113,7 +140,10 @@ onEveryEngine((open) => {
     const store = await stored(graph)
     await sweepAll(store.engine, store.clock.now())
     expect(await finish(store, () => failed())).toBe(1)
-    expect(await store.engine.collection(graph.id)).toMatchObject({ state: 'failed', counts: { failed: 1, skipped: 5_000, waiting: 0 } })
+    expect(await store.engine.collection(graph.id)).toMatchObject({
+      state: 'failed',
+      counts: { failed: 1, skipped: 5_000, waiting: 0 },
+    })
   })
 
   test('a success releases five thousand behind it, each once', async () => {
@@ -125,11 +155,24 @@ onEveryEngine((open) => {
 
   test('a chain of links that is skipped whole', async () => {
     const count = 1_500
-    const jobs = Array.from({ length: count }, (_, index): GraphJob => ({ ...plainJob(`link-${index}`), behind: index === 0 ? null : index - 1, feeds: index }))
-    const graph: Graph = { id: chainOf('x').id, jobs, barriers: jobs.map(() => ({ inputs: 1, feeds: null, gate: null })), exit: count - 1, shape: 's' }
+    const jobs = Array.from({ length: count }, (_, index): GraphJob => ({
+      ...plainJob(`link-${index}`),
+      behind: index === 0 ? null : index - 1,
+      feeds: index,
+    }))
+    const graph: Graph = {
+      id: chainOf('x').id,
+      jobs,
+      barriers: jobs.map(() => ({ inputs: 1, feeds: null, gate: null })),
+      exit: count - 1,
+      shape: 's',
+    }
     const store = await stored(graph)
     expect(await finish(store, () => failed())).toBe(1)
-    expect(await store.engine.collection(graph.id)).toMatchObject({ state: 'failed', counts: { failed: 1, skipped: count - 1 } })
+    expect(await store.engine.collection(graph.id)).toMatchObject({
+      state: 'failed',
+      counts: { failed: 1, skipped: count - 1 },
+    })
   })
 
   test('cancelling five thousand takes effect at once, though it ends later', async () => {
@@ -143,7 +186,10 @@ onEveryEngine((open) => {
     const late = await (await hand(engine)).claim(10)
     for (const job of [...running, ...late]) expect(await worker.succeed(job)).toBe('cancelled')
     await sweepAll(engine, clock.now())
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'cancelled', counts: { cancelled: 5_001, queued: 0, waiting: 0 } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'cancelled',
+      counts: { cancelled: 5_001, queued: 0, waiting: 0 },
+    })
   })
 
   test('retrying five thousand runs exactly those, then the body', async () => {
@@ -152,20 +198,35 @@ onEveryEngine((open) => {
     const { engine, clock } = store
     let count = 0
     await finish(store, () => (count++ < 10 ? succeeded(1) : failed()))
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'failed', counts: { failed: 4_990, skipped: 1, succeeded: 10 } })
-    expect(await engine.retry({ selection: { collectionId: graph.id }, expectedRound: 1, mode: 'failed' })).toBe('retried')
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'failed',
+      counts: { failed: 4_990, skipped: 1, succeeded: 10 },
+    })
+    expect(await engine.retry({ selection: { collectionId: graph.id }, expectedRound: 1, mode: 'failed' })).toBe(
+      'retried',
+    )
     await sweepAll(engine, clock.now())
     expect(await finish(store)).toBe(4_991)
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded', round: 2, counts: { succeeded: 5_001 } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'succeeded',
+      round: 2,
+      counts: { succeeded: 5_001 },
+    })
   })
 
   test('retrying five thousand with mode all while workers already claim', async () => {
     const graph = wide(5_000)
     const store = await stored(graph)
     await finish(store)
-    expect(await store.engine.retry({ selection: { collectionId: graph.id }, expectedRound: 1, mode: 'all' })).toBe('retried')
+    expect(await store.engine.retry({ selection: { collectionId: graph.id }, expectedRound: 1, mode: 'all' })).toBe(
+      'retried',
+    )
     expect(await finish(store)).toBe(5_001)
-    expect(await store.engine.collection(graph.id)).toMatchObject({ state: 'succeeded', round: 2, counts: { succeeded: 5_001 } })
+    expect(await store.engine.collection(graph.id)).toMatchObject({
+      state: 'succeeded',
+      round: 2,
+      counts: { succeeded: 5_001 },
+    })
     expect((await store.engine.collection(graph.id))?.jobs.every((job) => job.attempt === 2)).toBe(true)
   })
 
@@ -195,7 +256,10 @@ onEveryEngine((open) => {
     await sweepAll(engine, clock.now())
     expect(await worker.claim(10)).toEqual([])
     expect((await jobsOf(engine, graph))['outer']).toMatchObject({ state: 'cancelled' })
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'cancelled', counts: { cancelled: 2_502, skipped: 1 } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'cancelled',
+      counts: { cancelled: 2_502, skipped: 1 },
+    })
   })
 
   test('removing five thousand leaves nothing, and is gone to readers at once', async () => {
@@ -234,6 +298,9 @@ onEveryEngine((open) => {
     await worker.fail(await worker.take('member'))
     await sweepAll(engine, clock.now())
     expect(await worker.claim(10)).toEqual([])
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'failed', counts: { failed: 1, cancelled: 4_999, skipped: 1 } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'failed',
+      counts: { failed: 1, cancelled: 4_999, skipped: 1 },
+    })
   })
 })

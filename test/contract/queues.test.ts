@@ -39,14 +39,30 @@ onEveryEngine((open) => {
     ])
     await (await hand(engine, { queues: ['shop'] })).take('d')
     const told = Object.fromEntries((await engine.queues()).map((queue) => [queue.name, queue]))
-    expect(told['default']).toEqual({ name: 'default', paused: false, counts: { waiting: 1, scheduled: 0, queued: 1, running: 0 } })
-    expect(told['shop']).toEqual({ name: 'shop', paused: false, counts: { waiting: 0, scheduled: 1, queued: 0, running: 1 } })
-    expect(told['empty']).toEqual({ name: 'empty', paused: true, counts: { waiting: 0, scheduled: 0, queued: 0, running: 0 } })
+    expect(told['default']).toEqual({
+      name: 'default',
+      paused: false,
+      counts: { waiting: 1, scheduled: 0, queued: 1, running: 0 },
+    })
+    expect(told['shop']).toEqual({
+      name: 'shop',
+      paused: false,
+      counts: { waiting: 0, scheduled: 1, queued: 0, running: 1 },
+    })
+    expect(told['empty']).toEqual({
+      name: 'empty',
+      paused: true,
+      counts: { waiting: 0, scheduled: 0, queued: 0, running: 0 },
+    })
   })
 
   test('settings sent again change nothing', async () => {
     const { engine } = await open()
-    for (let time = 0; time < 2; time++) await engine.putQueues([{ name: 'shop', paused: true }, { name: 'other', paused: false }])
+    for (let time = 0; time < 2; time++)
+      await engine.putQueues([
+        { name: 'shop', paused: true },
+        { name: 'other', paused: false },
+      ])
     expect((await engine.queues()).filter((queue) => queue.name === 'shop')).toHaveLength(1)
   })
 })

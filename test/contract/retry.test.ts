@@ -19,9 +19,19 @@ onEveryEngine((open) => {
     await worker.drain((job) => (job.task === 'b' ? failed() : succeeded(job.task)))
     const before = await engine.collection(graph.id)
     expect(await again(engine, graph.id)).toBe('retried')
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'running', round: 2, settledAt: null, failure: null })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'running',
+      round: 2,
+      settledAt: null,
+      failure: null,
+    })
     expect(await statesOf(engine, graph)).toEqual({ a: 'succeeded', b: 'queued', c: 'waiting', d: 'waiting' })
-    expect((await jobsOf(engine, graph))['c']).toMatchObject({ failure: null, failedJobId: null, reason: null, finishedAt: null })
+    expect((await jobsOf(engine, graph))['c']).toMatchObject({
+      failure: null,
+      failedJobId: null,
+      reason: null,
+      finishedAt: null,
+    })
     const b = await worker.take('b')
     expect(b).toMatchObject({ id: jobId(graph, 'b'), attempt: 2, failures: 0, round: 2 })
     expect(b.input).toMatchObject({ results: [{ json: '"a"' }] })
@@ -108,10 +118,29 @@ onEveryEngine((open) => {
     )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
-    expect((await worker.drain((job) => (job.task === 'b' ? failed() : succeeded(1)))).sort()).toEqual(['a', 'b', 'back', 'mourn', 'note', 'noteA'])
+    expect((await worker.drain((job) => (job.task === 'b' ? failed() : succeeded(1)))).sort()).toEqual([
+      'a',
+      'b',
+      'back',
+      'mourn',
+      'note',
+      'noteA',
+    ])
     expect(await again(engine, graph.id)).toBe('retried')
-    expect(await statesOf(engine, graph)).toEqual({ a: 'succeeded', noteA: 'succeeded', b: 'queued', mourn: 'waiting', note: 'waiting', back: 'waiting' })
-    expect((await worker.drain((job) => (job.task === 'b' ? failed() : succeeded(1)))).sort()).toEqual(['b', 'back', 'mourn', 'note'])
+    expect(await statesOf(engine, graph)).toEqual({
+      a: 'succeeded',
+      noteA: 'succeeded',
+      b: 'queued',
+      mourn: 'waiting',
+      note: 'waiting',
+      back: 'waiting',
+    })
+    expect((await worker.drain((job) => (job.task === 'b' ? failed() : succeeded(1)))).sort()).toEqual([
+      'b',
+      'back',
+      'mourn',
+      'note',
+    ])
     expect(await again(engine, graph.id, 2)).toBe('retried')
     expect((await worker.drain()).sort()).toEqual(['b', 'back', 'note'])
     expect((await jobsOf(engine, graph))['mourn']).toMatchObject({ state: 'skipped', reason: 'not-needed' })
@@ -181,7 +210,13 @@ onEveryEngine((open) => {
     const { engine } = await open()
     // group(chain(a, b), chain(c, d)) before e
     const graph = graphOf(
-      { a: { feeds: 0 }, b: { behind: 0, feeds: 2 }, c: { feeds: 1 }, d: { behind: 1, feeds: 2 }, e: { behind: 2, feeds: 3 } },
+      {
+        a: { feeds: 0 },
+        b: { behind: 0, feeds: 2 },
+        c: { feeds: 1 },
+        d: { behind: 1, feeds: 2 },
+        e: { behind: 2, feeds: 3 },
+      },
       [{}, {}, {}, {}],
     )
     await engine.submit([submission(graph)])
@@ -189,9 +224,21 @@ onEveryEngine((open) => {
     const [a, c] = await worker.claim(2)
     if (!a || !c) throw new Error('Expected two jobs.')
     await worker.fail(a)
-    expect(await statesOf(engine, graph)).toEqual({ a: 'failed', b: 'skipped', c: 'running', d: 'waiting', e: 'waiting' })
+    expect(await statesOf(engine, graph)).toEqual({
+      a: 'failed',
+      b: 'skipped',
+      c: 'running',
+      d: 'waiting',
+      e: 'waiting',
+    })
     expect(await jobAgain(engine, a.id)).toBe('retried')
-    expect(await statesOf(engine, graph)).toEqual({ a: 'queued', b: 'waiting', c: 'running', d: 'waiting', e: 'waiting' })
+    expect(await statesOf(engine, graph)).toEqual({
+      a: 'queued',
+      b: 'waiting',
+      c: 'running',
+      d: 'waiting',
+      e: 'waiting',
+    })
     await worker.succeed(c)
     expect((await worker.drain()).sort()).toEqual(['a', 'b', 'd', 'e'])
     expect(await collectionState(engine, graph)).toBe('succeeded')
@@ -221,7 +268,10 @@ onEveryEngine((open) => {
 
   test('mode all runs everything again under the same ids', async () => {
     const { engine } = await open()
-    const graph = graphOf({ a: { feeds: 0 }, b: { feeds: 0 }, c: { behind: 0, feeds: 1 }, note: sideJob('always', 1) }, [{}, {}])
+    const graph = graphOf(
+      { a: { feeds: 0 }, b: { feeds: 0 }, c: { behind: 0, feeds: 1 }, note: sideJob('always', 1) },
+      [{}, {}],
+    )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.drain()
@@ -259,9 +309,21 @@ onEveryEngine((open) => {
     const worker = await hand(engine)
     await worker.settle(await worker.take('outer'), continued(inner))
     await worker.drain((job) => (job.task === 'y' ? failed() : succeeded(1)))
-    expect(await statesOf(engine, graph)).toEqual({ outer: 'failed', x: 'succeeded', y: 'failed', z: 'skipped', after: 'skipped' })
+    expect(await statesOf(engine, graph)).toEqual({
+      outer: 'failed',
+      x: 'succeeded',
+      y: 'failed',
+      z: 'skipped',
+      after: 'skipped',
+    })
     expect(await again(engine, graph.id)).toBe('retried')
-    expect(await statesOf(engine, graph)).toEqual({ outer: 'waiting', x: 'succeeded', y: 'queued', z: 'waiting', after: 'waiting' })
+    expect(await statesOf(engine, graph)).toEqual({
+      outer: 'waiting',
+      x: 'succeeded',
+      y: 'queued',
+      z: 'waiting',
+      after: 'waiting',
+    })
     expect(await worker.drain()).toEqual(['y', 'z', 'after'])
     expect((await jobsOf(engine, graph))['outer']).toMatchObject({ state: 'succeeded', attempt: 1 })
   })
@@ -340,7 +402,8 @@ onEveryEngine((open) => {
       { attempt: 3, round: 3, outcome: 'failed', failure: { message: 'By cid' } },
       { attempt: 4, round: 4, outcome: 'succeeded', failure: null },
     ])
-    for (const attempt of (await engine.job(jobId(graph, 'b')))?.attempts ?? []) expect(attempt.worker).toMatch(/ann|bob|cid|dan/)
+    for (const attempt of (await engine.job(jobId(graph, 'b')))?.attempts ?? [])
+      expect(attempt.worker).toMatch(/ann|bob|cid|dan/)
     expect((await engine.job(jobId(graph, 'a')))?.attempts).toHaveLength(1)
   })
 })

@@ -14,12 +14,30 @@ onEveryEngine((open) => {
     clock.pass(250)
     expect(await worker.succeed(job, { total: 3 })).toBe('accepted')
     const stored = await engine.job(graph.id)
-    expect(stored).toMatchObject({ state: 'succeeded', result: { json: '{"total":3}' }, attempt: 1, finishedAt: clock.now(), failure: null })
+    expect(stored).toMatchObject({
+      state: 'succeeded',
+      result: { json: '{"total":3}' },
+      attempt: 1,
+      finishedAt: clock.now(),
+      failure: null,
+    })
     expect(stored?.startedAt).toBe(clock.now() - 250)
     expect(stored?.attempts).toEqual([
-      { attempt: 1, round: 1, worker: expect.any(String) as string, startedAt: clock.now() - 250, finishedAt: clock.now(), outcome: 'succeeded', failure: null },
+      {
+        attempt: 1,
+        round: 1,
+        worker: expect.any(String) as string,
+        startedAt: clock.now() - 250,
+        finishedAt: clock.now(),
+        outcome: 'succeeded',
+        failure: null,
+      },
     ])
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded', settledAt: clock.now(), result: { json: '{"total":3}' } })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'succeeded',
+      settledAt: clock.now(),
+      result: { json: '{"total":3}' },
+    })
   })
 
   test('stores a failure and whose it is', async () => {
@@ -29,11 +47,25 @@ onEveryEngine((open) => {
     const worker = await hand(engine)
     await worker.fail(await worker.take('a'), 'Broken')
     const a = jobId(graph, 'a')
-    expect(await engine.job(a)).toMatchObject({ state: 'failed', reason: 'failed', failure: { message: 'Broken' }, failedJobId: a })
+    expect(await engine.job(a)).toMatchObject({
+      state: 'failed',
+      reason: 'failed',
+      failure: { message: 'Broken' },
+      failedJobId: a,
+    })
     for (const task of ['b', 'c']) {
-      expect(await engine.job(jobId(graph, task))).toMatchObject({ state: 'skipped', reason: 'upstream', failure: { message: 'Broken' }, failedJobId: a })
+      expect(await engine.job(jobId(graph, task))).toMatchObject({
+        state: 'skipped',
+        reason: 'upstream',
+        failure: { message: 'Broken' },
+        failedJobId: a,
+      })
     }
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'failed', failure: { message: 'Broken' }, failedJobId: a })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'failed',
+      failure: { message: 'Broken' },
+      failedJobId: a,
+    })
   })
 
   test('stores a time-out as its own reason', async () => {
@@ -77,7 +109,12 @@ onEveryEngine((open) => {
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.settle(await worker.take(), { type: 'snoozed', delay: 1_000 })
-    expect(await engine.job(graph.id)).toMatchObject({ state: 'scheduled', failures: 0, dueAt: clock.now() + 1_000, failure: null })
+    expect(await engine.job(graph.id)).toMatchObject({
+      state: 'scheduled',
+      failures: 0,
+      dueAt: clock.now() + 1_000,
+      failure: null,
+    })
     clock.pass(1_000)
     expect(await worker.take()).toMatchObject({ failures: 0 })
   })
@@ -92,7 +129,12 @@ onEveryEngine((open) => {
     const second = await worker.take()
     expect(second.attempt).toBe(1)
     await worker.settle(second, { type: 'released', started: true, delay: 0 })
-    expect(await engine.job(graph.id)).toMatchObject({ state: 'queued', attempt: 1, failures: 0, attempts: [{ attempt: 1, outcome: 'released' }] })
+    expect(await engine.job(graph.id)).toMatchObject({
+      state: 'queued',
+      attempt: 1,
+      failures: 0,
+      attempts: [{ attempt: 1, outcome: 'released' }],
+    })
     expect(await worker.take()).toMatchObject({ attempt: 2, failures: 0 })
   })
 

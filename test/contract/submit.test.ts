@@ -64,13 +64,27 @@ onEveryEngine((open) => {
       counts: { queued: 1, waiting: 0, succeeded: 0 },
     })
     expect(told?.jobs).toHaveLength(1)
-    expect(told?.jobs[0]).toMatchObject({ id: graph.id, collectionId: graph.id, priority: 7, queue: 'shop', attempt: 0, after: [] })
+    expect(told?.jobs[0]).toMatchObject({
+      id: graph.id,
+      collectionId: graph.id,
+      priority: 7,
+      queue: 'shop',
+      attempt: 0,
+      after: [],
+    })
   })
 
   test('keeps what is told about a submission', async () => {
     const { engine } = await open()
     const graph = chainOf('a', 'b')
-    await engine.submit([submission(graph, { description: 'Two', actor: { id: 'u' }, tags: ['x', 'y'], callbackUrl: 'https://example.org/done' })])
+    await engine.submit([
+      submission(graph, {
+        description: 'Two',
+        actor: { id: 'u' },
+        tags: ['x', 'y'],
+        callbackUrl: 'https://example.org/done',
+      }),
+    ])
     expect(await engine.collection(graph.id)).toMatchObject({
       description: 'Two',
       actor: { id: 'u' },
@@ -92,19 +106,41 @@ onEveryEngine((open) => {
     const { engine, clock } = await open()
     const graph = { ...graphOf({}, [{}]), shape: 'nothing' }
     await engine.submit([submission(graph)])
-    expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded', settledAt: clock.now(), jobs: [], shape: 'nothing' })
+    expect(await engine.collection(graph.id)).toMatchObject({
+      state: 'succeeded',
+      settledAt: clock.now(),
+      jobs: [],
+      shape: 'nothing',
+    })
   })
 
   test('a barrier without inputs decides at submission', async () => {
     const { engine } = await open()
-    const graph = graphOf({ after: { behind: 0, feeds: 1 }, cheer: sideJob('success', 0), mourn: sideJob('failure', 0), note: sideJob('always', 0) }, [{}, {}])
+    const graph = graphOf(
+      {
+        after: { behind: 0, feeds: 1 },
+        cheer: sideJob('success', 0),
+        mourn: sideJob('failure', 0),
+        note: sideJob('always', 0),
+      },
+      [{}, {}],
+    )
     await engine.submit([submission(graph)])
-    expect(await statesOf(engine, graph)).toEqual({ after: 'queued', cheer: 'queued', mourn: 'skipped', note: 'queued' })
+    expect(await statesOf(engine, graph)).toEqual({
+      after: 'queued',
+      cheer: 'queued',
+      mourn: 'skipped',
+      note: 'queued',
+    })
   })
 
   test('holds back a delayed job, and takes an instant that has passed as now', async () => {
     const { engine, clock } = await open()
-    const [later, at, past] = [alone('later', { startIn: 60_000 }), alone('at', { startAt: clock.now() + 5_000 }), alone('past', { startAt: clock.now() - 1 })]
+    const [later, at, past] = [
+      alone('later', { startIn: 60_000 }),
+      alone('at', { startAt: clock.now() + 5_000 }),
+      alone('past', { startAt: clock.now() - 1 }),
+    ]
     await engine.submit([submission(later), submission(at), submission(past)])
     expect(await engine.job(later.id)).toMatchObject({ state: 'scheduled', dueAt: clock.now() + 60_000 })
     expect(await engine.job(at.id)).toMatchObject({ state: 'scheduled', dueAt: clock.now() + 5_000 })

@@ -17,7 +17,11 @@ onEveryEngine((open) => {
     expect(early.nextAt).toBeLessThanOrEqual(clock.now() + 1_000)
     clock.pass(1_000)
     expect(await sweepAll(engine, clock.now())).toBe(2)
-    expect(await Promise.all(graphs.map(async (graph) => (await engine.job(graph.id))?.state))).toEqual(['queued', 'queued', 'scheduled'])
+    expect(await Promise.all(graphs.map(async (graph) => (await engine.job(graph.id))?.state))).toEqual([
+      'queued',
+      'queued',
+      'scheduled',
+    ])
     expect(await sweepAll(engine, clock.now())).toBe(0)
   })
 
@@ -62,12 +66,19 @@ onEveryEngine((open) => {
 
   test('an attempt past its deadline fails as a time-out when its worker does not say so', async () => {
     const { engine, clock } = await open()
-    const graph = graphOf({ a: { feeds: 0, options: { timeout: 2_000 } }, mourn: sideJob('failure', 0, { from: 'failure' }) }, [{}])
+    const graph = graphOf(
+      { a: { feeds: 0, options: { timeout: 2_000 } }, mourn: sideJob('failure', 0, { from: 'failure' }) },
+      [{}],
+    )
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     const job = await worker.take('a')
     await goOn({ engine, clock }, 60_000, worker)
-    expect((await engine.collection(graph.id))?.jobs[0]).toMatchObject({ state: 'failed', reason: 'timeout', attempt: 1 })
+    expect((await engine.collection(graph.id))?.jobs[0]).toMatchObject({
+      state: 'failed',
+      reason: 'timeout',
+      attempt: 1,
+    })
     expect(await worker.succeed(job)).toBe('superseded')
     expect((await worker.take('mourn')).input).toMatchObject({ from: 'failure', report: { reason: 'timeout' } })
   })
@@ -89,7 +100,8 @@ onEveryEngine((open) => {
     const worker = await hand(engine)
     await worker.take()
     let passed = 0
-    for (; (await engine.job(graph.id))?.state === 'running' && passed < 120_000; passed += 1_000) await goOn({ engine, clock }, 1_000, worker)
+    for (; (await engine.job(graph.id))?.state === 'running' && passed < 120_000; passed += 1_000)
+      await goOn({ engine, clock }, 1_000, worker)
     expect(await engine.job(graph.id)).toMatchObject({ failures: 1, attempt: 1, attempts: [{ outcome: 'retried' }] })
     await goOn({ engine, clock }, 3_000, worker)
     await worker.take()
@@ -171,6 +183,8 @@ onEveryEngine((open) => {
 
   test('says that nothing is foreseen in an empty store, and claims agree', async () => {
     const { engine } = await open()
-    expect(await engine.claim({ session: (await hand(engine)).session.id, token: freshToken(), limit: 5, queues: null })).toEqual({ jobs: [], nextAt: null })
+    expect(
+      await engine.claim({ session: (await hand(engine)).session.id, token: freshToken(), limit: 5, queues: null }),
+    ).toEqual({ jobs: [], nextAt: null })
   })
 })

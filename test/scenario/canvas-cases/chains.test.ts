@@ -52,7 +52,10 @@ onEverySystem((system) => {
   test('A7: a canvas survives JSON', async () => {
     const { app, tasks, finished, stage } = system()
     const word = stage.word()
-    const canvas = chain(group(tasks.add.s(1, 2), chain(tasks.id.s(5), tasks.add.s(1)).onSuccess(tasks.log.s(word))), tasks.sum.s()).with({ priority: 2 })
+    const canvas = chain(
+      group(tasks.add.s(1, 2), chain(tasks.id.s(5), tasks.add.s(1)).onSuccess(tasks.log.s(word))),
+      tasks.sum.s(),
+    ).with({ priority: 2 })
     const read = JSON.parse(JSON.stringify(canvas)) as typeof canvas
     expect(await (await app.submit(read)).result()).toBe(9)
     const snapshot = await finished(read)
@@ -78,7 +81,12 @@ onEverySystem((system) => {
     const snapshot = await handle.snapshot()
     expect(snapshot.jobs.map((job) => job.id)).toEqual(before)
     const middle = await (await app.job(jobOf(snapshot, 'failOnce').id)).snapshot()
-    expect(middle).toMatchObject({ state: 'succeeded', failures: 1, attempt: 2, attempts: [{ outcome: 'retried', failure: { message: 'Expected' } }, { outcome: 'succeeded' }] })
+    expect(middle).toMatchObject({
+      state: 'succeeded',
+      failures: 1,
+      attempt: 2,
+      attempts: [{ outcome: 'retried', failure: { message: 'Expected' } }, { outcome: 'succeeded' }],
+    })
     expect(Number(jobOf(snapshot, 'add').startedAt)).toBeGreaterThanOrEqual(Number(middle.finishedAt))
   })
 
@@ -88,7 +96,9 @@ onEverySystem((system) => {
     const stubborn = tasks.fail.with({ retry: { limit: 2, ...tasks.quick } })
     const snapshot = await finished(chain(tasks.id.s(1), stubborn.s(), tasks.id.s()).onError(tasks.onFailure.s(word)))
     expect(jobOf(snapshot, 'fail')).toMatchObject({ state: 'failed', attempt: 3, failures: 3 })
-    expect(stage.notes(word)).toMatchObject([{ task: 'fail', reason: 'failed', failure: { message: 'Expected', attempt: 3 } }])
+    expect(stage.notes(word)).toMatchObject([
+      { task: 'fail', reason: 'failed', failure: { message: 'Expected', attempt: 3 } },
+    ])
   })
 
   test('A11: a job cancelled while it waits', async () => {
@@ -120,7 +130,9 @@ onEverySystem((system) => {
 
   test('A12: options of a canvas reach every job that does not set its own', async () => {
     const { app, tasks } = system()
-    const handle = await app.submit(chain(tasks.id.s(1), tasks.add.with({ queue: 'y' }).s(1), group(tasks.id.s())).with({ queue: 'x', priority: 3 }))
+    const handle = await app.submit(
+      chain(tasks.id.s(1), tasks.add.with({ queue: 'y' }).s(1), group(tasks.id.s())).with({ queue: 'x', priority: 3 }),
+    )
     expect(await handle.result()).toEqual([2])
     expect((await handle.snapshot()).jobs.map((job) => [job.queue, job.priority])).toEqual([
       ['x', 3],
@@ -154,7 +166,9 @@ onEverySystem((system) => {
     const { app, tasks } = system()
     for (const name of ['nobody.knows', 'constructor', '__proto__', 'toString']) {
       const before = (await app.collections.list({ limit: 1 })).items[0]?.id
-      const forged = JSON.parse(JSON.stringify(chain(tasks.id.s(1), tasks.add1.s())).replaceAll('"add1"', JSON.stringify(name))) as ReturnType<typeof chain>
+      const forged = JSON.parse(
+        JSON.stringify(chain(tasks.id.s(1), tasks.add1.s())).replaceAll('"add1"', JSON.stringify(name)),
+      ) as ReturnType<typeof chain>
       const error = await thrownBy(app.submit(forged as never))
       expect(error).toMatchObject({ code: 'UNKNOWN_TASK' })
       expect((error as Error).message).toContain(name)
@@ -167,12 +181,27 @@ onEverySystem((system) => {
     const cycle: Record<string, unknown> = {}
     cycle['self'] = cycle
     const bad: Record<string, unknown> = {
-      date: new Date(0), map: new Map(), set: new Set(), function: () => 1, bigint: 1n, cycle, nan: NaN, infinity: Infinity,
-      surrogate: '\ud800', nul: 'a\0b', symbol: Symbol('x'), promise: Promise.resolve(1), bytes: new Uint8Array(2), error: new Error('x'),
+      date: new Date(0),
+      map: new Map(),
+      set: new Set(),
+      function: () => 1,
+      bigint: 1n,
+      cycle,
+      nan: NaN,
+      infinity: Infinity,
+      surrogate: '\ud800',
+      nul: 'a\0b',
+      symbol: Symbol('x'),
+      promise: Promise.resolve(1),
+      bytes: new Uint8Array(2),
+      error: new Error('x'),
     }
     for (const [name, value] of Object.entries(bad)) {
       const before = (await app.jobs.list({ limit: 1 })).items[0]?.id
-      const sending = [async () => tasks.id.delay({ list: [0, value] }), async () => app.submit(chain(tasks.id.s({ list: [0, value] }), tasks.id.s()))]
+      const sending = [
+        async () => tasks.id.delay({ list: [0, value] }),
+        async () => app.submit(chain(tasks.id.s({ list: [0, value] }), tasks.id.s())),
+      ]
       for (const send of sending) {
         const error = await thrownBy(send())
         expect(error, name).toMatchObject({ code: 'NOT_JSON' })

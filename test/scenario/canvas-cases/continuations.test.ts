@@ -57,7 +57,9 @@ onEverySystem((system) => {
     expect(await handle.result()).toEqual(many.map((x) => x + 1))
     expect((await handle.snapshot()).jobs.filter((job) => job.task === 'add1')).toHaveLength(100)
     expect(await result(chain(tasks.id.s(many), each(tasks.add1)))).toEqual(many.map((x) => x + 1))
-    expect(await result(chain(tasks.id.s(many.slice(0, 7)), each(tasks.add1, { chunk: 3 })))).toEqual([1, 2, 3, 4, 5, 6, 7])
+    expect(await result(chain(tasks.id.s(many.slice(0, 7)), each(tasks.add1, { chunk: 3 })))).toEqual([
+      1, 2, 3, 4, 5, 6, 7,
+    ])
   })
 
   test('D5: a continuation that fails is the failure of its job', async () => {
@@ -70,8 +72,12 @@ onEverySystem((system) => {
     const snapshot = await allFinal(handle)
     const flaky = jobOf(snapshot, 'flaky')
     expect(jobOf(snapshot, 'becomeFailing')).toMatchObject({ state: 'failed', attempt: 1, failedJobId: flaky.id })
-    await expect((await app.job(jobOf(snapshot, 'becomeFailing').id)).result()).rejects.toMatchObject({ jobId: flaky.id })
-    expect(stage.notes(word).filter((note) => typeof note === 'object')).toMatchObject([{ job: flaky.id, task: 'flaky' }])
+    await expect((await app.job(jobOf(snapshot, 'becomeFailing').id)).result()).rejects.toMatchObject({
+      jobId: flaky.id,
+    })
+    expect(stage.notes(word).filter((note) => typeof note === 'object')).toMatchObject([
+      { job: flaky.id, task: 'flaky' },
+    ])
   })
 
   test('D7: a continuation that continues, fifty deep', async () => {
@@ -84,7 +90,9 @@ onEverySystem((system) => {
   test('D7: deeper than the limit is a failure that says so', async () => {
     const { app, allFinal, tasks } = system()
     const handle = await app.submit(tasks.descend.s(150))
-    await expect(handle.result()).rejects.toMatchObject({ failure: { message: expect.stringContaining('100') as string } })
+    await expect(handle.result()).rejects.toMatchObject({
+      failure: { message: expect.stringContaining('100') as string },
+    })
     expect((await allFinal(handle)).counts).toMatchObject({ running: 0, queued: 0, waiting: 0 })
   })
 })

@@ -39,7 +39,10 @@ onEverySystem((system) => {
 
   test('B6: a chain that ends in a group is one member', async () => {
     const { result, tasks } = system()
-    expect(await result(group(chain(tasks.id.s(1), group(tasks.id.s(), tasks.add.s(1))), tasks.id.s(9)))).toEqual([[1, 2], 9])
+    expect(await result(group(chain(tasks.id.s(1), group(tasks.id.s(), tasks.add.s(1))), tasks.id.s(9)))).toEqual([
+      [1, 2],
+      9,
+    ])
   })
 
   test('B7: a group after a group', async () => {
@@ -61,21 +64,45 @@ onEverySystem((system) => {
   test('B10: chords nested in header and body, three deep', async () => {
     const { result, tasks } = system()
     const leaf = () => chord([tasks.id.s(1), tasks.id.s(2)], tasks.sum.s())
-    const middle = chord([leaf(), chain(leaf(), tasks.add.s(10)), tasks.id.s(4)], chain(tasks.sum.s(), chord([tasks.id.s(), tasks.add.s(1)], tasks.sum.s())))
+    const middle = chord(
+      [leaf(), chain(leaf(), tasks.add.s(10)), tasks.id.s(4)],
+      chain(tasks.sum.s(), chord([tasks.id.s(), tasks.add.s(1)], tasks.sum.s())),
+    )
     // leaf 3 → [3, 13, 4] → 20 → [20, 21] → 41
     expect(await result(chord([middle, group(leaf(), leaf())], tasks.id.s()))).toEqual([41, [3, 3]])
-    expect(await result(chain(tasks.id.s(2), chord([tasks.id.s(), chord([tasks.id.s(), tasks.mul.s(5)], tasks.sum.s())], tasks.sum.s())))).toBe(14)
+    expect(
+      await result(
+        chain(
+          tasks.id.s(2),
+          chord([tasks.id.s(), chord([tasks.id.s(), tasks.mul.s(5)], tasks.sum.s())], tasks.sum.s()),
+        ),
+      ),
+    ).toBe(14)
   })
 
   test('B11: every job of groups in a row runs exactly once, with its inputs in order', async () => {
     const { app, stage, tasks } = system()
     const word = stage.word()
     const log = () => tasks.log.s(word)
-    const handle = await app.submit(chain(group(tasks.log.s(1, word), tasks.log.s(2, word), tasks.log.s(3, word)), group(log(), log(), log(), log()), group(log()), log()))
+    const handle = await app.submit(
+      chain(
+        group(tasks.log.s(1, word), tasks.log.s(2, word), tasks.log.s(3, word)),
+        group(log(), log(), log(), log()),
+        group(log()),
+        log(),
+      ),
+    )
     const list = [1, 2, 3]
     expect(await handle.result()).toEqual([[list, list, list, list]])
     expect(stage.notes(word)).toHaveLength(9)
-    expect(stage.notes(word).slice(3)).toEqual([list, list, list, list, [list, list, list, list], [[list, list, list, list]]])
+    expect(stage.notes(word).slice(3)).toEqual([
+      list,
+      list,
+      list,
+      list,
+      [list, list, list, list],
+      [[list, list, list, list]],
+    ])
   })
 
   test('B12: a header of ten thousand', async () => {
@@ -150,7 +177,9 @@ onEverySystem((system) => {
   test('B17: the last two header members finish at the same instant, a thousand times', async () => {
     const { app, stage, tasks } = system()
     const word = stage.word()
-    const handles = await app.submitMany(Array.from({ length: 1_000 }, (_, index) => chord([tasks.id.s(index), tasks.id.s(index)], tasks.log.s(word))))
+    const handles = await app.submitMany(
+      Array.from({ length: 1_000 }, (_, index) => chord([tasks.id.s(index), tasks.id.s(index)], tasks.log.s(word))),
+    )
     const results = await Promise.all(handles.map(async (handle) => handle.result()))
     expect(results).toEqual(Array.from({ length: 1_000 }, (_, index) => [index, index]))
     expect(stage.notes(word)).toHaveLength(1_000)

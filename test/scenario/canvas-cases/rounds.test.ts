@@ -7,7 +7,9 @@ onEverySystem((system) => {
     const { app, allFinal, stage, tasks } = system()
     const [word, last] = [stage.word(), stage.word()]
     stage.broken.add(word)
-    const canvas = chain(tasks.log.s(1, last), tasks.flaky.s(word), tasks.add.s(1), tasks.add.s(1)).finally(tasks.onSettled.s(last))
+    const canvas = chain(tasks.log.s(1, last), tasks.flaky.s(word), tasks.add.s(1), tasks.add.s(1)).finally(
+      tasks.onSettled.s(last),
+    )
     const handle = await app.submit(canvas)
     const before = await allFinal(handle)
     expect(before.state).toBe('failed')
@@ -52,7 +54,9 @@ onEverySystem((system) => {
   test('E4: mode all runs everything again under the same ids', async () => {
     const { app, allFinal, stage, tasks } = system()
     const word = stage.word()
-    const handle = await app.submit(chain(group(tasks.log.s(1, word), tasks.become.s(2)), tasks.sum.s(), tasks.log.s(word)))
+    const handle = await app.submit(
+      chain(group(tasks.log.s(1, word), tasks.become.s(2)), tasks.sum.s(), tasks.log.s(word)),
+    )
     expect(await handle.result()).toBe(3)
     const before = await allFinal(handle)
     await handle.retry({ mode: 'all' })
@@ -82,7 +86,9 @@ onEverySystem((system) => {
     const [one, two] = [stage.word(), stage.word()]
     stage.broken.add(one)
     stage.broken.add(two)
-    const handle = await app.submit(chord([chain(tasks.flaky.s(1, one), tasks.add.s(1)), tasks.flaky.s(5, two)], tasks.sum.s()))
+    const handle = await app.submit(
+      chord([chain(tasks.flaky.s(1, one), tasks.add.s(1)), tasks.flaky.s(5, two)], tasks.sum.s()),
+    )
     const before = await allFinal(handle)
     stage.broken.delete(one)
     stage.broken.delete(two)
@@ -120,7 +126,15 @@ onEverySystem((system) => {
     stage.open(deaf)
     const snapshot = await allFinal(handle)
     expect(snapshot.state).toBe('cancelled')
-    expect(statesIn(snapshot)).toEqual(['id succeeded', 'deaf cancelled', 'slow cancelled', 'id cancelled', 'id cancelled', 'log cancelled', 'onSettled succeeded'])
+    expect(statesIn(snapshot)).toEqual([
+      'id succeeded',
+      'deaf cancelled',
+      'slow cancelled',
+      'id cancelled',
+      'id cancelled',
+      'log cancelled',
+      'onSettled succeeded',
+    ])
     expect(stage.notes(word)).toMatchObject([{ state: 'cancelled' }])
     await expect(handle.result()).rejects.toMatchObject({ code: 'JOB_CANCELLED' })
   })
@@ -167,7 +181,9 @@ onEverySystem((system) => {
     const { app, allFinal, stage, tasks } = system()
     const [word, onError, last] = [stage.word(), stage.word(), stage.word()]
     stage.broken.add(word)
-    const handle = await app.submit(tasks.flaky.s(1, word).onError(tasks.onFailure.s(onError)).finally(tasks.onSettled.s(last)))
+    const handle = await app.submit(
+      tasks.flaky.s(1, word).onError(tasks.onFailure.s(onError)).finally(tasks.onSettled.s(last)),
+    )
     await allFinal(handle)
     expect([stage.notes(onError).length, stage.notes(last).length]).toEqual([1, 1])
     await handle.retry()
@@ -183,7 +199,9 @@ onEverySystem((system) => {
   test('E11: onError and finally run for a cancel, and see it', async () => {
     const { app, allFinal, stage, tasks } = system()
     const [gate, onError, last] = [stage.word(), stage.word(), stage.word()]
-    const canvas = chain(tasks.slow.s(1, gate), tasks.id.s()).onError(tasks.onFailure.s(onError)).finally(tasks.onSettled.s(last))
+    const canvas = chain(tasks.slow.s(1, gate), tasks.id.s())
+      .onError(tasks.onFailure.s(onError))
+      .finally(tasks.onSettled.s(last))
     const handle = await app.submit(canvas)
     await stage.arrived(gate)
     await handle.cancel()

@@ -26,7 +26,14 @@ onEverySystem((system) => {
       const word = stage.word()
       const snapshot = await finished(canvas.onError(tasks.onFailure.s(word)))
       const notes = stage.notes(word) as { job: string }[]
-      expect(notes).toMatchObject([{ task: 'fail', collection: snapshot.id, reason: 'failed', failure: { name: 'Error', message: 'Expected', attempt: 1 } }])
+      expect(notes).toMatchObject([
+        {
+          task: 'fail',
+          collection: snapshot.id,
+          reason: 'failed',
+          failure: { name: 'Error', message: 'Expected', attempt: 1 },
+        },
+      ])
       expect(snapshot.jobs.find((job) => job.id === notes[0]?.job)).toMatchObject({ task: 'fail', state: 'failed' })
       expect(snapshot.failedJobId).toBe(notes[0]?.job)
     }
@@ -47,14 +54,22 @@ onEverySystem((system) => {
     const done = await finished(chain(tasks.id.s(1), tasks.id.s()).finally(tasks.onSettled.s(good)))
     expect(stage.notes(good)).toMatchObject([{ collection: done.id, state: 'succeeded', counts: { succeeded: 2 } }])
     expect(stage.notes(good)[0]).not.toHaveProperty('failure')
-    await finished(group(tasks.fail.s(), chain(tasks.id.s(1), tasks.fail.s(), tasks.id.s())).finally(tasks.onSettled.s(bad)))
-    expect(stage.notes(bad)).toMatchObject([{ state: 'failed', counts: { succeeded: 1, failed: 2, skipped: 1 }, failure: { message: 'Expected' } }])
+    await finished(
+      group(tasks.fail.s(), chain(tasks.id.s(1), tasks.fail.s(), tasks.id.s())).finally(tasks.onSettled.s(bad)),
+    )
+    expect(stage.notes(bad)).toMatchObject([
+      { state: 'failed', counts: { succeeded: 1, failed: 2, skipped: 1 }, failure: { message: 'Expected' } },
+    ])
   })
 
   test('C4: handlers of an inner and an outer canvas run once each', async () => {
     const { finished, stage, tasks } = system()
     const [inner, outer] = [stage.word(), stage.word()]
-    const canvas = chain(tasks.id.s(1), chain(tasks.id.s(), tasks.fail.s()).onError(tasks.onFailure.s(inner)), tasks.id.s())
+    const canvas = chain(
+      tasks.id.s(1),
+      chain(tasks.id.s(), tasks.fail.s()).onError(tasks.onFailure.s(inner)),
+      tasks.id.s(),
+    )
     await finished(canvas.onError(tasks.onFailure.s(outer)))
     expect(stage.notes(inner)).toHaveLength(1)
     expect(stage.notes(outer)).toHaveLength(1)
@@ -63,7 +78,9 @@ onEverySystem((system) => {
 
   test('C5: a handler that fails is recorded, and changes nothing', async () => {
     const { app, allFinal, tasks } = system()
-    const handle = await app.submit(chain(tasks.id.s(1), tasks.id.s()).onSuccess(tasks.fail.s()).finally(tasks.fail.s()))
+    const handle = await app.submit(
+      chain(tasks.id.s(1), tasks.id.s()).onSuccess(tasks.fail.s()).finally(tasks.fail.s()),
+    )
     expect(await handle.result()).toBe(1)
     const snapshot = await allFinal(handle)
     expect(snapshot.state).toBe('succeeded')
@@ -93,11 +110,15 @@ onEverySystem((system) => {
     }
     for (const [reason, { canvas, state }] of Object.entries(ways)) {
       const [onError, last] = [stage.word(), stage.word()]
-      const handle = await app.submit(chain(canvas, tasks.id.s()).onError(tasks.onFailure.s(onError)).finally(tasks.onSettled.s(last)))
+      const handle = await app.submit(
+        chain(canvas, tasks.id.s()).onError(tasks.onFailure.s(onError)).finally(tasks.onSettled.s(last)),
+      )
       if (reason === 'cancelled') await handle.cancel()
       const snapshot = await allFinal(handle)
       expect(snapshot.state, reason).toBe(state)
-      expect(stage.notes(onError), reason).toMatchObject([{ reason, job: snapshot.jobs[0]?.id, failure: { attempt: expect.any(Number) as number } }])
+      expect(stage.notes(onError), reason).toMatchObject([
+        { reason, job: snapshot.jobs[0]?.id, failure: { attempt: expect.any(Number) as number } },
+      ])
       expect(stage.notes(last), reason).toMatchObject([{ state }])
     }
   })
@@ -115,7 +136,9 @@ onEverySystem((system) => {
   test('C9: finally, and the end of the collection, come after everything is final', async () => {
     const { app, allFinal, stage, tasks } = system()
     const [gate, word] = [stage.word(), stage.word()]
-    const handle = await app.submit(chain(group(tasks.fail.s(), tasks.slow.s(1, gate)), tasks.id.s()).finally(tasks.onSettled.s(word)))
+    const handle = await app.submit(
+      chain(group(tasks.fail.s(), tasks.slow.s(1, gate)), tasks.id.s()).finally(tasks.onSettled.s(word)),
+    )
     await stage.arrived(gate)
     for await (const event of handle.events()) if (event.type === 'state' && event.state === 'failed') break
     expect((await handle.snapshot()).state).toBe('running')
@@ -132,7 +155,13 @@ onEverySystem((system) => {
     const { finished, stage, tasks } = system()
     const words = [stage.word(), stage.word(), stage.word()]
     const [a, b, c] = words as [string, string, string]
-    await finished(chain(tasks.fail.s().onError(tasks.onFailure.s(a)), tasks.id.s().onError(tasks.onFailure.s(b)), tasks.id.s().onError(tasks.onFailure.s(c))))
+    await finished(
+      chain(
+        tasks.fail.s().onError(tasks.onFailure.s(a)),
+        tasks.id.s().onError(tasks.onFailure.s(b)),
+        tasks.id.s().onError(tasks.onFailure.s(c)),
+      ),
+    )
     expect(words.map((word) => stage.notes(word).length)).toEqual([1, 0, 0])
   })
 })
