@@ -59,7 +59,9 @@ export class Celeriac {
     F extends (...args: Parsed<S>) => [S] extends [undefined] ? Carried<F> : CarriedResult<F>,
     const S extends Schemas | undefined = undefined,
   >(name: string, options: TaskOptions & { readonly input?: Checked<S, CheckedWire<S>> }, handler: F): TaskOf<F, S>
-  task(name: string, ...rest: [Handler] | [TaskOptions & { readonly input?: unknown }, Handler]): unknown {
+  // `never`: the compiler tries this signature too when it explains a wrong call, and would speak of its parameters.
+  task(...given: never[]): unknown {
+    const [name, ...rest] = given as unknown as [string, ...([Handler] | [TaskOptions, Handler])]
     const [options, handler] = rest.length === 1 ? [{}, rest[0]] : rest
     return this.#define(defineTask(name, options, handler))
   }
