@@ -171,33 +171,21 @@ const delayForInput = 1_000
 
 function endingOf({ attempt, shop }: Execution, thrown: unknown): Ending {
   const tell = (about: unknown): Failure => failureOf(attempt, shop.runtime, about)
-  if (isA(thrown, Unusable)) return { type: 'unusable', failure: tell(thrown.cause) }
-  if (isA(thrown, InputAway)) return { type: 'put-back', delay: delayForInput }
-  if (isA(thrown, SnoozeDirective))
-    return directed(tell, () => ({ type: 'snooze', delay: milliseconds(thrown.delay, 'snooze') }))
-  if (isA(thrown, RetryDirective)) {
-    const delay = (): number | null => (thrown.in === undefined ? null : milliseconds(thrown.in, 'retry in'))
-    return directed(tell, () => ({ type: 'retry', delay: delay(), failure: tell(thrown.cause ?? thrown) }))
-  }
-  return { type: 'threw', failure: tell(thrown) }
-}
-
-/** A proxy may throw when it is asked what it is. */
-function isA<T>(thrown: unknown, type: abstract new (...args: any[]) => T): thrown is T {
   try {
-    return thrown instanceof type
-  } catch {
-    return false
-  }
-}
-
-/** A directive with a duration that is none is a mistake of the handler. */
-function directed(tell: (about: unknown) => Failure, read: () => Ending): Ending {
-  try {
-    return read()
+    if (thrown instanceof Unusable) return { type: 'unusable', failure: tell(thrown.cause) }
+    if (thrown instanceof InputAway) return { type: 'put-back', delay: delayForInput }
+    if (thrown instanceof SnoozeDirective) return { type: 'snooze', delay: milliseconds(thrown.delay, 'snooze') }
+    if (thrown instanceof RetryDirective) return askedAgain(thrown, tell)
+    return { type: 'threw', failure: tell(thrown) }
   } catch (error) {
-    return { type: 'threw', failure: tell(error) }
+    // A duration that is none is a mistake of the handler; something that cannot even be looked at is told as it is.
+    return { type: 'threw', failure: tell(error instanceof CeleriacError ? error : thrown) }
   }
+}
+
+function askedAgain(directive: RetryDirective, tell: (about: unknown) => Failure): Ending {
+  const delay = directive.in === undefined ? null : milliseconds(directive.in, 'retry: in')
+  return { type: 'retry', delay, failure: tell(directive.cause ?? directive) }
 }
 
 /** Read once: a getter that throws is the handler's own failure. */
