@@ -1,7 +1,8 @@
 import type { JobSummary } from '../core/handle.ts'
 import type { JobState } from '../core/job.ts'
 import type { Outline } from './outline.ts'
-import { isFinal, joinStates } from './state.ts'
+import { isFinal } from '../core/transitions.ts'
+import { joinStates } from './state.ts'
 
 /** One part to be drawn, or several that are told in one line. */
 export type Folded = { readonly part: Outline } | { readonly folded: readonly Outline[] }

@@ -82,8 +82,8 @@ describe('outlineOf', () => {
   })
 
   it('lists in order what is no canvas', () => {
-    const jobs = [job('a'), job('b', ['a']), job('c', ['a', 'b'])]
-    expect(tell(outlineOf(jobs))).toEqual({ chain: ['a', 'b', 'c'] })
+    const jobs = [job('a', ['b']), job('b')]
+    expect(tell(outlineOf(jobs))).toEqual({ chain: ['a', 'b'] })
   })
 
   it('tells any canvas as it was written, but for parts of one', () => {
@@ -111,6 +111,33 @@ describe('outlineOf', () => {
     const second = Array.from({ length: 20_000 }, (_, n) => job(`s${n}`, inputs))
     const outline = outlineOf([...header, ...second])
     expect(outline).toMatchObject({ kind: 'chain', parts: [{ kind: 'group' }, { kind: 'group' }] })
+  })
+
+  it('knows a large group although only the first thousand of its jobs are named', () => {
+    const header = Array.from({ length: 1_500 }, (_, n) => job(`h${n}`, ['a']))
+    const named = header.slice(0, 1_000).map(({ id }) => id)
+    const jobs = [
+      job('a'),
+      ...header,
+      job('b', named),
+      job('c', ['a']),
+      job('d', ['b', 'c']),
+      job('side', named, { role: 'side' }),
+    ]
+    expect(outlineOf(jobs)).toMatchObject({
+      kind: 'chain',
+      parts: [
+        { job: { id: 'a' } },
+        {
+          kind: 'group',
+          parts: [
+            { kind: 'chain', parts: [{ kind: 'group', branches: [{ job: { id: 'side' } }] }, { job: { id: 'b' } }] },
+            { job: { id: 'c' } },
+          ],
+        },
+        { job: { id: 'd' } },
+      ],
+    })
   })
 })
 

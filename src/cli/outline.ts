@@ -47,10 +47,10 @@ function outlineOfCanvas(
   const path = jobs.filter((job) => job.role === role)
   if (path.length === 0) return outlineOfPath(jobs, within)
   const outline = outlineOfPath(path, within)
-  const ends = new Map<string, Outline>()
+  const ends = new Map<string, End[]>()
   noteEnds(outline, ends)
   for (const branch of splitSideBySide(jobs.filter((job) => job.role !== role))) {
-    const end = ends.get(barrierOf(branch[0]!)) ?? outline
+    const end = findEnd(branch[0]!, ends) ?? outline
     end.branches.push(outlineOfPath(branch, within))
   }
   return outline
@@ -67,48 +67,25 @@ function outlineOfPath(jobs: readonly JobSummary[], within: (parent: JobSummary)
 
 /** Parts that no job of another part waits for: the members of a group. */
 function splitSideBySide(jobs: readonly JobSummary[]): (readonly JobSummary[])[] {
-  const leaders = new Map(jobs.map(({ id }) => [id, id]))
-  const leaderOf = (id: string): string => {
-    let at = id
-    for (let next = leaders.get(at)!; next !== at; next = leaders.get(at)!) {
-      leaders.set(at, leaders.get(next)!)
-      at = next
-    }
+  const leaders = jobs.map((_, position) => position)
+  const leaderOf = (start: number): number => {
+    let at = start
+    while (leaders[at]! !== at) at = leaders[at] = leaders[leaders[at]!]!
     return at
   }
-  const joined = new Set<string>()
-  for (const job of jobs) {
-    if (!startsHere(job, leaders)) {
-      // A barrier's inputs are joined once, however many jobs stand behind it.
-      const inputs = joined.has(barrierOf(job)) ? job.after.slice(0, 1) : job.after
-      for (const input of inputs) leaders.set(leaderOf(input), leaderOf(job.id))
-      joined.add(barrierOf(job))
-    }
+  for (const { inputs, behind } of barriersAmong(jobs)) {
+    for (const position of [...inputs, ...behind]) leaders[leaderOf(position)] = leaderOf(inputs[0]!)
   }
-  return [...Map.groupBy(jobs, ({ id }) => leaderOf(id)).values()]
-}
-
-interface Barrier {
-  /** Positions of its first input, and of the first and the last job behind it. */
-  readonly from: number
-  readonly first: number
-  last: number
-  readonly size: number
+  const members = Map.groupBy(jobs.keys(), leaderOf)
+  return [...members.values()].map((positions) => positions.map((position) => jobs[position]!))
 }
 
 /** Parts each of which waits for the whole of the one before: the steps of a chain. */
 function splitInOrder(jobs: readonly JobSummary[]): (readonly JobSummary[])[] {
-  const positions = new Map(jobs.map(({ id }, position) => [id, position]))
-  const barriers = new Map<string, Barrier>()
-  let lastStart = 0
-  for (const [position, job] of jobs.entries()) {
-    const from = positions.get(job.after[0] ?? '')
-    const barrier = barriers.get(barrierOf(job))
-    if (from === undefined) lastStart = position
-    else if (barrier) barrier.last = position
-    else barriers.set(barrierOf(job), { from, first: position, last: position, size: job.after.length })
-  }
-  const cuts = findCuts(jobs.length, [...barriers.values()], lastStart)
+  const barriers = barriersAmong(jobs)
+  const starts = new Set(barriers.flatMap(({ behind }) => behind))
+  const lastStart = jobs.findLastIndex((_, position) => !starts.has(position))
+  const cuts = findCuts(jobs.length, barriers, lastStart)
   return [0, ...cuts].map((cut, step) => jobs.slice(cut, cuts[step]))
 }
 
@@ -117,44 +94,81 @@ function splitInOrder(jobs: readonly JobSummary[]): (readonly JobSummary[])[] {
  * only one that reaches over this place.
  */
 function findCuts(length: number, barriers: readonly Barrier[], lastStart: number): number[] {
-  const firsts = new Map(barriers.map((barrier) => [barrier.first, barrier]))
+  const firsts = new Map(barriers.map((barrier) => [barrier.behind[0]!, barrier.inputs.length]))
   const reach = new Array<number>(length + 2).fill(0)
-  for (const { from, last } of barriers) {
-    reach[from + 1]! += 1
-    reach[last + 1]! -= 1
+  for (const { inputs, behind } of barriers) {
+    reach[inputs[0]! + 1]! += 1
+    reach[behind.at(-1)! + 1]! -= 1
   }
   const cuts: number[] = []
   let reaching = 0
   let taken = 0
   for (let position = 1; position < length; position++) {
     reaching += reach[position]!
-    const barrier = firsts.get(position)
-    if (barrier && reaching === 1 && barrier.size === position - taken && lastStart < position) cuts.push(position)
-    taken += barrier?.size ?? 0
+    const size = firsts.get(position)
+    if (size === position - taken && reaching === 1 && lastStart < position) cuts.push(position)
+    taken += size ?? 0
   }
   return cuts
 }
 
-const startsHere = (job: JobSummary, among: ReadonlyMap<string, unknown>): boolean =>
-  job.after[0] === undefined || !among.has(job.after[0])
+/** Positions in a list of jobs: those waited for, and those that wait for them. */
+interface Barrier {
+  readonly inputs: readonly number[]
+  readonly behind: number[]
+}
 
-/**
- * Names the barrier that a job stands behind. Barriers form a tree, so no two of the same size share their first and
- * last input; their lists need not be compared.
- */
-const barrierOf = ({ after }: JobSummary): string => `${after.length}/${after[0]}/${after.at(-1)}`
+/** Where a job waits for more than this, only the first of them are named. */
+const mostNamed = 1_000
 
-/** Which canvas ends in which jobs; of several, the outermost. */
-function noteEnds(outline: Outline, ends: Map<string, Outline>): { size: number; first: string; last: string } {
+/** On one path every job is waited for at one barrier at most, so its first input names a barrier. */
+function barriersAmong(jobs: readonly JobSummary[]): Barrier[] {
+  const positions = new Map(jobs.map(({ id }, position) => [id, position]))
+  const barriers = new Map<string, Barrier>()
+  const taken = new Set<number>()
+  for (const [position, { after }] of jobs.entries()) {
+    const first = after[0] ?? ''
+    const from = positions.get(first)
+    const known = barriers.get(first)
+    if (known) known.behind.push(position)
+    else if (from !== undefined && (from < position || after.length < mostNamed)) {
+      const inputs =
+        after.length < mostNamed
+          ? after.flatMap((id) => positions.get(id) ?? [])
+          : rangeOf(from, position).filter((one) => !taken.has(one))
+      for (const input of inputs) taken.add(input)
+      barriers.set(first, { inputs, behind: [position] })
+    }
+  }
+  return [...barriers.values()]
+}
+
+const rangeOf = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, index) => from + index)
+
+/** How many jobs a canvas ends in; the first of them is what it is found by. */
+interface End {
+  readonly size: number
+  readonly outline: Outline
+}
+
+/** Notes for each canvas which jobs it ends in: inner ones before the outer ones. */
+function noteEnds(outline: Outline, ends: Map<string, End[]>): { readonly size: number; readonly first: string } {
   const end = endOf(outline, ends)
-  ends.set(`${end.size}/${end.first}/${end.last}`, outline)
+  const known = ends.get(end.first)
+  if (known) known.push({ size: end.size, outline })
+  else ends.set(end.first, [{ size: end.size, outline }])
   return end
 }
 
-function endOf(outline: Outline, ends: Map<string, Outline>): { size: number; first: string; last: string } {
-  if (outline.kind === 'job') return { size: 1, first: outline.job.id, last: outline.job.id }
+function endOf(outline: Outline, ends: Map<string, End[]>): { readonly size: number; readonly first: string } {
+  if (outline.kind === 'job') return { size: 1, first: outline.job.id }
   const of = outline.parts.map((part) => noteEnds(part, ends))
-  const last = of.at(-1)!
-  if (outline.kind === 'chain') return last
-  return { size: of.reduce((sum, { size }) => sum + size, 0), first: of[0]!.first, last: last.last }
+  if (outline.kind === 'chain') return of.at(-1)!
+  return { size: of.reduce((sum, { size }) => sum + size, 0), first: of[0]!.first }
+}
+
+/** The canvas that ends in the jobs waited for: canvases nest, so the first of them and their number tell. The outermost. */
+function findEnd({ after }: JobSummary, ends: ReadonlyMap<string, readonly End[]>): Outline | undefined {
+  const isIt = ({ size }: End): boolean => size === after.length || (after.length >= mostNamed && size > after.length)
+  return ends.get(after[0] ?? '')?.findLast(isIt)?.outline
 }

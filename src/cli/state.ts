@@ -1,6 +1,7 @@
 import type { CollectionState } from '../core/collection.ts'
 import type { JobState } from '../core/job.ts'
 import { jobStates } from '../core/job.ts'
+import { isFinal } from '../core/transitions.ts'
 import type { Style, View } from './view.ts'
 
 interface Look {
@@ -27,9 +28,6 @@ export const glyphOf = (state: JobState | CollectionState, view: Pick<View, 'uni
   view.unicode ? looks[state].glyph : looks[state].ascii
 
 export const styleOf = (state: JobState | CollectionState): Style | undefined => looks[state].style
-
-export const isFinal = (state: JobState): boolean =>
-  state === 'succeeded' || state === 'failed' || state === 'cancelled' || state === 'skipped'
 
 /** `3 succeeded · 1 failed`, in the order a job goes through them; states without jobs are left out. */
 export function describeCounts(counts: { readonly [state in JobState]?: number }, separator: string): string {

@@ -1,0 +1,31 @@
+import { resolve } from 'node:path'
+import { findModule } from './config.ts'
+import { type AddCommand, type GlobalOptions, optionsOf } from './context.ts'
+import { UsageError } from './mistake.ts'
+import { supervise } from './supervise.ts'
+import { addWorkerOptions, type OwnWorkerOptions, writeWorkerOptions } from './worker-options.ts'
+
+export const addDev: AddCommand = (program, context) => {
+  const command = program
+    .command('dev')
+    .description('run a worker that restarts when the module, or what it imports, changes')
+    .argument('[module]', 'the file that exports the app')
+  addWorkerOptions(command).action(async (given: string | undefined, _own, self) => {
+    const options = optionsOf<OwnWorkerOptions>(self)
+    const module = given ?? findModule(context, options)
+    if (module === undefined) throw new UsageError('Name the module that exports the app: celeriac dev tasks.ts')
+    const own = writeWorkerOptions({ grace: '2s', ...options })
+    await supervise(context, resolve(context.folder, module), [
+      'worker',
+      module,
+      ...own,
+      ...writeGlobalOptions(options),
+    ])
+  })
+}
+
+const writeGlobalOptions = ({ url, app, verbose }: GlobalOptions): string[] => [
+  ...(url === undefined ? [] : ['--url', url]),
+  ...(app === undefined ? [] : ['--app', app]),
+  ...(verbose ? ['--verbose'] : []),
+]

@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs'
+import { Celeriac } from '../app/celeriac.ts'
+import { CeleriacError } from '../core/errors.ts'
+import type { Diagnosis } from '../engine/engine.ts'
+import { findModule } from './config.ts'
+import { type AddCommand, type Context, type GlobalOptions, optionsOf } from './context.ts'
+import { loadApp } from './load.ts'
+import { printJson } from './print.ts'
+import { exitCodes } from './report.ts'
+import { drawSection } from './section.ts'
+import { engineOf, fileOf, openApp } from './store.ts'
+import { printable } from './text.ts'
+import type { View } from './view.ts'
+
+export const addDoctor: AddCommand = (program, context) => {
+  program
+    .command('doctor')
+    .description('check Node, the module and the store, and say what to do')
+    .action(async (_own, command) => {
+      const options = optionsOf(command)
+      const found = [checkNode(), ...(await checkModule(context, options)), ...(await checkStore(context, options))]
+      const { terminal } = context
+      if (options.json) printJson(terminal, found)
+      else terminal.print(...found.flatMap((diagnosis) => drawDiagnosis(diagnosis, terminal.view)))
+      if (found.some(({ level }) => level === 'error')) context.finish(exitCodes.failed)
+    })
+}
+
+const newest = 24
+
+function checkNode(): Diagnosis {
+  const major = Number(process.versions.node.split('.')[0])
+  const found = process.versions.node
+  if (major >= newest) return { check: 'Node', level: 'ok', found, advice: '' }
+  return { check: 'Node', level: 'ok', found, advice: `Node ${newest} is what this is developed on.` }
+}
+
+async function checkModule(context: Context, options: GlobalOptions): Promise<Diagnosis[]> {
+  const module = findModule(context, options)
+  if (module === undefined) return []
+  try {
+    // Not closed: a module is loaded once, so this may be the app whose store is looked at next.
+    await loadApp(module, context.folder, options.app)
+    return [{ check: 'module', level: 'ok', found: module, advice: '' }]
+  } catch (error) {
+    return [{ check: 'module', level: 'error', found: module, advice: messageOf(error) }]
+  }
+}
+
+async function checkStore(context: Context, options: GlobalOptions): Promise<readonly Diagnosis[]> {
+  let app: Celeriac | undefined
+  try {
+    app = await openApp(context, options)
+    const engine = await engineOf(app)
+    const file = fileOf(engine)
+    if (file !== null && !existsSync(file)) {
+      const advice = 'It is made when a worker starts or something is submitted; or name another with --url.'
+      return [{ check: 'store', level: 'warning', found: `${file} is not there yet`, advice }]
+    }
+    return [{ check: 'store', level: 'ok', found: engine.url ?? engine.name, advice: '' }, ...(await engine.diagnose())]
+  } catch (error) {
+    // A module that does not load has been told of.
+    if (error instanceof CeleriacError && error.code === 'NOT_AN_APP') return []
+    return [{ check: 'store', level: 'error', found: 'it cannot be opened', advice: messageOf(error) }]
+  } finally {
+    await app?.close()
+  }
+}
+
+const marks = {
+  ok: { glyph: '✓', ascii: '+', style: 'green' },
+  warning: { glyph: '!', ascii: '!', style: 'yellow' },
+  error: { glyph: '✗', ascii: 'x', style: 'red' },
+} as const
+
+function drawDiagnosis({ check, level, found, advice }: Diagnosis, view: View): string[] {
+  const mark = marks[level]
+  const glyph = view.paint(mark.style, view.unicode ? mark.glyph : mark.ascii)
+  const lines = [`${glyph} ${printable(check)}: ${printable(found)}`]
+  return [...lines, ...(advice === '' ? [] : drawSection([{ title: '', text: advice }], view))]
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// Nothing is imported before the version of Node is known: an older one stops at the imports, with less to say.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+
+if (major < 22 || (major === 22 && minor < 18)) {
+  process.stderr.write(`error: celeriac needs Node 22.18 or newer, and this is ${process.versions.node}.\n`)
+  process.exit(1)
+}
+
+const { runInProcess } = await import('./in-process.ts')
+await runInProcess()

@@ -1,0 +1,29 @@
+import type { Command } from 'commander'
+import type { Duration } from '../core/time.ts'
+import { readCount } from './list-options.ts'
+
+export interface OwnWorkerOptions {
+  readonly queues?: readonly string[]
+  readonly concurrency?: number
+  readonly name?: string
+  readonly lease?: Duration
+  readonly grace?: Duration
+}
+
+export const addWorkerOptions = (command: Command): Command =>
+  command
+    .option('--queues <names>', 'work on these queues only, separated by commas', readNames)
+    .option('--concurrency <count>', 'how many jobs at once (default: 20)', readCount)
+    .option('--name <name>', 'what it is called where workers are listed')
+    .option('--lease <duration>', 'how long after its death others take its jobs (default: 12s)')
+    .option('--grace <duration>', 'how long it waits for jobs when it stops (default: 10s)')
+
+/** The same options again, for the process that is to work. */
+export function writeWorkerOptions({ queues, concurrency, name, lease, grace }: OwnWorkerOptions): string[] {
+  const written = { queues: queues?.join(','), concurrency, name, lease, grace }
+  return Object.entries(written).flatMap(([option, value]) =>
+    value === undefined ? [] : [`--${option}`, String(value)],
+  )
+}
+
+const readNames = (text: string): string[] => text.split(',').map((name) => name.trim())
