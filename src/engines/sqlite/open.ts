@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, readSync, openSync, closeSync, statfsSync, accessSync, constants } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readSync,
+  openSync,
+  closeSync,
+  statSync,
+  statfsSync,
+  accessSync,
+  constants,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
@@ -97,7 +107,7 @@ const head = 'SQLite format 3\0'
 
 function checkHead(path: string): void {
   const buffer = Buffer.alloc(head.length)
-  const file = openSync(path, 'r')
+  const file = openToRead(path)
   try {
     const length = readSync(file, buffer, 0, head.length, 0)
     if (length === 0 || buffer.toString('latin1') === head) return
@@ -108,6 +118,23 @@ function checkHead(path: string): void {
     'STORE_CORRUPT',
     `${path} is not a SQLite database, so it cannot hold the store. It was not touched: name another file in the url.`,
   )
+}
+
+function openToRead(path: string): number {
+  if (!statSync(path).isFile())
+    throw new CeleriacError(
+      'STORE_UNREACHABLE',
+      `${path} is not a file: name one in the url, such as ${path}/celeriac.db.`,
+    )
+  try {
+    return openSync(path, 'r')
+  } catch (cause) {
+    throw new CeleriacError(
+      'STORE_UNREACHABLE',
+      `The store ${path} cannot be read: give this user the right to read and write it, or name another file in the url.`,
+      { cause },
+    )
+  }
 }
 
 /** Network file systems by their magic number (statfs(2)): there WAL's shared memory does not work. */
