@@ -41,6 +41,7 @@ describe('what is refused', () => {
     const error = 'JSON cannot carry args[0]: it is an Error, send its message' satisfies JsonProblem<Error, 'args[0]'>
     expectSame(new Error('x'), error)
     expectSame(new (class Special extends TypeError {})(), error)
+    expectSame(new DOMException('stopped', 'AbortError'), error)
     const promise = 'JSON cannot carry args[0]: it is a promise, await it first' satisfies JsonProblem<
       Promise<1>,
       'args[0]'
@@ -74,6 +75,7 @@ describe('what is refused', () => {
       ]),
     ).toContain('args[0][0]: it is a canvas, ')
     expect(refusalOf({ job: { [kind]: 'handle', result: () => 1 } })).toContain('args[0].job: it is a handle, ')
+    expect(refusalOf({ [kind]: 'constructor', f: () => 1 })).toContain('args[0].f: it is a function')
     expect(refusalOf({ [kind]: 'nonsense', a: 1 })).toBe('carried as [{"a":1}]')
   })
 
@@ -204,6 +206,10 @@ describe('the limits', () => {
     let none: unknown = nothings
     for (let level = 0; level < 50; level++) none = [none, none, none, none]
     expect(refusalOf(none)).toMatch(/^TOO_LARGE/)
+    // Together more than a string can be: whoever only looked at the end would not get there.
+    const long = 'x'.repeat(250_000)
+    expect(refusalOf(Array.from({ length: 3000 }, () => long))).toMatch(/^TOO_LARGE/)
+    expect(refusalOf(Object.fromEntries(Array.from({ length: 3000 }, (_, n) => [n, long])))).toMatch(/^TOO_LARGE/)
     expect(refusalOf(new Array(4_000_000_000))).toMatch(/^TOO_LARGE/)
     const lying = new Proxy([], { get: (_, name) => (name === 'length' ? Number.NaN : 1) })
     expect(refusalOf(lying)).toMatch(/^TOO_LARGE/)

@@ -13,6 +13,7 @@ describe('didYouMean', () => {
     ['startat', 'startAt'],
     ['startIm', 'startIn'],
     ['queu', 'queue'],
+    ['qeuue', 'queue'],
     ['tag', 'tags'],
     ['expire', 'expires'],
   ])('takes %s for %s', (word, meant) => {

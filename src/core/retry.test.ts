@@ -13,6 +13,10 @@ describe('retryDelay', () => {
     expect(delays).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000])
   })
 
+  it('does not wait at all from a base of nothing, after any number of failures', () => {
+    expect([1, 2, 5000].map((failures) => retryDelay({ ...policy, base: 0 }, failures, 0.9))).toEqual([0, 0, 0])
+  })
+
   it('draws from the upper half with jitter', () => {
     const jittered = { ...policy, jitter: true }
     expect([0, 0.5, 0.999_999].map((random) => retryDelay(jittered, 2, random))).toEqual([1000, 1500, 2000])
