@@ -37,7 +37,6 @@ class Supervisor {
 
   async run(file: string): Promise<void> {
     this.#watch.add(file)
-    // Ctrl-C reaches the worker as well; a signal to this process alone does not.
     const forget = this.#context.onStop((signal) => this.#stop(signal))
     try {
       while (!this.#isStopping) await this.#runOnce()
@@ -61,6 +60,8 @@ class Supervisor {
       cwd: this.#context.folder,
       env: { ...this.#context.environment, [supervised]: '1' },
       stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+      // In a group of its own ctrl-C does not reach it but by way of this process, once.
+      detached: true,
     })
     this.#worker = worker
     worker.on('message', (message: ImportedMessage) => {
@@ -86,7 +87,7 @@ class Supervisor {
 
   #stop(signal: NodeJS.Signals): void {
     this.#isStopping = true
-    if (signal !== 'SIGINT') this.#worker?.kill(signal)
+    this.#worker?.kill(signal)
     this.#wake()
   }
 

@@ -1,6 +1,14 @@
+import { relative } from 'node:path'
+import { Celeriac } from '../app/celeriac.ts'
+import { partsOf } from '../app/parts.ts'
+import { CeleriacError } from '../core/errors.ts'
+import { runWorkerProcess } from '../worker/process.ts'
 import { findModule } from './config.ts'
-import { type AddCommand, optionsOf } from './context.ts'
+import { type AddCommand, type Context, optionsOf } from './context.ts'
+import { supervised, tellImports } from './imports.ts'
+import { JobLog } from './job-log.ts'
 import { UsageError } from './mistake.ts'
+import { engineOf, fileOf, openModule } from './store.ts'
 import { addWorkerOptions, type OwnWorkerOptions } from './worker-options.ts'
 
 export const addWorker: AddCommand = (program, context) => {
@@ -12,5 +20,52 @@ export const addWorker: AddCommand = (program, context) => {
     const options = optionsOf<OwnWorkerOptions>(self)
     const module = given ?? findModule(context, options)
     if (module === undefined) throw new UsageError('Name the module that exports the app: celeriac worker tasks.ts')
+    const isSupervised = context.environment[supervised] !== undefined
+    if (isSupervised) obeySupervisor()
+    const app = await openModule(context, options, module)
+    checkOwn(app, module)
+    await work(context, app, module, options, isSupervised)
   })
+}
+
+async function work(
+  context: Context,
+  app: Celeriac,
+  module: string,
+  { queues, concurrency, name, lease, grace }: OwnWorkerOptions,
+  isSupervised: boolean,
+): Promise<void> {
+  const { terminal } = context
+  const engine = await engineOf(app)
+  const log = isSupervised ? new JobLog(engine, terminal) : undefined
+  terminal.note(describeWork(context, app, module, fileOf(engine) ?? engine.name))
+  await log?.start()
+  await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) => terminal.note(message))
+  await log?.stop()
+  await app.close()
+}
+
+function describeWork({ folder }: Context, app: Celeriac, module: string, store: string): string {
+  const runnable = partsOf(app)
+    .registry.all()
+    .filter(({ handler }) => handler !== null)
+  const near = relative(folder, store)
+  const tasks = runnable.length === 1 ? '1 task' : `${runnable.length} tasks`
+  return `${tasks} of ${module}, jobs in ${near.startsWith('..') ? store : near}`
+}
+
+/** Handlers ask their own copy of the package for the job they run as: another copy could not answer. */
+function checkOwn(app: unknown, module: string): void {
+  if (app instanceof Celeriac) return
+  const advice = 'run the command of its own project: npx celeriac'
+  throw new CeleriacError(
+    'NOT_AN_APP',
+    `The app of ${module} is of another copy of celeriac than this command: ${advice}`,
+  )
+}
+
+function obeySupervisor(): void {
+  tellImports((message) => process.send?.(message))
+  // Whoever started this process is gone: it ends as if it had been told to.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
 }
