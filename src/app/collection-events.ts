@@ -144,7 +144,7 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
 
   #note(jobs: readonly JobRecord[]): void {
     for (const job of jobs) {
-      this.#told.upTo(job.id, job.version)
+      this.#told.note(job)
       this.#hasContinuations ||= job.parentId !== null
     }
   }

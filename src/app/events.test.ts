@@ -127,6 +127,40 @@ test('a job alone is followed as a collection of one, over its rounds', async ()
   expect(told(rounds)).toEqual(['settled failed', 'round', 'settled succeeded'])
 })
 
+test('what the snapshot tells already is not told again, though the reader comes to it only later', async () => {
+  const { app, worker, id } = await stage()
+  const first = watch((await app.submit(chain(id.s(1), id.s()).with({ queue: 'first' }))).events())
+  await first.until(isSnapshot)
+  const collection = await app.submit(chain(id.s(1), id.s()).with({ priority: 1 }))
+  const claimed = await worker.take()
+  await worker.beat({ progress: [{ ref: claimed.ref, token: claimed.token, progress: { done: 1 } }] })
+  // The reader is told of this in the next turn of the event loop, the snapshots are read in this one.
+  const streams = [watch(collection.events()), watch((await app.job(claimed.id)).events())]
+  for (const { until } of streams) await until(isSnapshot)
+  await worker.succeed(claimed)
+  await worker.drain()
+  const [ofCollection, ofJob] = await Promise.all(streams.map(({ done }) => done))
+  expect(told(ofCollection!).slice(0, 3)).toEqual(['snapshot', 'state succeeded', 'state queued'])
+  expect(told(ofJob!)).toEqual(['snapshot', 'state succeeded'])
+})
+
+test('an end that the snapshot tells already is not told again, nor that of a round before', async () => {
+  const { app, worker, id } = await stage()
+  const first = watch((await app.submit(chain(id.s(1), id.s()).with({ priority: -1 }))).events())
+  await first.until(isSnapshot)
+  const collection = await app.submit(chain(id.s(1), id.s()))
+  await worker.fail(await worker.take())
+  const settled = watch(collection.events({ live: true }))
+  await settled.until(isSnapshot)
+  await collection.retry()
+  const running = watch(collection.events({ live: true }))
+  await running.until(isSnapshot)
+  await worker.drain()
+  for (const { until } of [settled, running]) await until((event) => event.type === 'settled' && event.round === 2)
+  const ends = [settled, running].map(({ seen }) => told(seen).filter((event) => /round|settled/.test(event)))
+  expect(ends).toEqual([['round', 'settled succeeded'], ['settled succeeded']])
+})
+
 test('jobs that join are told before anything happens to them', async () => {
   const at = await stage()
   const collection = await at.app.submit(chain(at.id.s(1), at.id.s()).onError(at.id.s()))
@@ -161,6 +195,11 @@ test('a retry of everything that takes jobs away is followed by a snapshot witho
   await until((event) => event.type === 'snapshot' && event.collection.round === 3)
   const last = seen.findLast((event) => event.type === 'snapshot')
   expect(last).toMatchObject({ collection: { jobs: [{ state: 'queued' }, { state: 'waiting' }] } })
+  await at.worker.drain()
+  await collection.retry({ mode: 'all' })
+  await at.worker.drain()
+  await until((event) => event.type === 'settled' && event.round === 4)
+  expect(seen.filter(isSnapshot)).toHaveLength(2)
 })
 
 test('whoever comes back to any event is told what came after it, exactly, in whatever pages the feed comes', async () => {

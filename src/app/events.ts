@@ -1,5 +1,6 @@
 import type { Change } from '../core/event.ts'
 import type { FollowOptions } from '../core/handle.ts'
+import type { JobRecord, Progress } from '../core/job.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { FeedReader } from './follow.ts'
 import { Inbox } from './inbox.ts'
@@ -139,7 +140,7 @@ async function* take<Found, Event>(view: View<Found, Event>, inbox: Inbox): Asyn
   }
 }
 
-/** Which of a job's changes were told: a change may come again, by another way. */
+/** What was told of every job so far: a change may come again, by another way. */
 export class Told {
   readonly #versions = new Map<string, number>()
   readonly #progress = new Map<string, string>()
@@ -154,24 +155,28 @@ export class Told {
 
   clear(): void {
     this.#versions.clear()
+    this.#progress.clear()
   }
 
-  /** Everything up to this version is known. */
-  upTo(jobId: string, version: number): void {
-    if (version > (this.#versions.get(jobId) ?? 0)) this.#versions.set(jobId, version)
+  /** The job was told as this record says, or is known to have been. */
+  note({ id, version, attempt, progress }: JobRecord): void {
+    if (version >= (this.#versions.get(id) ?? 0)) this.#versions.set(id, version)
+    if (progress) this.#progress.set(id, progressText(attempt, progress))
   }
 
-  /** Is this change news? Then it is noted. Progress carries no version: the same again is dropped, older may pass. */
+  /** Is this change news? Then it is noted. Progress carries no version: what says the same as the last is no news. */
   isNews(change: Exclude<Change, { type: 'collection' }>): boolean {
     if (change.type === 'job') {
       if (change.version <= (this.#versions.get(change.jobId) ?? 0)) return false
       this.#versions.set(change.jobId, change.version)
       return true
     }
-    const { done, total, message } = change.progress
-    const text = `${change.at}/${change.attempt}/${done}/${total}/${message}`
+    const text = progressText(change.attempt, change.progress)
     if (this.#progress.get(change.jobId) === text) return false
     this.#progress.set(change.jobId, text)
     return true
   }
 }
+
+const progressText = (attempt: number, { done, total, message }: Progress): string =>
+  `${attempt}/${done}/${total}/${message}`

@@ -112,6 +112,47 @@ test('what happens while somebody joins is not missed, though a read that began 
   await firstResult
 })
 
+test.each([
+  ['stands elsewhere by then', true],
+  ['is reading for others', false],
+])(
+  'a look answered before the reader set out is not taken for its beginning when that %s',
+  async (_name, isElsewhere) => {
+    const [heldLook, heldRead] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let heldId = ''
+    const wrap = (engine: Engine): Engine => ({
+      ...engine,
+      async job(id) {
+        const found = await engine.job(id)
+        if (id === heldId) await heldLook.promise
+        return found
+      },
+      async events(query) {
+        if (!isElsewhere) await heldRead.promise
+        return engine.events(query)
+      },
+    })
+    const { app, engine } = appByHand({ wrap })
+    const id = taskOf({ app })
+    const worker = await hand(engine)
+    const [late, other] = [await id.delay(1), await id.with({ priority: -1 }).delay(2)]
+    heldId = late.id
+    const result = late.result()
+    await turns()
+    if (isElsewhere) await worker.succeed(await worker.take(), 'found')
+    const otherResult = other.result()
+    await turns()
+    heldId = ''
+    heldLook.resolve()
+    await turns()
+    if (!isElsewhere) await worker.succeed(await worker.take(), 'found')
+    heldRead.resolve()
+    expect(await result).toBe('found')
+    await worker.drain()
+    await otherResult
+  },
+)
+
 test('a signal that was lost costs time, not news', async () => {
   const wrap = (engine: Engine): Engine => ({ ...engine, subscribe: () => () => {} })
   const { app, engine, clock } = appByHand({ wrap })

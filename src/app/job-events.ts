@@ -59,7 +59,7 @@ class JobView<R> implements View<FoundJob, JobEvent<R>> {
   resume(): void {}
 
   caughtUp(found: FoundJob): void {
-    this.#told.upTo(this.#id, found.version)
+    this.#told.note(found)
     this.isOver ||= this.isEnd(found)
   }
 
