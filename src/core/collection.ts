@@ -18,6 +18,8 @@ export interface CollectionRecord {
   readonly tags: readonly string[]
   readonly callbackUrl: string | null
   readonly counts: JobCounts
+  /** How many of its main jobs are final, of how many known so far. */
+  readonly progress: { readonly done: number; readonly total: number }
   readonly createdAt: number
   readonly settledAt: number | null
   readonly cancelling: boolean
