@@ -6,7 +6,7 @@ const headings: Readonly<Record<Section, readonly [string, string, string, strin
   itself: ['Beside itself', 'measured', 'beside', 'ratio'],
   alone: ['Alone', 'measured', '', ''],
 }
-const widths = [37, 10, 10, 7, 8, 6] as const
+const widths = [36, 10, 10, 8, 9, 6] as const
 
 /** 80 columns of text, a block for each section. */
 export function table(verdicts: readonly Verdict[]): string {
@@ -19,7 +19,7 @@ export function table(verdicts: readonly Verdict[]): string {
 
 function block(section: Section, verdicts: readonly Verdict[]): string {
   const heading = row([...headings[section], 'target', ''])
-  return [heading, '─'.repeat(78), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
+  return [heading, '─'.repeat(79), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
 }
 
 function cells({ label, figure, beside, ratio, target, met, decimals }: Verdict): string[] {

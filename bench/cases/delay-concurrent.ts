@@ -14,7 +14,7 @@ export const measured: Case = {
   lines: [
     {
       section: 'peer',
-      label: '1,000 concurrent delay() / add, jobs/s',
+      label: '1,000 delay() at once / add, jobs/s',
       figure: 'celeriac.rate',
       beside: 'plainjob.rate',
       target: { type: 'ratio', atLeast: 3 },

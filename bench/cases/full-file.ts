@@ -17,14 +17,14 @@ export const measured: Case = {
   lines: [
     {
       section: 'itself',
-      label: 'drain, 1,000,000 finished / empty file',
+      label: 'drain, 1,000,000 finished / empty',
       figure: 'finished.rate',
       beside: 'empty.rate',
       target: { type: 'ratio', atLeast: 0.85 },
     },
     {
       section: 'itself',
-      label: 'drain, 100,000 delayed / empty file',
+      label: 'drain, 100,000 delayed / empty',
       figure: 'delayed.rate',
       beside: 'empty.rate',
       target: { type: 'ratio', atLeast: 0.85 },

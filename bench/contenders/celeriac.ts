@@ -56,12 +56,10 @@ export async function fill(task: Pick<Bench['add'], 'delayMany'>, count: number)
   return handles
 }
 
+type Awaitable = Pick<JobHandle<number>, 'result'>
+
 /** Milliseconds from the start of a worker until it has run and settled what is in the file: `count` jobs. */
-export async function drain(
-  { app, called }: Bench,
-  count: number,
-  handles: readonly JobHandle<number>[],
-): Promise<number> {
+export async function drain({ app, called }: Bench, count: number, handles: readonly Awaitable[]): Promise<number> {
   const all = called(count)
   const worker = new Worker(app)
   const startedAt = performance.now()
