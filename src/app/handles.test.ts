@@ -216,6 +216,7 @@ test('progress counts the main jobs', async () => {
   const collection = await app.submit(chain(tasks.id.s(1), tasks.id.s()).finally(tasks.nothing.si()))
   await worker.succeed(await worker.take())
   expect((await collection.snapshot()).progress).toEqual({ done: 1, total: 2 })
+  expect((await app.collections.list()).items).toMatchObject([{ progress: { done: 1, total: 2 } }])
 })
 
 test('a handle that strays into an argument is told by its name', async () => {

@@ -1,4 +1,4 @@
-import type { CollectionDetail, CollectionRecord, JobCounts } from '../core/collection.ts'
+import type { CollectionDetail, CollectionRecord } from '../core/collection.ts'
 import type {
   Attempt,
   CollectionSnapshot,
@@ -29,7 +29,6 @@ export async function snapshotOfCollection<R>(
   const jobs = collection.jobs.map(summaryOfJob)
   return {
     ...summaryOfCollection(collection),
-    progress: progressOfJobs(jobs),
     jobs,
     ...result,
   } as CollectionSnapshot<R>
@@ -90,7 +89,7 @@ export function summaryOfCollection(collection: CollectionRecord): CollectionSum
     tags: collection.tags,
     ...present('callbackUrl', collection.callbackUrl),
     counts: collection.counts,
-    progress: progressOfCounts(collection.counts),
+    progress: collection.progress,
     createdAt: new Date(collection.createdAt),
     ...presentDate('settledAt', collection.settledAt),
     cancelling: collection.cancelling,
@@ -113,16 +112,6 @@ function attemptOf({ attempt, round, worker, startedAt, finishedAt, outcome, fai
 
 function logLineOf({ at, attempt, level, message, data }: LogLine): JobLogLine {
   return { at: new Date(at), attempt, level, message, ...(data === null ? {} : { data: JSON.parse(data) as unknown }) }
-}
-
-function progressOfCounts(counts: JobCounts): { done: number; total: number } {
-  const done = counts.succeeded + counts.failed + counts.cancelled + counts.skipped
-  return { done, total: done + counts.waiting + counts.scheduled + counts.queued + counts.running }
-}
-
-function progressOfJobs(jobs: readonly JobSummary[]): { done: number; total: number } {
-  const main = jobs.filter(({ role }) => role === 'main')
-  return { done: main.filter(({ finishedAt }) => finishedAt).length, total: main.length }
 }
 
 /** The property, or none of it: what is not there is absent from a snapshot rather than null. */

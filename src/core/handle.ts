@@ -27,7 +27,7 @@ export interface CollectionHandle<out R> {
   cancel(): Promise<void>
   /** Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`). The ids stay. */
   retry(options?: { readonly mode?: 'failed' | 'all' | undefined }): Promise<void>
-  /** The snapshot first, then every change; ends when the collection has settled. */
+  /** The snapshot first, then every change; the last one is `settled`, also of what had settled before. */
   events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>>
 }
 

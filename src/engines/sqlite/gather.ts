@@ -3,7 +3,7 @@ import type { JobCounts, SettledState } from '../../core/collection.ts'
 import { jobStates, type StoredResult } from '../../core/job.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { type Change, header } from './change.ts'
-import { decided, reason, reasonName, state } from './codes.ts'
+import { decided, reason, reasonName, role, state } from './codes.ts'
 import type { Database } from './database.ts'
 
 /** Results up to so many characters in all come along with a claim; larger ones are read by pages. */
@@ -154,14 +154,30 @@ function summaryState(change: Change, job: Consumer, counts: JobCounts, decision
 
 /** Counts by state, of the jobs that a condition picks. Jobs that were not needed do not count. */
 export function countJobs(db: Database, where: string, ...values: (string | number)[]): JobCounts {
-  const rows = db.all<{ state: number; count: number }>(
-    `select state, count(*) as count from celeriac_jobs where ${where} and archived is null
-       and (state <> ${state.skipped} or reason <> ${reason.notNeeded}) group by state`,
+  return tallyJobs(db, where, ...values).counts
+}
+
+export interface Tally {
+  readonly counts: JobCounts
+  /** Of the main jobs. */
+  readonly progress: { readonly done: number; readonly total: number }
+}
+
+export function tallyJobs(db: Database, where: string, ...values: (string | number)[]): Tally {
+  const rows = db.all<{ state: number; role: number; count: number }>(
+    `select state, role, count(*) as count from celeriac_jobs where ${where} and archived is null
+       and (state <> ${state.skipped} or reason <> ${reason.notNeeded}) group by state, role`,
     ...values,
   )
   const counts = { waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 }
-  for (const { state: code, count } of rows) counts[jobStates[code] as keyof typeof counts] = count
-  return counts
+  const progress = { done: 0, total: 0 }
+  for (const { state: code, role: roleOf, count } of rows) {
+    counts[jobStates[code] as keyof typeof counts] += count
+    if (roleOf !== role.main) continue
+    progress.total += count
+    if (code >= state.succeeded) progress.done += count
+  }
+  return { counts, progress }
 }
 
 // ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { collectionStateName, state } from './codes.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
-import { countJobs, type FoundFailure, failureOf, resultOf, resultsAt } from './gather.ts'
+import { type FoundFailure, failureOf, resultOf, resultsAt, type Tally, tallyJobs } from './gather.ts'
 import { attemptsOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
 import { isVisible } from './submit.ts'
 
@@ -84,7 +84,7 @@ function findCollection(db: Database, id: string): CollectionRow | undefined {
 }
 
 export function collectionRecord(db: Database, row: CollectionRow): CollectionRecord {
-  const counts = countsOf(db, row)
+  const { counts, progress } = tallyOf(db, row)
   const failure = failureIn(db, row, counts)
   return {
     id: row.id,
@@ -95,6 +95,7 @@ export function collectionRecord(db: Database, row: CollectionRow): CollectionRe
     tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
     callbackUrl: row.callback_url,
     counts,
+    progress,
     createdAt: row.created_at,
     settledAt: row.settled_at,
     cancelling: row.state === 0 && row.cancelled_at !== null,
@@ -103,13 +104,15 @@ export function collectionRecord(db: Database, row: CollectionRow): CollectionRe
   }
 }
 
-function countsOf(db: Database, row: CollectionRow): JobCounts {
-  const together = countJobs(db, 'collection = ? and collection <> seq', row.number)
+function tallyOf(db: Database, row: CollectionRow): Tally {
+  const together = tallyJobs(db, 'collection = ? and collection <> seq', row.number)
   if (row.alone === 0) return together
-  const own = countJobs(db, 'seq = ?', row.number)
-  return Object.fromEntries(
-    Object.entries(together).map(([name, count]) => [name, count + own[name as keyof JobCounts]]),
-  ) as unknown as JobCounts
+  const own = tallyJobs(db, 'seq = ?', row.number)
+  const sum = <T extends object>(one: T, other: T): T =>
+    Object.fromEntries(
+      Object.entries(one).map(([name, count]) => [name, count + (other[name as keyof T] as number)]),
+    ) as T
+  return { counts: sum(together.counts, own.counts), progress: sum(together.progress, own.progress) }
 }
 
 /** The failure that came first; none while everything goes well. */
