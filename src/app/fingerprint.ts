@@ -1,15 +1,22 @@
 import { createHash } from 'node:crypto'
-import type { Graph } from '../core/graph.ts'
+import { type CanvasNode, noBranches } from '../canvas/node.ts'
+import { nodeText } from '../canvas/node-text.ts'
+import type { StoredOptions } from '../core/job.ts'
 
 /**
- * Tells one canvas from another, whatever ids they were given: the same calls, options and structure have the same
- * fingerprint, in every process and whatever the order of the properties in their arguments.
+ * Tells one canvas from another: the same calls, options and structure have the same fingerprint, in every process and
+ * whatever the order of the properties in their arguments. The defaults of tasks are not in it: they may change from one
+ * version of a service to the next, while what was asked for is the same.
  */
-export function fingerprintOf(graph: Graph): string {
-  const hash = createHash('sha256')
-  for (const { id: _, args, ...job } of graph.jobs) hash.update(ordered({ ...job, args: JSON.parse(args) as unknown }))
-  hash.update(ordered([graph.barriers, graph.exit, graph.shape]))
-  return hash.digest('base64url')
+export function fingerprintOf(node: CanvasNode, options: StoredOptions): string {
+  const text = ordered([JSON.parse(nodeText(node)), options])
+  return createHash('sha256').update(text).digest('base64url')
+}
+
+/** The fingerprint of one call, which is that of the signature it could have been. */
+export function fingerprintOfCall(task: string, args: string, options: StoredOptions): string {
+  const node = { type: 'signature', task, args, ignoresResult: false, options: {}, branches: noBranches } as const
+  return fingerprintOf(node, options)
 }
 
 function ordered(value: unknown): string {

@@ -148,6 +148,10 @@ test('an id that nothing has is NotFound', async () => {
   const id = '0198aaaa-0000-7000-8000-000000000000'
   await expect(app.job(id)).rejects.toBeInstanceOf(NotFound)
   await expect(app.collection(id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  for (const wrong of ['', 'nonsense', undefined, 5]) {
+    await expect(app.job(wrong as string)).rejects.toThrow('is not the id of a job')
+    await expect(app.collection(wrong as string)).rejects.toThrow('is not the id of a collection')
+  }
 })
 
 test('a snapshot leaves out what is not there, and tells the history', async () => {

@@ -10,6 +10,7 @@ import type {
   JobSnapshot,
   WaitOptions,
 } from '../core/handle.ts'
+import { isId } from '../core/id.ts'
 import { kind, type Marked } from '../core/kind.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
@@ -38,14 +39,24 @@ export function collectionHandle<R>(access: Access, id: string): CollectionHandl
 
 /** A handle to a job that is stored. Throws NotFound. */
 export async function findJob(access: Access, id: string): Promise<JobHandle<unknown>> {
+  checkId(id, 'job')
   const { collectionId } = await lookAtJob(await access.connect(), id)
   return jobHandle(access, id, collectionId)
 }
 
 /** A handle to a collection that is stored. Throws NotFound. */
 export async function findCollection(access: Access, id: string): Promise<CollectionHandle<unknown>> {
+  checkId(id, 'collection')
   await lookAtCollection(await access.connect(), id, false)
   return collectionHandle(access, id)
+}
+
+/** Tells a text that cannot be an id from one that nothing has. */
+function checkId(id: unknown, what: string): void {
+  if (typeof id === 'string' && isId(id)) return
+  const shown = typeof id === 'string' ? `"${id.slice(0, 60)}"` : String(id)
+  const example = '0198c0de-0001-7000-8000-000000000001'
+  throw new NotFound(`${shown} is not the id of a ${what}: one looks like ${example}.`)
 }
 
 class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {

@@ -8,7 +8,7 @@ import { validate } from '../core/schema.ts'
 import { one } from '../core/shape.ts'
 import { inherit, noOptions } from '../core/stored-options.ts'
 import type { Submission } from '../engine/intake.ts'
-import { fingerprintOf } from './fingerprint.ts'
+import { fingerprintOf, fingerprintOfCall } from './fingerprint.ts'
 import type { Registry } from './registry.ts'
 
 /** What turns calls and canvases into what is stored. */
@@ -42,7 +42,7 @@ export function submissionOfCall(
     tags: options.tags ?? noTags,
     callbackUrl: null,
     retention: options.retention ?? context.retention,
-    idempotency: idempotencyOf(graph, terms),
+    idempotency: idempotencyOf(terms, () => fingerprintOfCall(definition.name, args, terms.job)),
     unique: terms.unique ?? null,
   }
 }
@@ -71,7 +71,7 @@ export async function submissionOfCanvas(
     tags: options.tags ?? noTags,
     callbackUrl: terms.callbackUrl ?? null,
     retention: options.retention ?? context.retention,
-    idempotency: idempotencyOf(graph, terms),
+    idempotency: idempotencyOf(terms, () => fingerprintOf(node, terms.job)),
     unique: terms.unique ?? ofTask?.unique?.(JSON.parse(alone?.args ?? '[]') as unknown[]) ?? null,
   }
 }
@@ -107,8 +107,8 @@ function graphOfOne(id: string, task: string, args: string, options: StoredOptio
   return { id, jobs: [job], barriers: [], exit: null, shape: one }
 }
 
-const idempotencyOf = (graph: Graph, { idempotencyKey }: CallTerms): Submission['idempotency'] =>
-  idempotencyKey === undefined ? null : { key: idempotencyKey, fingerprint: fingerprintOf(graph) }
+const idempotencyOf = ({ idempotencyKey }: CallTerms, fingerprint: () => string): Submission['idempotency'] =>
+  idempotencyKey === undefined ? null : { key: idempotencyKey, fingerprint: fingerprint() }
 
 /** Jobs with the same options share one object: engines write its text once. */
 const merged = new WeakMap<StoredOptions, StoredOptions>()

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { appByHand } from '../../test/fixtures/app-by-hand.ts'
 import { hand } from '../../test/fixtures/hand.ts'
@@ -6,6 +9,8 @@ import { chain } from '../canvas/chain.ts'
 import { group } from '../canvas/group.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import { sqlite } from '../engines/sqlite/sqlite.ts'
+import { Celeriac } from './celeriac.ts'
 
 const writes = (calls: readonly string[]): number => calls.filter((method) => method === 'submit').length
 
@@ -145,6 +150,24 @@ test('the same idempotency key gives the same collection; another canvas under i
   await expect(app.submitMany([add.s({ a: 1, b: 1 }), add.s({ a: 1, b: 1 })], keyed)).rejects.toMatchObject({
     code: 'BAD_OPTION',
   })
+})
+
+test('an idempotency key outlives a change of defaults, and counts for each actor on their own', async () => {
+  const path = `${mkdtempSync(join(tmpdir(), 'celeriac-'))}/jobs.db`
+  onTestFinished(() => rmSync(dirname(path), { recursive: true }))
+  const open = (priority: number) => {
+    const app = new Celeriac({ engine: sqlite({ path, mode: 'fast' }) })
+    onTestFinished(async () => app.close())
+    return app.task('add', { priority }, (x: number) => x).with({ idempotencyKey: 'k' })
+  }
+  const [before, after] = [open(1), open(2)]
+  const first = await before.delay(1)
+  expect((await after.delay(1)).id).toBe(first.id)
+  const [ann, ben] = [
+    await after.with({ actor: { id: 'ann' } }).delay(2),
+    await after.with({ actor: { id: 'ben' } }).delay(3),
+  ]
+  expect(new Set([first.id, ann.id, ben.id]).size).toBe(3)
 })
 
 test('a unique key is met by who holds it, a refusal, or a replacement', async () => {
