@@ -23,7 +23,8 @@ export class Backoff {
     const full = Math.min(longest, first * 2 ** this.#failures++)
     if (this.#cancelled) return Promise.resolve()
     return new Promise((resolve) => {
-      const timer = this.#runtime.after(full / 2 + (full / 2) * this.#runtime.random(), () => {
+      const wait = Math.round(full / 2 + (full / 2) * this.#runtime.random())
+      const timer = this.#runtime.after(wait, () => {
         this.#waiting.delete(resolve)
         resolve()
       })

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { engineFromUrl } from '../app/connect.ts'
 import { systemRuntime as runtime, type Timer } from '../core/runtime.ts'
+import { beatAgainIn, beatEvery } from './heartbeat.ts'
 import type { ThreadNews, ThreadOrders } from './session-thread.ts'
 
 const { url, session, lease } = workerData as ThreadOrders
@@ -26,10 +27,10 @@ async function beat(): Promise<number> {
   try {
     await engine.heartbeat({ session, lease, held: null, progress: [], log: [] })
     tell({ failure: null })
-    return lease / 3
+    return beatEvery(lease)
   } catch (error) {
     tell({ failure: error instanceof Error ? error.message : String(error) })
-    return Math.min(1_000, lease / 10)
+    return beatAgainIn(lease)
   }
 }
 

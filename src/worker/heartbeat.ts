@@ -26,6 +26,12 @@ const newsEvery = 50
 const firstQuiet = 50
 const longestQuiet = 500
 
+/** How long after a beat the next one goes, in milliseconds: two may be lost before the lease ends. */
+export const beatEvery = (lease: number): number => Math.floor(lease / 3)
+
+/** How long after a beat that failed. */
+export const beatAgainIn = (lease: number): number => Math.min(1_000, Math.floor(lease / 10))
+
 /**
  * The beats of the main loop: they name the jobs held, carry progress and log lines, and bring back which jobs are
  * lost or to be cancelled. The session itself may be kept alive by a thread besides (see session-thread).
@@ -52,7 +58,7 @@ export class Heartbeat {
   /** Opens the session. @throws what the store answers */
   async start(): Promise<void> {
     await this.beat()
-    this.#scheduleTick(this.#parts.lease / 3)
+    this.#scheduleTick(beatEvery(this.#parts.lease))
   }
 
   /** Sends a beat that began after this call. @throws what the store answers */
@@ -77,8 +83,7 @@ export class Heartbeat {
   note(attempt: Attempt): void {
     this.#tellers.add(attempt)
     if (this.#newsTimer !== null || this.#isStopped) return
-    const wait = this.#lastBeatAt + newsEvery - this.#parts.runtime.elapsed()
-    this.#newsTimer = this.#parts.runtime.after(Math.max(0, wait), () => {
+    this.#newsTimer = this.#in(this.#lastBeatAt + newsEvery - this.#parts.runtime.elapsed(), () => {
       this.#newsTimer = null
       if (this.#tellers.size > 0) this.#beatAnyhow()
     })
@@ -99,7 +104,7 @@ export class Heartbeat {
     const wait = isVague ? this.#lastNudgeAt + this.#quiet - now : 0
     this.#lastNudgeAt = now
     if (isVague) this.#quiet = Math.min(longestQuiet, this.#quiet * 2)
-    this.#nudgeTimer = this.#parts.runtime.after(Math.max(0, wait), () => {
+    this.#nudgeTimer = this.#in(wait, () => {
       this.#nudgeTimer = null
       this.#beatAnyhow()
     })
@@ -119,11 +124,22 @@ export class Heartbeat {
     for (const timer of [this.#tick, this.#newsTimer, this.#nudgeTimer]) timer?.cancel()
   }
 
+  /** At the end of this turn of the event loop where there is nothing to wait for. */
+  #in(wait: number, call: () => void): Timer {
+    const { runtime } = this.#parts
+    if (wait > 0) return runtime.after(wait, call)
+    let isCancelled = false
+    runtime.soon(() => {
+      if (!isCancelled) call()
+    })
+    return { cancel: () => void (isCancelled = true) }
+  }
+
   #scheduleTick(wait: number): void {
     if (this.#isStopped) return
     this.#tick?.cancel()
     this.#tick = this.#parts.runtime.after(wait, () => {
-      if (this.isRelieved && !this.#parts.isHolding()) this.#scheduleTick(this.#parts.lease / 3)
+      if (this.isRelieved && !this.#parts.isHolding()) this.#scheduleTick(beatEvery(this.#parts.lease))
       else this.#beatAnyhow()
     })
   }
@@ -132,8 +148,8 @@ export class Heartbeat {
   #beatAnyhow(): void {
     const { lease } = this.#parts
     this.beat().then(
-      () => this.#scheduleTick(lease / 3),
-      () => this.#scheduleTick(Math.min(1_000, lease / 10)),
+      () => this.#scheduleTick(beatEvery(lease)),
+      () => this.#scheduleTick(beatAgainIn(lease)),
     )
   }
 

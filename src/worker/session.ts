@@ -64,7 +64,7 @@ export class Session {
     this.#source = this.#createSource()
     this.#timekeeper = new Timekeeper({
       ...this.#shared(),
-      longest: settings.lease / 8,
+      longest: Math.floor(settings.lease / 8),
       onDue: () => this.#source.wake(),
     })
   }
@@ -85,6 +85,7 @@ export class Session {
    * Resolves when the store knows, or cannot be reached.
    */
   async close(grace: number): Promise<void> {
+    if (grace === 0) this.hurry()
     this.#unsubscribe?.()
     this.#timekeeper.stop()
     await this.#upTo(timeToStore, this.#source.stop())

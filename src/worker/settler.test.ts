@@ -1,0 +1,235 @@
+import { expect, test } from 'vitest'
+import { manualRuntime } from '../../test/fixtures/clock.ts'
+import { CeleriacError } from '../core/errors.ts'
+import type { Graph } from '../core/graph.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { ClaimedJob, SettleAnswer, Settlement } from '../engine/work.ts'
+import { createReporter } from './report.ts'
+import { type OwedSettlement, Settler, type SettlerParts } from './settler.ts'
+
+const succeeded: Outcome = { type: 'succeeded', result: '1' }
+const job = (id: string): ClaimedJob => ({ id, ref: id, token: 1 }) as ClaimedJob
+const owed = (id: string, outcome: Outcome = succeeded): OwedSettlement => ({
+  ref: id,
+  token: 1,
+  outcome,
+  job: job(id),
+})
+const away = (): CeleriacError => new CeleriacError('STORE_UNREACHABLE', 'It is away.')
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+/** A settler on a store that answers as the test says, and what came to that store. */
+function start(
+  answer: (settlements: readonly Settlement[]) => Promise<SettleAnswer[]>,
+  change: Partial<SettlerParts> = {},
+) {
+  const runtime = manualRuntime()
+  const requests: string[][] = []
+  const outcomes = new Map<string, Outcome>()
+  const notices: string[] = []
+  const settler = new Settler({
+    runtime,
+    reporter: createReporter(({ message }) => void notices.push(message)),
+    store: {
+      partSize: 2,
+      upload: () => Promise.resolve(),
+      settle(settlements) {
+        requests.push(settlements.map(({ ref }) => ref as string))
+        for (const { ref, outcome } of settlements) outcomes.set(ref as string, outcome)
+        return answer(settlements)
+      },
+    },
+    before: () => null,
+    probe: () => Promise.resolve(),
+    asRefused: (_, why) => ({
+      type: 'failed',
+      reason: 'failed',
+      failure: { name: 'Error', message: why, attempt: 1, at: '' },
+    }),
+    onFlushed: () => {},
+    ...change,
+  })
+  return { runtime, settler, requests, outcomes, notices }
+}
+
+const accept = (settlements: readonly Settlement[]): Promise<SettleAnswer[]> =>
+  Promise.resolve(settlements.map(() => 'accepted'))
+
+test('the outcomes of one turn of the event loop go together', async () => {
+  const { settler, requests } = start(accept)
+  settler.add(owed('a'))
+  settler.add(owed('b'))
+  await Promise.resolve()
+  settler.add(owed('c'))
+  await settler.idle()
+  expect(requests).toEqual([['a', 'b', 'c']])
+})
+
+test('while one request is under way the next group gathers', async () => {
+  const first = Promise.withResolvers<void>()
+  const { settler, requests } = start(async (settlements) => {
+    await first.promise
+    return accept(settlements)
+  })
+  settler.add(owed('a'))
+  await turn()
+  settler.add(owed('b'))
+  await turn()
+  settler.add(owed('c'))
+  await turn()
+  expect(requests).toEqual([['a']])
+  expect(settler.jobs().map(({ id }) => id)).toEqual(['a', 'b', 'c'])
+  first.resolve()
+  await settler.idle()
+  expect(requests).toEqual([['a'], ['b', 'c']])
+  await turn()
+  expect(settler.jobs()).toEqual([])
+})
+
+test('a request has at most a thousand outcomes', async () => {
+  const { settler, requests } = start(accept)
+  for (let n = 0; n < 2_001; n++) settler.add(owed(`${n}`))
+  expect(settler.isBehind).toBe(true)
+  await settler.idle()
+  expect(requests.map(({ length }) => length)).toEqual([1_000, 1_000, 1])
+  expect(settler.isBehind).toBe(false)
+})
+
+test('a job is forgotten whatever the answer', async () => {
+  const { settler } = start(() => Promise.resolve(['accepted', 'superseded', 'cancelled']))
+  for (const id of ['a', 'b', 'c']) settler.add(owed(id))
+  await settler.idle()
+  expect(settler.size).toBe(0)
+})
+
+test('while the store is away everything is kept and sent again, and nothing more should be claimed', async () => {
+  let isAway = true
+  const { runtime, settler, requests, notices } = start((settlements) =>
+    isAway ? Promise.reject(away()) : accept(settlements),
+  )
+  settler.add(owed('a'))
+  await turn()
+  settler.add(owed('b'))
+  for (let n = 0; n < 5; n++) {
+    runtime.pass(5_000)
+    await turn()
+  }
+  expect(settler).toMatchObject({ size: 2, isBehind: true })
+  isAway = false
+  runtime.pass(5_000)
+  await settler.idle()
+  expect(requests.slice(0, 6)).toEqual(Array(6).fill(['a']))
+  expect(requests.at(-1)).toEqual(['b'])
+  expect(settler.isBehind).toBe(false)
+  expect(notices).toEqual(['Settling jobs failed: It is away. Trying again.', 'Settling jobs works again.'])
+})
+
+test('an outcome that the store does not take is settled again as failed', async () => {
+  const { settler, outcomes } = start((settlements) =>
+    Promise.resolve(
+      settlements.map(({ ref, outcome }) => (ref === 'b' && outcome === succeeded ? 'invalid' : 'accepted')),
+    ),
+  )
+  for (const id of ['a', 'b', 'c']) settler.add(owed(id))
+  await settler.idle()
+  expect(outcomes.get('a')).toBe(succeeded)
+  expect(outcomes.get('b')).toMatchObject({ type: 'failed', reason: 'failed' })
+})
+
+test('a batch refused for no reason the store can name is halved until the bad outcome stands alone', async () => {
+  const refuse = (settlements: readonly Settlement[]): boolean =>
+    settlements.some(({ ref, outcome }) => ref === 'c' && outcome === succeeded)
+  const { settler, requests, outcomes } = start((settlements) =>
+    refuse(settlements) ? Promise.reject(new CeleriacError('STORE_FAILED', 'What is this?')) : accept(settlements),
+  )
+  for (const id of ['a', 'b', 'c', 'd']) settler.add(owed(id))
+  await settler.idle()
+  expect(requests).toEqual([['a', 'b', 'c', 'd'], ['a', 'b'], ['c', 'd'], ['c'], ['d'], ['c']])
+  expect(outcomes.get('c')).toMatchObject({ type: 'failed', failure: { message: 'What is this?' } })
+  expect(outcomes.get('d')).toBe(succeeded)
+})
+
+test('when nothing else works either, the fault is not in what was sent', async () => {
+  let isBroken = true
+  const broken = (): Promise<never> => Promise.reject(new CeleriacError('STORE_FAILED', 'The disk is gone.'))
+  const { runtime, settler, outcomes } = start((settlements) => (isBroken ? broken() : accept(settlements)), {
+    probe: () => (isBroken ? broken() : Promise.resolve()),
+  })
+  settler.add(owed('a'))
+  await turn()
+  await turn()
+  isBroken = false
+  runtime.pass(5_000)
+  await settler.idle()
+  expect(outcomes.get('a')).toBe(succeeded)
+})
+
+test('the parts of a large canvas go first, in order; other outcomes do not wait for them', async () => {
+  const graph = { id: 'g', jobs: Array(5).fill({}), barriers: [] } as unknown as Graph
+  const { runtime, settler, requests } = start(accept)
+  const uploads: number[] = []
+  const part = Promise.withResolvers<void>()
+  const slow = start(accept, {
+    store: {
+      partSize: 2,
+      upload: async (_, number) => {
+        await part.promise
+        uploads.push(number)
+      },
+      settle: (settlements) => {
+        requests.push(settlements.map(({ ref }) => ref as string))
+        return accept(settlements)
+      },
+    },
+    runtime,
+  })
+  slow.settler.add(owed('large', { type: 'continued', graph }))
+  slow.settler.add(owed('a'))
+  await turn()
+  await turn()
+  expect(requests).toEqual([['a']])
+  expect(slow.settler.jobs().map(({ id }) => id)).toEqual(['large'])
+  part.resolve()
+  await slow.settler.idle()
+  expect(uploads).toEqual([0, 1, 2])
+  expect(requests).toEqual([['a'], ['large']])
+  expect(settler.size).toBe(0)
+})
+
+test('no outcome goes before the log lines of its job', async () => {
+  const order: string[] = []
+  const { settler } = start(
+    (settlements) => {
+      order.push('outcome')
+      return accept(settlements)
+    },
+    {
+      before: async () => {
+        await turn()
+        order.push('lines')
+      },
+    },
+  )
+  settler.add(owed('a'))
+  await settler.idle()
+  expect(order).toEqual(['lines', 'outcome'])
+})
+
+test('giving up says how much was lost, and lets go of whoever waits', async () => {
+  const { settler } = start(() => Promise.reject(away()))
+  settler.add(owed('a'))
+  settler.add(owed('b'))
+  const idle = settler.idle()
+  await turn()
+  expect(settler.abandon()).toBe(2)
+  await idle
+  expect(settler.abandon()).toBe(0)
+})
+
+test('a store that was closed is not asked again', async () => {
+  const { settler, requests, notices } = start(() => Promise.reject(new CeleriacError('CLOSED', 'Closed.')))
+  settler.add(owed('a'))
+  await settler.idle()
+  expect(requests).toHaveLength(1)
+  expect(notices[0]).toMatch(/^The app was closed while its worker ran/)
+})

@@ -1,0 +1,237 @@
+import { describe, expect, test } from 'vitest'
+import { manualRuntime } from '../../test/fixtures/clock.ts'
+import { CeleriacError } from '../core/errors.ts'
+import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../engine/work.ts'
+import { createReporter } from './report.ts'
+import { roomFor, Source } from './source.ts'
+
+describe('how many jobs are claimed', () => {
+  test('as many as there are free slots, while nothing is known of the handlers', () => {
+    expect(roomFor(20, 0, null)).toBe(20)
+    expect(roomFor(0, 0, null)).toBe(0)
+  })
+
+  test('and ahead of them what is done within 50 ms', () => {
+    expect(roomFor(20, 0, 1)).toBe(70)
+    expect(roomFor(0, 0, 5)).toBe(10)
+    expect(roomFor(3, 0, 51)).toBe(3)
+  })
+
+  test('at most 500 at once', () => {
+    expect(roomFor(20, 0, 0.004)).toBe(500)
+    expect(roomFor(1_000, 0, null)).toBe(500)
+  })
+
+  test('none ahead before half of what was held is used', () => {
+    expect(roomFor(0, 26, 1)).toBe(0)
+    expect(roomFor(0, 25, 1)).toBe(25)
+  })
+})
+
+const job = (id: string): ClaimedJob => ({ id, token: 1 }) as ClaimedJob
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+/** A source on a line of jobs, with slots that the test frees. */
+function start(slots: number, { pace = null as number | null } = {}) {
+  const runtime = manualRuntime()
+  const line: ClaimedJob[] = []
+  const requests: ClaimRequest[] = []
+  const running: string[] = []
+  const givenBack: string[] = []
+  let answer = (request: ClaimRequest): Promise<ClaimAnswer> =>
+    Promise.resolve({ jobs: line.splice(0, request.limit), nextAt: null })
+  let isHeldBack = false
+  let tokens = 0
+  const source = new Source({
+    runtime,
+    reporter: createReporter(() => {}),
+    session: 's',
+    queues: null,
+    newToken: () => ++tokens,
+    isHeldBack: () => isHeldBack,
+    giveBack: ({ id }) => void givenBack.push(id),
+    onNextAt: () => {},
+    store: {
+      claim(request) {
+        requests.push(request)
+        return answer(request)
+      },
+    },
+    sink: {
+      get freeCount() {
+        return slots - running.length
+      },
+      paceOfJobs: () => pace,
+      start: ({ id }) => void running.push(id),
+    },
+  })
+  return {
+    runtime,
+    source,
+    requests,
+    running,
+    givenBack,
+    queue: (...ids: string[]) => void line.push(...ids.map(job)),
+    answerBy: (by: typeof answer) => void (answer = by),
+    holdBack: (value: boolean) => void (isHeldBack = value),
+  }
+}
+
+test('claims into free slots, and again when one is freed', async () => {
+  const { source, requests, running, queue } = start(2)
+  queue('a', 'b', 'c')
+  source.wake()
+  await turn()
+  expect(running).toEqual(['a', 'b'])
+  running.shift()
+  source.pull()
+  await turn()
+  expect(running).toEqual(['b', 'c'])
+  expect(requests.map(({ limit }) => limit)).toEqual([2, 1])
+})
+
+test('does not ask again when there was less than it asked for, until it is woken', async () => {
+  const { source, requests, queue } = start(2)
+  queue('a')
+  source.wake()
+  await turn()
+  source.pull()
+  await turn()
+  expect(requests).toHaveLength(1)
+  source.wake()
+  await turn()
+  expect(requests).toHaveLength(2)
+})
+
+test('a wake-up while a request is under way is not lost', async () => {
+  const { source, requests, running, queue, answerBy } = start(2)
+  const first = Promise.withResolvers<ClaimAnswer>()
+  answerBy((request) => (request.token === 1 ? first.promise : Promise.resolve({ jobs: [job('late')], nextAt: null })))
+  source.wake()
+  queue('late')
+  source.wake()
+  expect(requests).toHaveLength(1)
+  first.resolve({ jobs: [], nextAt: null })
+  await turn()
+  expect(running).toEqual(['late'])
+})
+
+test('a request that fails is sent again under the same token', async () => {
+  const { runtime, source, requests, running, answerBy } = start(1)
+  let failures = 2
+  answerBy(() =>
+    failures-- > 0
+      ? Promise.reject(new CeleriacError('STORE_BUSY', 'Busy.'))
+      : Promise.resolve({ jobs: [job('a')], nextAt: null }),
+  )
+  source.wake()
+  for (let n = 0; n < 2; n++) {
+    await turn()
+    runtime.pass(5_000)
+  }
+  await turn()
+  expect(requests.map(({ token }) => token)).toEqual([1, 1, 1])
+  expect(running).toEqual(['a'])
+})
+
+test('nothing is claimed while it is held back', async () => {
+  const { source, requests, running, queue, holdBack } = start(1)
+  queue('a')
+  holdBack(true)
+  source.wake()
+  await turn()
+  expect(requests).toEqual([])
+  holdBack(false)
+  source.pull()
+  await turn()
+  expect(running).toEqual(['a'])
+})
+
+test('what was claimed ahead is handed back when it stops, and what an answer still brings', async () => {
+  const { source, running, givenBack, queue, answerBy } = start(1, { pace: 10 })
+  queue('a', 'b', 'c')
+  source.wake()
+  await turn()
+  expect(running).toEqual(['a'])
+  const late = Promise.withResolvers<ClaimAnswer>()
+  answerBy(() => late.promise)
+  source.wake()
+  const stopped = source.stop()
+  expect(givenBack).toEqual(['b', 'c'])
+  late.resolve({ jobs: [job('d')], nextAt: null })
+  await stopped
+  expect(givenBack).toEqual(['b', 'c', 'd'])
+  expect(running).toEqual(['a'])
+})
+
+test('a request that fails does not hold up the stop', async () => {
+  const { source, requests, answerBy } = start(1)
+  answerBy(() => Promise.reject(new CeleriacError('STORE_BUSY', 'Busy.')))
+  source.wake()
+  await turn()
+  await source.stop()
+  expect(requests).toHaveLength(1)
+})
+
+test('jobs claimed ahead are handed back when no slot comes free for them', async () => {
+  const { runtime, source, givenBack, queue } = start(1, { pace: 10 })
+  queue('a', 'b', 'c')
+  source.wake()
+  await turn()
+  runtime.pass(99)
+  expect(givenBack).toEqual([])
+  runtime.pass(1)
+  expect(givenBack).toEqual(['b', 'c'])
+})
+
+test('a job can be withdrawn before it is begun, and only then', async () => {
+  const { source, running, queue } = start(1, { pace: 10 })
+  queue('a', 'b', 'c')
+  source.wake()
+  await turn()
+  expect(source.withdraw('a', 1)).toBeUndefined()
+  expect(source.withdraw('b', 2)).toBeUndefined()
+  expect(source.withdraw('b', 1)).toMatchObject({ id: 'b' })
+  expect(source.jobs().map(({ id }) => id)).toEqual(['c'])
+  running.shift()
+  source.pull()
+  expect(running).toEqual(['c'])
+})
+
+test('handlers that end at once are run in stretches, so that the event loop gets its turn', async () => {
+  const runtime = manualRuntime()
+  const stretches: number[] = [0]
+  let line = Array.from({ length: 100 }, (_, n) => job(`${n}`))
+  const source = new Source({
+    runtime,
+    reporter: createReporter(() => {}),
+    session: 's',
+    queues: null,
+    newToken: () => 1,
+    isHeldBack: () => false,
+    giveBack: () => {},
+    onNextAt: () => {},
+    store: {
+      claim({ limit }) {
+        const jobs = line.slice(0, limit)
+        line = line.slice(limit)
+        return Promise.resolve({ jobs, nextAt: null })
+      },
+    },
+    sink: {
+      freeCount: 10,
+      paceOfJobs: () => 0.5,
+      start() {
+        runtime.pass(1)
+        stretches[stretches.length - 1]! += 1
+      },
+    },
+  })
+  source.wake()
+  for (let n = 0; n < 12; n++) {
+    await turn()
+    stretches.push(0)
+  }
+  expect(Math.max(...stretches)).toBe(10)
+  expect(stretches.reduce((sum, count) => sum + count)).toBe(100)
+})
