@@ -46,10 +46,15 @@ export function drawJobDetails(job: JobSummary, prefix: string, withId: boolean,
   return [...about.map((text) => [span(text, 'red')]), ...id].map((spans) => drawLine([lead, ...spans], [], view))
 }
 
-/** At most three lines: the stack is for `show` of the job. */
+/** At most four lines, with what it comes from in the end: the stack is for `show` of the job. */
 export function drawFailure(failure: Failure, width: number, view: View): string[] {
-  return wrap(describeFailure(failure), width, 3, symbolsOf(view).ellipsis)
+  const { ellipsis } = symbolsOf(view)
+  const origin = originOf(failure)
+  const because = origin === failure ? [] : wrap(`because ${describeFailure(origin)}`, width, 1, ellipsis)
+  return [...wrap(describeFailure(failure), width, 3, ellipsis), ...because]
 }
+
+const originOf = (failure: Failure): Failure => (failure.cause ? originOf(failure.cause) : failure)
 
 export const describeFailure = ({ name, message }: Failure): string =>
   name === 'Error' && message !== '' ? message : message === '' ? name : `${name}: ${message}`
@@ -90,5 +95,10 @@ function noteworthy(job: JobSummary, view: View): string[] {
   ]
 }
 
-const describeArgs = (args: readonly unknown[]): string =>
-  args.map((arg) => printable(JSON.stringify(arg) ?? 'undefined')).join(' ')
+/** Enough to tell one call from another: beside plain values, lists and objects are left out. */
+function describeArgs(args: readonly unknown[]): string {
+  const isPlain = (arg: unknown): boolean => typeof arg !== 'object' || arg === null
+  const short = (arg: unknown): string => (Array.isArray(arg) ? '[…]' : '{…}')
+  const hasPlain = args.some(isPlain)
+  return args.map((arg) => (isPlain(arg) || !hasPlain ? printable(JSON.stringify(arg) ?? '') : short(arg))).join(' ')
+}
