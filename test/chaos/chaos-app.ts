@@ -5,7 +5,11 @@ import { type Canvas, Celeriac, chain, chord, currentJob } from '../../src/index
 export type ChaosApp = ReturnType<typeof createChaosApp>
 
 /** An app whose jobs take a moment each, some of which fail at first and some of which become a canvas. */
-export function createChaosApp(options: { readonly url?: string; readonly engine?: EngineFactory; readonly runtime?: Runtime }) {
+export function createChaosApp(options: {
+  readonly url?: string
+  readonly engine?: EngineFactory
+  readonly runtime?: Runtime
+}) {
   const app = new Celeriac(options)
   const again = { limit: 3, backoff: { base: 1, jitter: false } }
   const step = app.task('chaos.step', async (x: number) => {

@@ -16,7 +16,11 @@ describe.each(engines)('engine $name', ({ place: makePlace }) => {
     for (const close of closing.splice(0).reverse()) await close()
   })
 
-  const furnish = async (): Promise<{ place: Place; engine: Engine; start: (count: number) => Promise<WorkerProcess[]> }> => {
+  const furnish = async (): Promise<{
+    place: Place
+    engine: Engine
+    start: (count: number) => Promise<WorkerProcess[]>
+  }> => {
     const place = await makePlace()
     closing.push(() => place.remove())
     const engine = place.connect(systemRuntime)
@@ -39,7 +43,9 @@ describe.each(engines)('engine $name', ({ place: makePlace }) => {
     closing.push(async () => app.close())
     const workers = await start(3)
     const cursor = await engine.cursor()
-    const handles = await app.submitMany(Array.from({ length: 120 }, (_, index) => (index % 2 === 0 ? chainOfTwelve() : chordOfSixteen())))
+    const handles = await app.submitMany(
+      Array.from({ length: 120 }, (_, index) => (index % 2 === 0 ? chainOfTwelve() : chordOfSixteen())),
+    )
     let killed = 0
     await followUntilSettled(engine, cursor, handles.length, {
       pause: () => 120 + random() * 300,
@@ -52,7 +58,11 @@ describe.each(engines)('engine $name', ({ place: makePlace }) => {
       },
     })
     expect(killed, `seed ${seed}`).toBeGreaterThan(8)
-    const history = await readHistory(engine, handles.map((handle) => handle.id), cursor)
+    const history = await readHistory(
+      engine,
+      handles.map((handle) => handle.id),
+      cursor,
+    )
     expect(history.jobs.size, `seed ${seed}`).toBeGreaterThan(60 * 12 + 60 * 17)
     expect(brokenRules(history), `seed ${seed}`).toEqual([])
     const attempts = [...history.jobs.values()].flatMap((job) => job.attempts)
@@ -60,7 +70,11 @@ describe.each(engines)('engine $name', ({ place: makePlace }) => {
     for (const [index, handle] of handles.entries()) {
       const snapshot = await handle.snapshot()
       if (snapshot.state === 'succeeded') expect(await handle.result(), `seed ${seed}`).toBe(index % 2 === 0 ? 12 : 16)
-      else expect(snapshot.jobs.some((job) => job.reason === 'poisoned'), `seed ${seed}: ${snapshot.state}`).toBe(true)
+      else
+        expect(
+          snapshot.jobs.some((job) => job.reason === 'poisoned'),
+          `seed ${seed}: ${snapshot.state}`,
+        ).toBe(true)
     }
   })
 
@@ -79,7 +93,14 @@ describe.each(engines)('engine $name', ({ place: makePlace }) => {
     frozen.child.send('stop')
     await frozen.said('stopped')
     const meanwhile = await job.snapshot()
-    expect(meanwhile).toMatchObject({ state: 'running', attempt: 2, attempts: [{ attempt: 1, outcome: 'lost' }, { attempt: 2, outcome: 'running' }] })
+    expect(meanwhile).toMatchObject({
+      state: 'running',
+      attempt: 2,
+      attempts: [
+        { attempt: 1, outcome: 'lost' },
+        { attempt: 2, outcome: 'running' },
+      ],
+    })
     next.child.send('go on')
     expect(await job.result()).toBe(7)
     const after = await job.snapshot()
@@ -90,12 +111,17 @@ describe.each(engines)('engine $name', ({ place: makePlace }) => {
 })
 
 /** Follows the feed until so many collections have settled, and acts each time a number of changes has gone by. */
-async function followUntilSettled(engine: Engine, from: string, count: number, { pause, act }: { pause: () => number; act: () => Promise<void> }): Promise<void> {
+async function followUntilSettled(
+  engine: Engine,
+  from: string,
+  count: number,
+  { pause, act }: { pause: () => number; act: () => Promise<void> },
+): Promise<void> {
   let cursor = from
   let wake: () => void = () => {}
   const stop = engine.subscribe(() => wake())
   let left = pause()
-  for (let settled = 0; settled < count; ) {
+  for (let settled = 0; settled < count;) {
     const changed = new Promise<void>((resolve) => (wake = resolve))
     const page = await engine.events({ after: cursor, collections: null, limit: 500 })
     cursor = page.cursor

