@@ -40,7 +40,7 @@ export function collectionHandle<R>(access: Access, id: string): CollectionHandl
 /** A handle to a job that is stored. Throws NotFound. */
 export async function findJob(access: Access, id: string): Promise<JobHandle<unknown>> {
   checkId(id, 'job')
-  const { collectionId } = await lookAtJob(await access.connect(), id)
+  const { collectionId } = await lookAtJob(await access.connect(), id, { history: false })
   return jobHandle(access, id, collectionId)
 }
 
@@ -79,7 +79,7 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
     const watched: Watched<FoundJob> = {
       what: `job ${this.id}`,
       collectionId: this.#collectionId,
-      look: () => lookAtJob(connection, this.id),
+      look: () => lookAtJob(connection, this.id, { history: false }),
       isOver: ({ state }) => isFinal(state),
       endsWith: (change) => change.type === 'job' && change.jobId === this.id && isFinal(change.state),
     }

@@ -19,8 +19,13 @@ export function jobEvents<R>(
   return eventStream(connect, job.collectionId, (connection) => new JobView<R>(connection, job.id, isLive), options)
 }
 
-export async function lookAtJob({ engine }: Connection, id: string): Promise<FoundJob> {
-  const found = await engine.job(id)
+/** `history: false` leaves out its attempts and log lines: enough to tell how it ended. */
+export async function lookAtJob(
+  { engine }: Connection,
+  id: string,
+  options?: { readonly history: boolean },
+): Promise<FoundJob> {
+  const found = await engine.job(id, options)
   if (!found) throw new NotFound(`There is no job ${id}: the id is wrong, or it was removed when its retention ended.`)
   return found
 }

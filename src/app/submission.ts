@@ -2,6 +2,7 @@ import { compile, type CompileContext } from '../canvas/compile.ts'
 import type { TaskDefinition } from '../canvas/definition.ts'
 import type { CanvasNode } from '../canvas/node.ts'
 import type { CallTerms, SubmitTerms } from '../core/call-options.ts'
+import { CeleriacError } from '../core/errors.ts'
 import type { Graph, Input } from '../core/graph.ts'
 import type { StoredOptions } from '../core/job.ts'
 import { validate } from '../core/schema.ts'
@@ -57,8 +58,8 @@ export async function submissionOfCanvas(
   node: CanvasNode,
   terms: SubmitTerms,
 ): Promise<Submission> {
-  const mayBeAlone = terms.callbackUrl === undefined
-  const graph = compile(node, { ...compileContext(context), options: terms.job, mayBeAlone })
+  if (terms.callbackUrl !== undefined) throw noCallbacks()
+  const graph = compile(node, { ...compileContext(context), options: terms.job })
   await checkArguments(context.registry, graph)
   const alone = graph.exit === null ? graph.jobs[0] : undefined
   const ofTask = alone && context.registry.get(alone.task).terms
@@ -69,11 +70,19 @@ export async function submissionOfCanvas(
     description: terms.description ?? ofTask?.description ?? null,
     actor: terms.actor ?? null,
     tags: options.tags ?? noTags,
-    callbackUrl: terms.callbackUrl ?? null,
+    callbackUrl: null,
     retention: options.retention ?? context.retention,
     idempotency: idempotencyOf(terms, () => fingerprintOf(node, terms.job)),
     unique: terms.unique ?? ofTask?.unique?.(JSON.parse(alone?.args ?? '[]') as unknown[]) ?? null,
   }
+}
+
+/** To take an address and never call it would be worse than to say so. */
+function noCallbacks(): CeleriacError {
+  return new CeleriacError(
+    'UNSUPPORTED',
+    'callbackUrl is not available in this version of celeriac: leave it out, and follow the collection by its events or put finally(…) on the canvas.',
+  )
 }
 
 /**

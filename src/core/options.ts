@@ -41,7 +41,7 @@ export interface CallOptions extends JobOptions {
 }
 
 export interface SubmitOptions extends CallOptions {
-  /** Called by a signed POST once the collection has settled, whatever the outcome. */
+  /** Called by a signed POST once the collection has settled, whatever the outcome. Reserved: refused until it is built. */
   readonly callbackUrl?: string | undefined
 }
 

@@ -5,7 +5,8 @@ import type { SessionRecord } from './work.ts'
 /** Reading. Pages go from newest to oldest; `cursor` is opaque. */
 export interface Inspection {
   jobs(query: JobsQuery): Promise<RecordPage<JobRecord>>
-  job(id: string): Promise<(JobDetail & { readonly cursor: string }) | null>
+  /** `history: false` leaves out its attempts and log lines. */
+  job(id: string, options?: { readonly history?: boolean }): Promise<(JobDetail & { readonly cursor: string }) | null>
   collections(query: CollectionsQuery): Promise<RecordPage<CollectionRecord>>
   /** `jobs: false` leaves the list of jobs empty. */
   collection(id: string, options?: { readonly jobs?: boolean }): Promise<CollectionDetail | null>

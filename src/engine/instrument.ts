@@ -68,7 +68,7 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     remove: (collectionId) => call('remove', () => engine.remove(collectionId)),
     putQueues: (settings) => call('putQueues', () => engine.putQueues(settings)),
     jobs: (query) => call('jobs', () => engine.jobs(query)),
-    job: (id) => call('job', () => engine.job(id)),
+    job: (id, options) => call('job', () => engine.job(id, options)),
     collections: (query) => call('collections', () => engine.collections(query)),
     collection: (id, options) => call('collection', () => engine.collection(id, options)),
     queues: () => call('queues', () => engine.queues()),

@@ -13,15 +13,15 @@ const inlineLimit = 1_048_576
 /** A job behind a large group names so many of the jobs it waits for. */
 const afterLimit = 1_000
 
-export function job(db: Database, id: string): (JobDetail & { cursor: string }) | null {
+export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow>(`select ${jobColumns}, j.result from ${jobTables} where j.id = ? and ${isVisible}`, id)
   if (row === undefined) return null
   const result = row.state === state.succeeded ? resultOf(db, row, { left: inlineLimit }) : null
   return {
     ...jobRecord(db, row, afterOf(db, row.behind)),
     result,
-    attempts: attemptsOf(db, row),
-    log: logOf(db, row.seq),
+    attempts: withHistory ? attemptsOf(db, row) : [],
+    log: withHistory ? logOf(db, row.seq) : [],
     cursor: cursorNow(db),
   }
 }

@@ -233,8 +233,8 @@ class SqliteEngine implements Engine {
   async jobs(query: JobsQuery): ReturnType<Engine['jobs']> {
     return jobs(await this.#ready(), query)
   }
-  job(id: string): ReturnType<Engine['job']> {
-    return this.#read((db) => job(db, id))
+  job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
+    return this.#read((db) => job(db, id, options.history ?? true))
   }
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
     return collections(await this.#ready(), query)
