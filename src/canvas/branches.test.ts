@@ -84,6 +84,17 @@ describe('side branches', () => {
     ])
   })
 
+  test('have no gate at their front, for what they hang on began', () => {
+    const graph = compiled(chain(a.s(), b.s().onError(chain(c.s().onError(bad.s()), d.s().onError(bad.s())))))
+    expect(drawn(graph).slice(6)).toEqual([
+      'B0 counts 1',
+      'B1 counts 1 gate B0 exit',
+      'B2 counts 1',
+      'B3 counts 1 gate B2',
+      '= .',
+    ])
+  })
+
   test('every member at the front of one is given the report or the summary', () => {
     const canvas = a
       .s()

@@ -97,6 +97,12 @@ describe('groups of nothing', () => {
     ])
   })
 
+  test('at the front of a canvas behind a step they take the result before it', () => {
+    expect(drawn(compiled(chain(group(a.s(), b.s()), chain(group(), c.s()).onError(d.s()))))[2]).toBe(
+      'B0 ▸ c([2-]) ▸ B1',
+    )
+  })
+
   test('inside a group they take a place in the list and no end', () => {
     const canvas = chain(a.s(), group(group(), b.s(), chain(c.s(), group())), d.s())
     expect(drawn(compiled(canvas)).slice(0, 4)).toEqual([

@@ -101,11 +101,6 @@ export class Draft {
     this.#ends.push(~barrier)
   }
 
-  /** Forgets the ends from `from` on: nothing waits for them. */
-  abandon(from: number): void {
-    this.#ends.length = from
-  }
-
   /** A barrier with nothing to count. It is decided, as a success, when the graph is stored. */
   emptyBarrier(): number {
     this.#emptyBarrier ??= this.#barriers.push({ inputs: 0, feeds: null, gate: null }) - 1

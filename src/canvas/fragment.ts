@@ -26,13 +26,15 @@ export function placeNode(draft: Draft, node: CanvasNode, place: Place, around: 
   return fragment
 }
 
-/** Puts the jobs of the side branches that wait into the graph, each followed by those of its own side branches. */
+/**
+ * Puts the jobs of the side branches that wait into the graph, each followed by those of its own side branches. Nothing
+ * waits for them, so their ends stay open.
+ */
 export function placeBranches(draft: Draft): void {
   const { branches } = draft
   for (const { node, place, setting } of branches) {
     draft.branches = []
     placeNode(draft, node, place, setting)
-    draft.abandon(0)
     placeBranches(draft)
   }
 }
@@ -111,12 +113,12 @@ function placeEach(draft: Draft, node: EachNode, place: Place, setting: Setting)
   if (node.list === null && place.input.from === 'nothing') throw needsList()
   checkTasks(node.of, setting, setting.depth + 1)
   const elements = { ...node.of, options: inherit(node.of.options, withoutStart(setting.options)) }
-  const args = [...(node.list === null ? [] : [node.list]), nodeText(elements, setting.depth + 1), `${node.chunk}`]
-  const text = `[${args.join()}]`
-  if (text.length > argumentLimits.bytes) throw tooLarge(argumentLimits.bytes)
+  const of = nodeText(elements, setting.depth + 1)
+  if (of.length > argumentLimits.bytes) throw tooLarge(argumentLimits.bytes)
+  const args = `[${node.list === null ? '' : `${node.list},`}${of},${node.chunk}]`
   const input = node.list === null ? place.input : nothingBefore
   const options = setting.optionsOf(null, forEachJob(setting.options))
-  draft.addJob({ task: eachTask, args: text, input, options }, place, setting)
+  draft.addJob({ task: eachTask, args, input, options }, place, setting)
   return oneResult
 }
 
