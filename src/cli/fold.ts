@@ -40,17 +40,25 @@ function mostUrgent(parts: readonly Outline[], limit: number): readonly Outline[
     .map(({ part }) => part)
 }
 
+/** The first, the last, what needs attention, and what stands beside that. */
 function mostUrgentWithEnds(parts: readonly Outline[], limit: number): readonly Outline[] {
-  const ends = [...parts.slice(0, 2), ...parts.slice(-1)]
-  return [...ends, ...mostUrgent(parts.slice(2, -1), limit - ends.length)]
+  const urgent = mostUrgent(parts, limit)
+    .filter((part) => rankOf(part) < leastUrgent)
+    .map((part) => parts.indexOf(part))
+  const distance = (position: number): number =>
+    urgent.includes(position) ? 0 : Math.min(position, ...urgent.map((other) => Math.abs(position - other)))
+  const places = [...parts.keys()].slice(1, -1).sort((one, other) => distance(one) - distance(other))
+  return [0, ...places.slice(0, limit - 2), parts.length - 1].map((position) => parts[position]!)
 }
+
+const leastUrgent = 4
 
 function rankOf(part: Outline): number {
   const jobs = jobsOf(part)
   if (stateOf(part) === 'failed' || jobs.some(({ state }) => state === 'failed')) return 0
   if (jobs.some(({ state, failures }) => failures > 0 && !isFinal(state))) return 1
   if (stateOf(part) === 'running') return 2
-  return jobs.some(({ state }) => state === 'cancelled') ? 3 : 4
+  return jobs.some(({ state }) => state === 'cancelled') ? 3 : leastUrgent
 }
 
 function foldInPlace(parts: readonly Outline[], kept: ReadonlySet<Outline>): Folded[] {

@@ -1,5 +1,6 @@
 import type { CollectionSnapshot, CollectionSummary } from '../core/handle.ts'
 import { drawBar } from './bar.ts'
+import { nameOf } from './job-line.ts'
 import { drawLine, span } from './line.ts'
 import { durationColumn } from './right.ts'
 import { describeCounts, formatCount, glyphOf, styleOf } from './state.ts'
@@ -10,7 +11,8 @@ import { symbolsOf, type View } from './view.ts'
 export function drawHeader(collection: CollectionSnapshot, view: View): string[] {
   const { state, settledAt, createdAt } = collection
   const took = (settledAt?.getTime() ?? view.now) - createdAt.getTime()
-  const title = printable(collection.description ?? collection.jobs[0]?.task ?? '')
+  const [first] = collection.jobs
+  const title = collection.description === undefined && first ? nameOf(first) : printable(collection.description ?? '')
   const about = [collection.id, ...circumstances(collection)].join(` ${symbolsOf(view).dot} `)
   const word = collection.cancelling && state === 'running' ? 'cancelling' : state
   return [

@@ -13,13 +13,17 @@ import { symbolsOf, type View } from './view.ts'
 /** Reserved tasks are the package's own: their arguments say nothing to a reader. */
 const reserved = 'celeriac.'
 
+/** The name of its task. */
+export const nameOf = ({ task }: Pick<JobSummary, 'task'>): string =>
+  printable(task.startsWith(reserved) ? task.slice(reserved.length) : task)
+
 /** One line of the tree: what is called, how far it is or with what, its state and how long it took. */
 export function drawJob(job: JobSummary, start: readonly Span[], inside: string, view: View): string {
   const right = rightOf(job.state, durationOf(job, view.now), view)
   const left = [
     ...start,
     span(`${glyphOf(job.state, view)} `, styleOf(job.state)),
-    span(printable(job.task.replace(/^celeriac\./, '')), isFinal(job.state) ? undefined : 'bold'),
+    span(nameOf(job), isFinal(job.state) ? undefined : 'bold'),
   ]
   const room = view.width - spansWidth(left) - spansWidth(right) - 3
   const about = [...noteworthy(job, view), inside].filter((text) => text !== '').map((text) => span(`  ${text}`, 'dim'))
@@ -27,7 +31,7 @@ export function drawJob(job: JobSummary, start: readonly Span[], inside: string,
     ? drawProgress(job.progress, room - spansWidth(about), view)
     : job.task.startsWith(reserved)
       ? []
-      : [span(describeArgs(job.args), 'dim')]
+      : [span(describeArgs(job.args, view), 'dim')]
   return drawLine(
     [...left, ...about, ...(middle.length > 0 && middle[0]!.text !== '' ? [span('  '), ...middle] : [])],
     right,
@@ -96,9 +100,10 @@ function noteworthy(job: JobSummary, view: View): string[] {
 }
 
 /** Enough to tell one call from another: beside plain values, lists and objects are left out. */
-function describeArgs(args: readonly unknown[]): string {
+function describeArgs(args: readonly unknown[], view: View): string {
+  const { ellipsis } = symbolsOf(view)
   const isPlain = (arg: unknown): boolean => typeof arg !== 'object' || arg === null
-  const short = (arg: unknown): string => (Array.isArray(arg) ? '[…]' : '{…}')
+  const short = (arg: unknown): string => (Array.isArray(arg) ? `[${ellipsis}]` : `{${ellipsis}}`)
   const hasPlain = args.some(isPlain)
   return args.map((arg) => (isPlain(arg) || !hasPlain ? printable(JSON.stringify(arg) ?? '') : short(arg))).join(' ')
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addCancel } from './cancel.ts'
 import { addCollections } from './collections.ts'
@@ -36,10 +37,16 @@ export async function run(args: readonly string[], context: Omit<Context, 'finis
   }
 }
 
+const version = (): string => {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { readonly version: string }).version
+}
+
 function createProgram(context: Context): Command {
   const { terminal } = context
   const program = new Command('celeriac')
     .description('Background tasks: run them, look at them, follow them, retry them.')
+    .version(version(), '--version', 'tell the version')
     .option('--url <url>', 'the store, such as sqlite:celeriac.db (else CELERIAC_URL)')
     .option('-m, --module <file>', 'the module that exports the app (else CELERIAC_MODULE)')
     .option('--app <name>', 'which of the apps that the module exports')
