@@ -35,7 +35,7 @@ export type ExpectedOutcome =
   /** It never began. */
   | { readonly type: 'skipped' }
 
-/** A job that fails on its own account, and what its handler throws. */
+/** A job that fails on its own account, and how the message of what is thrown begins. */
 export interface Cause {
   readonly task: string
   readonly message: string
