@@ -2,6 +2,7 @@ import { runningJob } from '../app/current-job.ts'
 import { RetryDirective, SnoozeDirective } from '../app/directives.ts'
 import { isCanvas, nodeOf } from '../canvas/canvas.ts'
 import { compileContinuation, type CompileContext } from '../canvas/compile.ts'
+import { eachTask } from '../canvas/fragment.ts'
 import { CeleriacError } from '../core/errors.ts'
 import { type Failure, failureFrom } from '../core/failure.ts'
 import { resultText } from '../core/json.ts'
@@ -125,7 +126,8 @@ async function continueAs({ attempt: { job }, shop }: Execution, canvas: unknown
   const node = nodeOf(canvas, 'result')
   const options = inherit({ queue: job.queue }, job.options)
   const graph = compileContinuation(node, { role: job.role, options }, shop.compiling)
-  await shop.checkGraph(graph)
+  // Of a list that a task gave, a bad element fails alone, when its turn comes.
+  if (job.task !== eachTask) await shop.checkGraph(graph)
   return { type: 'continued', graph }
 }
 

@@ -96,18 +96,27 @@ export class Heartbeat {
 
   /** Somebody may want a running job cancelled. */
   nudge(signal: Signal): void {
-    if (!signal.cancel || this.#isStopped || this.#nudgeTimer !== null || !this.#parts.isHolding()) return
+    if (!signal.cancel || this.#isStopped || !this.#parts.isHolding()) return
     // A signal for everything comes from another process, and may be about anything.
-    const isVague = signal.queued
-    const now = this.#parts.runtime.elapsed()
-    if (now - this.#lastNudgeAt > 2 * longestQuiet) this.#quiet = firstQuiet
-    const wait = isVague ? this.#lastNudgeAt + this.#quiet - now : 0
-    this.#lastNudgeAt = now
-    if (isVague) this.#quiet = Math.min(longestQuiet, this.#quiet * 2)
+    const wait = signal.queued ? this.#quietLeft() : 0
+    if (this.#nudgeTimer !== null && wait > 0) return
+    this.#nudgeTimer?.cancel()
     this.#nudgeTimer = this.#in(wait, () => {
       this.#nudgeTimer = null
       this.#beatAnyhow()
     })
+  }
+
+  /** How long a vague nudge has to wait: longer each time, as long as they do not end. */
+  #quietLeft(): number {
+    const now = this.#parts.runtime.elapsed()
+    const since = now - this.#lastNudgeAt
+    if (since > 2 * longestQuiet) this.#quiet = firstQuiet
+    if (this.#nudgeTimer !== null) return this.#quiet
+    const left = this.#quiet - since
+    this.#lastNudgeAt = now + Math.max(0, left)
+    this.#quiet = Math.min(longestQuiet, this.#quiet * 2)
+    return left
   }
 
   /** Ends the session: what it still holds is released. @throws what the store answers */
