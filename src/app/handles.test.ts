@@ -125,6 +125,7 @@ test('what is cancelled throws JobCancelled to everybody who waits', async () =>
   await Promise.all(waiting)
   expect((await collection.snapshot()).state).toBe('cancelled')
   await job.cancel()
+  await expect(job.result()).rejects.toThrow(`Job id (${job.id}) was cancelled.`)
 })
 
 test('a wait ends with its time or its signal, and the job goes on', async () => {

@@ -65,9 +65,9 @@ function verb({ state, reason }: JobRecord): string {
   return state === 'cancelled' ? 'was cancelled' : 'failed'
 }
 
-/** `Job images.resize (0198…) failed: Error: no such file` */
+/** `Job images.resize (0198…) failed: Error: no such file`. The failure of a cancelled job says no more than the verb. */
 function told(job: JobRecord): string {
-  return job.failure
+  return job.failure && job.state !== 'cancelled'
     ? `${named(job)} ${verb(job)}: ${job.failure.name}: ${job.failure.message}`
     : `${named(job)} ${verb(job)}.`
 }

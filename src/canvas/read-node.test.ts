@@ -98,6 +98,7 @@ describe('JSON that is no canvas is refused with its place', () => {
 
   test('a misspelled property is told with what it resembles', () => {
     expect(() => readNode({ type: 'group', member: [] }, 'canvas')).toThrow('did you mean "members"?')
+    expect(() => readNode({ type: 'chain' }, 'submit')).toThrow('submit.links: this is not a canvas as JSON: a list of')
   })
 })
 

@@ -21,7 +21,7 @@ export function readNode(value: unknown, path: string, depth = 0): CanvasNode {
   checkDepth(depth)
   const data = readObject(value, path)
   const type = data['type']
-  if (!isType(type)) throw refused(`${path}.type`, `it is one of ${Object.keys(readers).join(', ')}`)
+  if (!isType(type)) throw refused(`${path}.type`, `one of ${Object.keys(readers).join(', ')}`)
   checkKeys(data, path, [...keys[type], 'type', 'options', 'branches'])
   const node = readers[type](data, path, depth)
   const options = readOptions(data['options'], `${path}.options`)
@@ -42,8 +42,8 @@ const keys: Readonly<Record<Type, readonly string[]>> = {
 const readers: Readonly<Record<Type, (data: Data, path: string, depth: number) => CanvasNode>> = {
   signature(data, path) {
     const { task, args = [] } = data
-    if (typeof task !== 'string') throw refused(`${path}.task`, 'it is the name of a task')
-    if (!Array.isArray(args)) throw refused(`${path}.args`, 'it is the list of arguments')
+    if (typeof task !== 'string') throw refused(`${path}.task`, 'the name of a task')
+    if (!Array.isArray(args)) throw refused(`${path}.args`, 'the list of arguments')
     return signatureNode(task, args, readFlag(data, 'ignoresResult', path), noOptions)
   },
   chain(data, path, depth) {
@@ -60,14 +60,14 @@ const readers: Readonly<Record<Type, (data: Data, path: string, depth: number) =
     checkChunk(node, path)
     const { list } = data
     if (list === undefined) return node
-    if (!Array.isArray(list)) throw refused(`${path}.list`, 'it is a list')
+    if (!Array.isArray(list)) throw refused(`${path}.list`, 'a list')
     return { ...node, list: jsonText(list, `${path}.list`, argumentLimits) }
   },
 }
 
 function readObject(value: unknown, path: string): Data {
   const isPlain = typeof value === 'object' && value !== null && !Array.isArray(value)
-  if (!isPlain) throw refused(path, 'it is an object with a type')
+  if (!isPlain) throw refused(path, 'an object with a type')
   return value as Data
 }
 
@@ -75,20 +75,21 @@ function readObject(value: unknown, path: string): Data {
 function checkKeys(data: Data, path: string, known: readonly string[]): void {
   for (const key of Object.keys(data)) {
     if (known.includes(key)) continue
-    throw refused(`${path}.${key.slice(0, 60)}`, `there is no such property here${didYouMean(key.slice(0, 60), known)}`)
+    const name = key.slice(0, 60)
+    throw notACanvas(`${path}.${name}`, `there is no such property here${didYouMean(name, known)}`)
   }
 }
 
 const isType = (type: unknown): type is Type => typeof type === 'string' && Object.hasOwn(readers, type)
 
 function readNodes(value: unknown, path: string, depth: number): CanvasNode[] {
-  if (!Array.isArray(value)) throw refused(path, 'it is a list of canvases')
+  if (!Array.isArray(value)) throw refused(path, 'a list of canvases')
   return value.map((one, n) => readNode(one, `${path}[${n}]`, depth + 1))
 }
 
 function readFlag(data: Data, key: string, path: string): boolean {
   const value = data[key] ?? false
-  if (typeof value !== 'boolean') throw refused(`${path}.${key}`, 'it is true or false')
+  if (typeof value !== 'boolean') throw refused(`${path}.${key}`, 'true or false')
   return value
 }
 
@@ -99,7 +100,7 @@ function readOptions(value: unknown, path: string): StoredOptions {
 
 function readBranches(value: unknown, path: string, depth: number): readonly Branch[] {
   if (value === undefined) return noBranches
-  if (!Array.isArray(value)) throw refused(path, 'it is a list of side branches')
+  if (!Array.isArray(value)) throw refused(path, 'a list of side branches')
   return value.map((one, n) => readBranch(readObject(one, `${path}[${n}]`), `${path}[${n}]`, depth))
 }
 
@@ -108,10 +109,12 @@ const isWhen = (when: unknown): when is When => when === 'success' || when === '
 function readBranch(data: Data, path: string, depth: number): Branch {
   checkKeys(data, path, ['when', 'node'])
   const { when } = data
-  if (!isWhen(when)) throw refused(`${path}.when`, 'it is success, failure or always')
+  if (!isWhen(when)) throw refused(`${path}.when`, 'success, failure or always')
   return { when, node: readNode(data['node'], `${path}.node`, depth + 1) }
 }
 
-function refused(path: string, expected: string): CeleriacError {
-  return new CeleriacError('NOT_A_CANVAS', `${path}: this is not a canvas as JSON: ${expected}`)
+const refused = (path: string, expected: string): CeleriacError => notACanvas(path, `${expected} is needed here`)
+
+function notACanvas(path: string, problem: string): CeleriacError {
+  return new CeleriacError('NOT_A_CANVAS', `${path}: this is not a canvas as JSON: ${problem}`)
 }

@@ -11,7 +11,7 @@ import type { Engine } from '../../engine/engine.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
 import { isSound, networkFileSystem, soundVersion } from './open.ts'
-import { sqlite, type SqliteOptions } from './sqlite.ts'
+import { sqlite, sqliteFromUrl, type SqliteOptions } from './sqlite.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -301,4 +301,12 @@ test('the tables live beside those of the user, who closes the connection', asyn
     }[]
   ).map(({ name }) => name)
   expect(names.filter((name) => !name.startsWith('celeriac_'))).toEqual(['tables'])
+})
+
+test('a url names a file in the working folder, or one by its absolute path; what looks like a host is refused', () => {
+  expect(sqliteFromUrl('sqlite:///var/jobs.db?mode=fast')(systemRuntime).url).toBe('sqlite:/var/jobs.db?mode=fast')
+  expect(sqliteFromUrl('sqlite:jobs.db')(systemRuntime).url).toBe(
+    `sqlite:${join(process.cwd(), 'jobs.db')}?mode=durable`,
+  )
+  expect(() => sqliteFromUrl('sqlite://jobs.db')).toThrow('A SQLite url has no host: write sqlite:celeriac.db')
 })

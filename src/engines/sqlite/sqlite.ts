@@ -77,7 +77,13 @@ export function sqliteFromUrl(url: string): (runtime: Runtime) => Engine {
         `"${name}" is not a setting of a SQLite url: there is only "mode", as in sqlite:celeriac.db?mode=fast.`,
       )
   }
-  const path = decodeURIComponent(address.replace(/^sqlite:(\/\/(?=\/))?/, ''))
+  // What stands behind two slashes is a host in every other url, and would be a file in the root folder here.
+  if (/^sqlite:\/\/[^/]/i.test(address))
+    throw new CeleriacError(
+      'BAD_URL',
+      'A SQLite url has no host: write sqlite:celeriac.db for a file in the working folder, or sqlite:///absolute/path.',
+    )
+  const path = decodeURIComponent(address.replace(/^sqlite:(\/\/(?=\/))?/i, ''))
   if (path === '')
     throw new CeleriacError('BAD_URL', 'A SQLite url names a file, as in sqlite:celeriac.db, or sqlite::memory:.')
   const mode = (settings.get('mode') ?? 'durable') as Mode
