@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+
+/** A page of the documentation: its fenced blocks, in order. */
+export interface Page {
+  /** From the root of the project: `docs/canvas.md`. */
+  readonly path: string
+  readonly text: string
+  readonly blocks: readonly Block[]
+}
+
+export interface Block {
+  readonly language: string
+  /** The file that the block is the content of. */
+  readonly title: string | null
+  /** Other words behind the language: `no-run`. */
+  readonly words: readonly string[]
+  /** The line of the page that its first line stands on, from 1. */
+  readonly line: number
+  readonly lines: readonly string[]
+}
+
+export function readPage(root: string, path: string): Page {
+  const text = readFileSync(`${root}/${path}`, 'utf8')
+  return { path, text, blocks: blocksOf(text.split('\n'), path) }
+}
+
+function blocksOf(lines: readonly string[], path: string): Block[] {
+  const blocks: Block[] = []
+  for (let n = 0; n < lines.length; n++) {
+    const fence = /^```(\S*)(.*)$/.exec(lines[n]!)
+    if (!fence) continue
+    const end = lines.indexOf('```', n + 1)
+    if (end === -1) throw new Error(`${path}:${n + 1}: this block has no end`)
+    const info = fence[2]!.trim().split(/\s+/).filter(Boolean)
+    const title = info.find((word) => word.startsWith('title='))?.slice('title='.length) ?? null
+    const words = info.filter((word) => !word.startsWith('title='))
+    blocks.push({ language: fence[1]!, title, words, line: n + 2, lines: lines.slice(n + 1, end) })
+    n = end
+  }
+  return blocks
+}
+
+/** Where the relative links of a page lead, without what is behind `#`. */
+export function linksOf({ text }: Page): string[] {
+  const links = Array.from(text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g), ([, link]) => link!)
+  return links.filter((link) => !/^[a-z]+:/.test(link))
+}

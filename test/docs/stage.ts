@@ -1,0 +1,179 @@
+import { spawn } from 'node:child_process'
+import { appendFileSync } from 'node:fs'
+import { format } from 'node:util'
+import { readPage } from './page.ts'
+import { fits, fitsLines, valueText } from './shown.ts'
+
+/**
+ * What the program of a page says of itself while it runs, in the folder of the page: compared with the page. What does
+ * not fit goes to a file, a line each, and the program goes on.
+ */
+const { DOCS_ROOT: root = '', DOCS_PAGE: path = '', DOCS_REPORT: report = '' } = process.env
+const page = readPage(root, path)
+
+const say = (line: number, problem: string): void => appendFileSync(report, `${path}:${line}: ${problem}\n`)
+
+// ── values and errors ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function value(line: number, shown: string, is: unknown): void {
+  const text = typeof is === 'string' && fits(is, shown) ? is : valueText(is)
+  if (!fits(text, shown)) say(line, `shows ${shown}\n  it is ${text}`)
+}
+
+export async function throws(line: number, shown: string, run: () => Promise<unknown>): Promise<void> {
+  const thrown = await run().then(
+    () => undefined,
+    (error: unknown) => error as Error & { code?: string },
+  )
+  if (!thrown) return say(line, `throws nothing, and ${shown} is shown`)
+  const texts = [thrown.code, thrown.name].map((word) => `${word}: ${thrown.message}`)
+  if (!texts.some((text) => fits(text, shown))) say(line, `shows ${shown}\n  it throws ${texts[0]}`)
+}
+
+// ── what is printed ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+let sinceText = ''
+let sinceListen = ''
+console.log = (...values: unknown[]): void => {
+  const text = `${format(...values)}\n`
+  sinceText += text
+  sinceListen += text
+  noteId(text)
+}
+
+export function listen(): void {
+  sinceListen = ''
+}
+
+export function printed(line: number, shown: string): void {
+  if (!fits(sinceListen, shown)) say(line, `shows ${shown}\n  printed was ${sinceListen}`)
+}
+
+// ── blocks of text and commands ──────────────────────────────────────────────────────────────────────────────────────
+
+export async function step(index: number): Promise<void> {
+  const { language, line, lines } = page.blocks[index]!
+  if (language === 'text') {
+    if (!fitsLines(sinceText, lines)) say(line, `shows\n${lines.join('\n')}\nprinted was\n${sinceText}`)
+    sinceText = ''
+  } else if (language === 'console') {
+    for (const call of callsOf(lines, line)) await runShown(call)
+  } else {
+    for (const [n, command] of lines.entries()) await runAlone({ command, line: line + n })
+  }
+}
+
+interface Call {
+  readonly command: string
+  readonly line: number
+}
+interface ShownCall extends Call {
+  readonly output: readonly string[]
+  /** It ends with `^C`: it is interrupted once it has printed what is shown. */
+  readonly isInterrupted: boolean
+}
+
+function callsOf(lines: readonly string[], firstLine: number): ShownCall[] {
+  const starts = lines.flatMap((line, n) => (line.startsWith('$ ') ? [n] : []))
+  return starts.map((start, n) => {
+    const body = lines.slice(start + 1, starts[n + 1])
+    const isInterrupted = body.at(-1) === '^C'
+    const output = isInterrupted ? body.slice(0, -1) : body
+    return { command: lines[start]!.slice(2), line: firstLine + start, output, isInterrupted }
+  })
+}
+
+const staysBehind = /\bceleriac (dev|worker)\b/
+/** Commands that are of the page's reader and not of the program. */
+const notRun = /^(#|$|npm |nano |git )/
+const placeholder = /\b01[0-9a-f]{2}…/g
+
+/** The first id of what was printed last: `019a…` in a command stands for it. */
+let lastId = ''
+function noteId(printed: string): void {
+  lastId = /\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}\b/.exec(printed)?.[0] ?? lastId
+}
+
+const behind: Running[] = []
+
+async function runShown({ command, line, output, isInterrupted }: ShownCall): Promise<void> {
+  const running = start(command)
+  if (isInterrupted || staysBehind.test(command)) {
+    const came = await running.until((text) => fitsLines(text, output))
+    if (!came) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
+    if (!isInterrupted) return void behind.push(running)
+    running.stop('SIGINT')
+    await running.over
+  } else {
+    await running.over
+    if (!fitsLines(running.text, output)) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
+  }
+  const wide = [...output, ...running.text.split('\n')].find((one) => one.length > 80)
+  if (wide !== undefined) say(line, `is wider than 80 columns: ${wide}`)
+}
+
+async function runAlone({ command, line }: Call): Promise<void> {
+  if (notRun.test(command)) return
+  const running = start(command)
+  if (staysBehind.test(command)) {
+    await running.until((text) => text.includes('\n'))
+    return void behind.push(running)
+  }
+  const code = await running.over
+  if (code !== 0) say(line, `ends with ${code}:\n${running.text}`)
+}
+
+interface Running {
+  readonly over: Promise<number | null>
+  readonly text: string
+  stop(signal: NodeJS.Signals): void
+  /** Resolves when the output is so, or can no longer become so. */
+  until(isSo: (text: string) => boolean): Promise<boolean>
+}
+
+function start(command: string): Running {
+  const text = `exec 2>&1; ${command.replace(placeholder, lastId)}`
+  const child = spawn('sh', ['-c', text], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+  let printed = ''
+  let isOver = false
+  let tell = (): void => {}
+  // A command that never ends would hold up everything behind it, and be told of by nobody.
+  const patience = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), 15_000)
+  const over = new Promise<number | null>((resolve) => {
+    child.on('close', (code) => {
+      clearTimeout(patience)
+      isOver = true
+      tell()
+      resolve(code)
+    })
+  })
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    printed += chunk
+    noteId(printed)
+    tell()
+  })
+  return {
+    child,
+    over,
+    get text() {
+      return printed
+    },
+    stop: (signal) => process.kill(-child.pid!, signal),
+    until: (isSo) =>
+      new Promise((resolve) => {
+        tell = () => {
+          if (isSo(printed)) resolve(true)
+          else if (isOver) resolve(false)
+        }
+        tell()
+      }),
+  }
+}
+
+/** The program has come to its end: what still runs is no part of the page. */
+export async function end(): Promise<void> {
+  for (const running of behind) running.stop('SIGTERM')
+  await Promise.all(behind.map(({ over }) => over))
+  appendFileSync(report, 'end\n')
+  process.exit(0)
+}
