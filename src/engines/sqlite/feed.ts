@@ -89,7 +89,7 @@ function tell(
       into.push({ type: 'collection', at, collectionId, state: collectionStateName(kind - 10), round: seq })
     return
   }
-  const job = db.get<{ id: string; round: number }>('select id, round from celeriac_jobs where seq = ?', seq)
+  const job = db.get<Told>('select id, round, attempt from celeriac_jobs where seq = ?', seq)
   const collectionId = own === 0 ? (job?.id ?? null) : collectionIdOf(db, collection)
   if (job === undefined || collectionId === null) return
   if (progress !== undefined) {
@@ -104,9 +104,27 @@ function tell(
       at,
       collectionId,
       state: collectionStateName(Math.min(kind - 3, 3)),
-      round: job.round,
+      round: roundOf(db, seq, attempt, job),
     })
   }
+}
+
+interface Told {
+  readonly id: string
+  readonly round: number
+  readonly attempt: number
+}
+
+/** The round that a job alone ended in by this attempt: not kept with the change, because hardly any has a second one. */
+function roundOf(db: Database, seq: number, attempt: number, job: Told): number {
+  if (job.round === 1) return 1
+  const kept = db.get<{ attempt: number; round: number }>(
+    'select attempt, round from celeriac_attempts where job = ? and attempt >= ? order by attempt limit 1',
+    seq,
+    attempt,
+  )
+  if (kept !== undefined) return kept.attempt === attempt ? kept.round : kept.round - 1
+  return job.attempt === attempt ? job.round : job.round - 1
 }
 
 function collectionIdOf(db: Database, number: number): string | null {
