@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { CeleriacError, currentJob } from 'celeriac'
+import { CeleriacError, chain, currentJob, group } from 'celeriac'
 import type { EngineMethod } from '../engine/instrument.ts'
 import { pass, reached, turns, working } from '../../test/fixtures/working.ts'
 
@@ -149,6 +149,28 @@ describe('cancel', () => {
     expect(ran).toEqual(['first'])
   })
 
+  test('a job whose input is still being read is never begun', async () => {
+    const reading = Promise.withResolvers<void>()
+    const page = Promise.withResolvers<void>()
+    const system = working({}, async (method: EngineMethod, call) => {
+      if (method !== 'results') return call()
+      reading.resolve()
+      await page.promise
+      return call()
+    })
+    const ran: string[] = []
+    const large = system.app.task('large', (n: number) => `${n}`.repeat(600_000))
+    const take = system.app.task('take', (_: string[]) => void ran.push('take'))
+    await system.worker.start()
+    const collection = await system.app.submit(chain(group(large.s(1), large.s(2)), take.s()))
+    await reading.promise
+    await collection.cancel()
+    await turns()
+    page.resolve()
+    await expect(collection.result()).rejects.toMatchObject({ code: 'JOB_CANCELLED' })
+    expect(ran).toEqual([])
+  })
+
   test('a job that expires while it waits for a slot is cancelled', async () => {
     const system = working({ concurrency: 1 })
     const gate = Promise.withResolvers<void>()
@@ -187,6 +209,25 @@ describe('a lost lease', () => {
     expect(await job.result()).toBe(2)
     expect((await job.snapshot()).attempts).toMatchObject([{ outcome: 'lost' }, { outcome: 'succeeded' }])
     expect(system.notices.map(({ level }) => level)).toEqual(['error', 'info'])
+  })
+
+  test('a handler that ignores it loses its slot', async () => {
+    let isCutOff = false
+    const system = working({ lease: '4s', concurrency: 1 }, (method: EngineMethod, call) =>
+      isCutOff && method === 'heartbeat' ? Promise.reject(new CeleriacError('STORE_UNREACHABLE', 'Cut off.')) : call(),
+    )
+    const deaf = system.app.task('deaf', async () => {
+      if (currentJob().attempt === 1) await new Promise(() => {})
+      return currentJob().attempt
+    })
+    await system.worker.start()
+    const job = await deaf.delay()
+    await reached(job, 'running')
+    isCutOff = true
+    await pass(system, 5_000, 100)
+    isCutOff = false
+    await pass(system, 2_000, 100)
+    expect(await job.result()).toBe(2)
   })
 
   test('beats keep the lease of a handler that takes long', async () => {
