@@ -77,7 +77,7 @@ export function nextMembers(change: Change, item: WorkItem, collection: number):
       : []
   const others = change.db.all<Member>(
     `select ${memberColumns} from celeriac_jobs indexed by celeriac_jobs_together
-     where collection = ? and collection <> seq and seq > ? order by seq limit ?`,
+     where collection = ? and collection <> seq and seq > ? order by seq limit ? + 0`,
     collection,
     item.after,
     limit,
@@ -139,7 +139,7 @@ function cancelOne(change: Change, job: Member, why: number): void {
 export function cancelInside(change: Change, item: WorkItem): boolean {
   const limit = Math.max(Math.ceil(change.left), 1)
   const inside = change.db.all<Member>(
-    `select ${memberColumns} from celeriac_jobs where parent = ? and archived is null and seq > ? order by seq limit ?`,
+    `select ${memberColumns} from celeriac_jobs where parent = ? and archived is null and seq > ? order by seq limit ? + 0`,
     item.subject,
     item.after,
     limit,

@@ -26,7 +26,10 @@ export class Database {
     this.#db.exec(sql)
   }
 
-  /** The prepared statement of this text; prepared once. */
+  /**
+   * The prepared statement of this text; prepared once. Write `limit ? + 0`: a parameter alone behind LIMIT is read by the
+   * planner, so that SQLite prepares the statement again for each execution (5 to 17 µs).
+   */
   statement(sql: string): StatementSync {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
