@@ -98,8 +98,12 @@ function decisionOf(change: Change, barrier: Barrier): Decision {
 /** The job that failed first, unless a retry has put it back to work since: then another that failed. */
 function standingCause(change: Change, barrier: Barrier): number | null {
   if (barrier.cause !== null) {
-    const job = change.db.get<{ state: number }>('select state from celeriac_jobs where seq = ?', barrier.cause)
-    if (job !== undefined && job.state > state.succeeded) return barrier.cause
+    const job = change.db.get<{ state: number; cause: number | null }>(
+      'select state, cause from celeriac_jobs where seq = ?',
+      barrier.cause,
+    )
+    // It may have failed anew, by another one inside it.
+    if (job !== undefined && job.state > state.succeeded) return job.cause
   }
   const other =
     change.db.get<{ cause: number | null }>(
@@ -146,7 +150,7 @@ function releaseSome(change: Change, barrier: Barrier, decision: Decision): bool
   if (limit <= 0) return false
   const jobs = change.db.all<Waiting>(
     `select ${waitingColumns} from celeriac_jobs where behind = ? and state = 0 and continuation is null and archived is null
-     order by seq limit ?`,
+     order by seq limit ? + 0`,
     barrier.number,
     limit,
   )

@@ -1,4 +1,4 @@
-import { reason, role, state, work } from './codes.ts'
+import { reason, role, settling, state, work } from './codes.ts'
 import type { Database } from './database.ts'
 import { Journal } from './journal.ts'
 
@@ -164,8 +164,17 @@ const isFailedAttempt = (end: End): boolean =>
 export function ended(change: Change, job: Ending, end: End, version: number): void {
   change.journal.job(end.state, job.collection, job.seq, job.attempt, version)
   if (job.feeds !== null) arrive(change, job.feeds, end.state === state.succeeded, end.cause)
-  if (job.collection === job.seq) releaseUnique(change, job.collection)
+  if (job.collection === job.seq) settledAlone(change, job, end, version)
   if (job.scope !== null && job.role === role.main && end.state !== state.succeeded) failScope(change, job, end)
+}
+
+/** Readers know that a job alone settles its collection with its end. The round is said where it is not the first. */
+function settledAlone(change: Change, job: Ending, end: End, version: number): void {
+  releaseUnique(change, job.collection)
+  // A second round takes more changes than this: queued, running, over.
+  if (version <= 3) return
+  const { round } = header(change, job.collection)
+  if (round > 1) change.journal.collection(settling(end.state), job.collection, round)
 }
 
 /** The job that a fail-fast scope failed by: what it cancelled tells that one's failure. */

@@ -20,6 +20,9 @@ export const stateName = (code: number): JobState => jobStates[code] as JobState
 export const collectionState = { running: 0, succeeded: 1, failed: 2, cancelled: 3 } as const
 export const collectionStateName = (code: number): CollectionState => collectionStates[code] as CollectionState
 
+/** What a collection settles as when the job that it consists of ends in this state. */
+export const settling = (code: number): number => Math.min(code - 3, collectionState.cancelled)
+
 export const decided = { no: 0, success: 1, failure: 2 } as const
 
 const roles: readonly Role[] = ['main', 'side', 'callback']

@@ -1,7 +1,7 @@
 import type { Change } from '../../core/event.ts'
 import type { Progress } from '../../core/job.ts'
 import type { EventsPage, EventsQuery } from '../../engine/feed.ts'
-import { collectionStateName, state, stateName } from './codes.ts'
+import { collectionStateName, settling, state, stateName } from './codes.ts'
 import type { Database } from './database.ts'
 
 /** Rows of events read at a time. */
@@ -68,18 +68,26 @@ function read(db: Database, row: Row, wanted: ReadonlySet<number> | null, into: 
     const collection =
       (kind < 10 || kind === 20) && flat[at + 1] === 0 ? (flat[at + 2] as number) : (flat[at + 1] as number)
     const progress = kind === 20 ? payloads[payload++] : undefined
+    const next = flat[at + length] ?? 0
+    const isTold = next >= 10 && next < 20 && flat[at + length + 1] === collection
     if (wanted === null || wanted.has(collection))
-      tell(db, row.at, flat.slice(at, at + length), collection, progress, into)
+      tell(db, row.at, flat.slice(at, at + length), { collection, progress, isTold }, into)
     at += length
   }
+}
+
+interface Context {
+  readonly collection: number
+  readonly progress: Progress | undefined
+  /** The next change tells of the collection itself. */
+  readonly isTold: boolean
 }
 
 function tell(
   db: Database,
   at: number,
   change: readonly number[],
-  collection: number,
-  progress: Progress | undefined,
+  { collection, progress, isTold }: Context,
   into: Change[],
 ): void {
   const [kind, own, seq, attempt, version] = change as [number, number, number, number, number]
@@ -89,7 +97,7 @@ function tell(
       into.push({ type: 'collection', at, collectionId, state: collectionStateName(kind - 10), round: seq })
     return
   }
-  const job = db.get<Told>('select id, round, attempt from celeriac_jobs where seq = ?', seq)
+  const job = db.get<{ id: string }>('select id from celeriac_jobs where seq = ?', seq)
   const collectionId = own === 0 ? (job?.id ?? null) : collectionIdOf(db, collection)
   if (job === undefined || collectionId === null) return
   if (progress !== undefined) {
@@ -97,34 +105,10 @@ function tell(
     return
   }
   into.push({ type: 'job', at, collectionId, jobId: job.id, state: stateName(kind), attempt, version })
-  // A job alone is its own collection, and settles it.
-  if (own === 0 && kind >= state.succeeded) {
-    into.push({
-      type: 'collection',
-      at,
-      collectionId,
-      state: collectionStateName(Math.min(kind - 3, 3)),
-      round: roundOf(db, seq, attempt, job),
-    })
+  // A job alone is its own collection, and settles it. Of a later round the journal says so itself.
+  if (own === 0 && kind >= state.succeeded && !isTold) {
+    into.push({ type: 'collection', at, collectionId, state: collectionStateName(settling(kind)), round: 1 })
   }
-}
-
-interface Told {
-  readonly id: string
-  readonly round: number
-  readonly attempt: number
-}
-
-/** The round that a job alone ended in by this attempt: not kept with the change, because hardly any has a second one. */
-function roundOf(db: Database, seq: number, attempt: number, job: Told): number {
-  if (job.round === 1) return 1
-  const kept = db.get<{ attempt: number; round: number }>(
-    'select attempt, round from celeriac_attempts where job = ? and attempt >= ? order by attempt limit 1',
-    seq,
-    attempt,
-  )
-  if (kept !== undefined) return kept.attempt === attempt ? kept.round : kept.round - 1
-  return job.attempt === attempt ? job.round : job.round - 1
 }
 
 function collectionIdOf(db: Database, number: number): string | null {

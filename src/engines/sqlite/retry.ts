@@ -210,7 +210,7 @@ function reopen(change: Change, number: number, hadFailed: boolean): void {
   if (was === undefined) return
   change.left--
   change.db.run(
-    'update celeriac_barriers set decided = 0, pending = pending + 1, failed = failed - ? where number = ?',
+    'update celeriac_barriers set decided = 0, cause = null, pending = pending + 1, failed = failed - ? where number = ?',
     hadFailed ? 1 : 0,
     number,
   )
