@@ -14,6 +14,9 @@ export const interrupted = 130
 export async function celeriac(...args: readonly string[]): Promise<number> {
   console.log(`\n$ npx celeriac ${args.join(' ')}\n`)
   const command = spawn(process.execPath, [program, ...args], { stdio: 'inherit' })
+  const forward = (): void => void command.kill('SIGINT')
+  process.on('SIGINT', forward)
   const [code] = (await once(command, 'exit')) as [number | null]
+  process.off('SIGINT', forward)
   return code ?? interrupted
 }

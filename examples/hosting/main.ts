@@ -23,7 +23,7 @@ const { app, backUp } = await import('./tasks.ts')
 
 const worker = new Worker(app)
 const stops: (() => Promise<void>)[] = [() => app.close(), () => worker.stop({ grace: 0 })]
-// Ctrl-C reaches the command that is running as well. It ends, and so does this.
+// Ctrl-C ends the command that is running; what was started here is then stopped and removed as at any other end.
 process.on('SIGINT', () => {})
 try {
   await worker.start()
@@ -41,6 +41,8 @@ async function demonstrate(): Promise<number> {
   const backup = await app.submit(backUp(source, home, port), { description: `Back up ${basename(source)}` })
 
   if ((await celeriac('follow', backup.id)) === interrupted) return interrupted
+  // Where nothing can be drawn over, a line for each change was told: the tree comes now.
+  if (!process.stdout.isTTY) await celeriac('show', backup.id)
   const failed = await backup.snapshot()
   const culprit = failed.jobs.find(({ id }) => id === failed.failedJobId)
   if (failed.state !== 'failed' || culprit?.task !== 'backup.transfer') {

@@ -38,9 +38,11 @@ async function work(
   const { terminal } = context
   const engine = await engineOf(app)
   const log = isSupervised ? new JobLog(engine, terminal) : undefined
-  terminal.note(describeWork(context, app, module, fileOf(engine) ?? engine.name))
+  const greeting = [describeWork(context, app, module, fileOf(engine) ?? engine.name)]
   await log?.start()
-  await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) => terminal.note(message))
+  await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) =>
+    terminal.note(...greeting.splice(0), message),
+  )
   await log?.stop()
   await app.close()
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -53,9 +53,16 @@ describe.concurrent('a module', () => {
     )
   })
 
-  it('is found by the environment, and by package.json from any folder below', async () => {
-    const { run } = project({ 'package.json': '{"type":"module","celeriac":{"module":"shop.ts"}}' })
-    expect(JSON.parse((await run('tasks', '--json')).out)).toMatchObject([{ name: 'greet' }, { name: 'wait' }])
+  it('is found by package.json from any folder below, and by the environment', async () => {
+    const { folder, run } = project({ 'package.json': '{"type":"module","celeriac":{"module":"shop.ts"}}' })
+    const below = join(folder, 'below')
+    mkdirSync(below)
+    const found = startCommand(['tasks', '--json'], { cwd: below })
+    const named = startCommand(['tasks'], { cwd: below, env: { CELERIAC_MODULE: '../gone.ts' } })
+    expect(await found.ended).toBe(0)
+    expect(JSON.parse(found.said.out)).toMatchObject([{ name: 'greet' }, { name: 'wait' }])
+    await named.ended
+    expect(named.said.err).toMatch(/^error: There is no module \.\.\/gone\.ts/)
     expect((await run('jobs')).err).toMatch(/There is no store at celeriac\.db yet/)
   })
 
@@ -127,7 +134,7 @@ describe.concurrent('worker', () => {
   it('refuses options that make no sense', async () => {
     const { run } = project()
     expect(await run('worker', 'shop.ts', '--concurrency', '0')).toMatchObject({ code: 2 })
-    expect((await run('worker', 'shop.ts', '--lease', 'soon')).err).toMatch(/^.*\nerror: .*\(BAD_DURATION\)\n/)
+    expect((await run('worker', 'shop.ts', '--lease', 'soon')).err).toMatch(/^error: .*\(BAD_DURATION\)\n$/)
   })
 })
 

@@ -48,7 +48,7 @@ afterAll(async () => {
 
 async function jobOf(task: string) {
   const { items } = await app.jobs.list({ task })
-  return await app.job(items[0]!.id)
+  return app.job(items[0]!.id)
 }
 
 const celeriac = (line: string, options: RunOptions = {}): Promise<Ran> =>
