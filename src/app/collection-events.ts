@@ -57,6 +57,8 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
 
   async *show(found: CollectionDetail): AsyncGenerator<CollectionEvent<R>> {
     this.#told.clear()
+    // Not the later of the two: a cursor of a store that was since restored may come from a round yet to be.
+    this.#round = found.round
     this.caughtUp(found)
     const cursor = formatPosition(positionAt(found.cursor), found.round)
     yield { type: 'snapshot', cursor, collection: await snapshotOfCollection<R>(this.#connection.engine, found) }

@@ -259,6 +259,25 @@ test('where what came after a cursor is gone, a fresh snapshot comes', async () 
   expect(told(await all(collection.events({ after: 'elsewhere.7' })))).toEqual(['snapshot', 'settled succeeded'])
 })
 
+test('whoever comes back with a cursor of a later round, to a store since restored, is told of the rounds anew', async () => {
+  const ahead = await stage()
+  const gone = await ahead.app.submit(ahead.id.s(1))
+  for (let round = 1; round <= 3; round++) {
+    await ahead.worker.drain()
+    if (round < 3) await gone.retry({ mode: 'all' })
+  }
+  const after = (await all(gone.events())).at(-1)!.cursor
+  const { app, worker, id } = await stage()
+  const collection = await app.submit(chain(id.s(1), id.s()))
+  await worker.drain()
+  const { seen, until } = watch(collection.events({ after, live: true }))
+  await until(isSnapshot)
+  await collection.retry({ mode: 'all' })
+  await worker.drain()
+  await until(({ type }) => type === 'settled')
+  expect(seen.filter(({ type }) => type === 'round')).toMatchObject([{ round: 2 }])
+})
+
 test('changes lost while following are made good by a snapshot', async () => {
   let isGone = false
   const gap = async (engine: Engine): Promise<EventsPage> => ({
