@@ -53,6 +53,7 @@ export async function runPage(root: string, place: string, { page, folder }: Lai
   const child = spawn(process.execPath, [join(folder, runName)], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 20_000,
     env: environment(root, place, { DOCS_ROOT: root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
   })
   let output = ''

@@ -13,14 +13,23 @@ const page = readPage(root, path)
 
 const say = (line: number, problem: string): void => appendFileSync(report, `${path}:${line}: ${problem}\n`)
 
+/** The last line that something was compared at: told when the program comes to no end. */
+let lastLine = 0
+process.on('SIGTERM', () => {
+  say(lastLine, 'the program went on behind this line and came to no end')
+  process.exit(1)
+})
+
 // ── values and errors ────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function value(line: number, shown: string, is: unknown): void {
+  lastLine = line
   const text = typeof is === 'string' && fits(is, shown) ? is : valueText(is)
   if (!fits(text, shown)) say(line, `shows ${shown}\n  it is ${text}`)
 }
 
 export async function throws(line: number, shown: string, run: () => Promise<unknown>): Promise<void> {
+  lastLine = line
   const thrown = await run().then(
     () => undefined,
     (error: unknown) => error as Error & { code?: string },
@@ -46,6 +55,9 @@ export function listen(): void {
 }
 
 export function printed(line: number, shown: string): void {
+  lastLine = line
+  // It has been compared here, so it is not part of the next block of text.
+  sinceText = sinceText.slice(0, sinceText.length - sinceListen.length)
   if (!fits(sinceListen, shown)) say(line, `shows ${shown}\n  printed was ${sinceListen}`)
 }
 
@@ -53,6 +65,7 @@ export function printed(line: number, shown: string): void {
 
 export async function step(index: number): Promise<void> {
   const { language, line, lines } = page.blocks[index]!
+  lastLine = line
   if (language === 'text') {
     if (!fitsLines(sinceText, lines)) say(line, `shows\n${lines.join('\n')}\nprinted was\n${sinceText}`)
     sinceText = ''
