@@ -32,7 +32,7 @@ export default defineConfig({
     reporters: ['default', new ClosingLine()],
     projects: [
       project('unit', ['src/**/*.test.ts', 'scripts/**/*.test.ts'], 0, 10),
-      project('contract', ['test/contract/**/*.test.ts'], 1, 20),
+      project('contract', ['test/contract/**/*.test.ts', 'test/model/**/*.test.ts'], 1, 20),
       project('scenario', ['test/scenario/**/*.test.ts'], 2, 30),
       project('chaos', ['test/chaos/**/*.test.ts'], 3, 60),
       project('long', ['test/long/**/*.test.ts'], 4, 600),

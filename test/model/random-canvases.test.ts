@@ -1,0 +1,14 @@
+import { describe, test } from 'vitest'
+import { engines } from '../engines.ts'
+import { checkRandomCanvases } from './random-canvases.ts'
+
+describe.each(engines)('engine $name', ({ place }) => {
+  // B19. Twenty thousand of them run under `npm run test:long`.
+  test(
+    '500 random canvases, with whatever may go wrong, come to what a naive evaluator says',
+    { timeout: 120_000 },
+    async () => {
+      await checkRandomCanvases(place, 500)
+    },
+  )
+})
