@@ -1,5 +1,6 @@
 import {
   type Change,
+  type End,
   type Ending,
   type Header,
   arrive,
@@ -221,11 +222,13 @@ function settleParked(change: Change, seq: number, continuation: number, decisio
   if (job === undefined) return
   const isCancelled =
     job.marked_at !== null || (job.role === role.main && header(change, job.collection).cancelledAt !== null)
-  if (isCancelled)
-    return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq })
-  if (!decision.succeeded)
-    return endJob(change, job, { state: state.failed, reason: reason.failed, cause: decision.cause ?? seq })
-  endJob(change, job, { state: state.succeeded, reason: null, cause: null })
+  endJob(change, job, { ...endOfParked(job, isCancelled, decision), settled: true })
+}
+
+function endOfParked(job: Parked, isCancelled: boolean, decision: Decision): End {
+  if (isCancelled) return { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq }
+  if (decision.succeeded) return { state: state.succeeded, reason: null, cause: null }
+  return { state: state.failed, reason: reason.failed, cause: decision.cause ?? job.seq }
 }
 
 /** Settles a parked job whose canvas is over already. */

@@ -133,7 +133,7 @@ export interface End {
   readonly cause: number | null
   /** Its own failure, as JSON text; null keeps what is there. */
   readonly failure?: string | null
-  /** Its worker said so: the token stays, so that the worker may say it again. */
+  /** Its worker said so, or that it continues: the token stays, so that the worker may say it again. */
   readonly settled?: true
 }
 
@@ -158,7 +158,7 @@ export function endJob(change: Change, job: Ending, given: End): void {
 
 /** Not so a parked job whose canvas failed, nor one whose worker died. */
 const isFailedAttempt = (end: End): boolean =>
-  end.state === state.failed && (end.settled === true || end.reason === reason.timeout)
+  end.state === state.failed && end.failure !== undefined && (end.settled === true || end.reason === reason.timeout)
 
 /** What follows from a job having become final, the row itself being written already. */
 export function ended(change: Change, job: Ending, end: End, version: number): void {
