@@ -31,7 +31,7 @@ export class Attempt implements CurrentJob {
   abortedFor: AbortCause | null = null
   #controller: AbortController | null = null
   #progress: Progress | null = null
-  #lines: LogLine[] = []
+  #lines: LogLine[] | null = null
   #droppedCount = 0
 
   constructor(job: ClaimedJob, telling: Telling, startedAt: number) {
@@ -103,9 +103,9 @@ export class Attempt implements CurrentJob {
 
   /** What is not sent yet, for sending; `giveBackNews` takes it again when that fails. */
   takeNews(): News {
-    const news = { progress: this.#progress, lines: this.#lines, droppedCount: this.#droppedCount }
+    const news = { progress: this.#progress, lines: this.#lines ?? [], droppedCount: this.#droppedCount }
     this.#progress = null
-    this.#lines = []
+    this.#lines = null
     this.#droppedCount = 0
     if (news.droppedCount > 0) news.lines.push(this.#lineAboutDropped(news.droppedCount))
     return news
@@ -113,11 +113,12 @@ export class Attempt implements CurrentJob {
 
   giveBackNews(news: News): void {
     this.#progress ??= news.progress
-    this.#lines = [...news.lines, ...this.#lines]
+    this.#lines = [...news.lines, ...(this.#lines ?? [])]
   }
 
   #addLine(level: LogLine['level'], message: string, data: unknown): void {
     if (this.hasEnded) return
+    this.#lines ??= []
     if (this.#lines.length >= mostLines) {
       this.#droppedCount++
       return

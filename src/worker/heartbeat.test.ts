@@ -142,6 +142,7 @@ test('news that the store will not take is dropped, and the session lives on', a
 test('the last beat says so, and none comes after it', async () => {
   const { runtime, heartbeat, beats, attempt, pass } = await start()
   await heartbeat.end()
+  await heartbeat.beat()
   attempt.log.info('late')
   heartbeat.nudge(fromHere)
   await pass(20_000, 1_000)

@@ -63,6 +63,8 @@ export class Heartbeat {
 
   /** Sends a beat that began after this call. @throws what the store answers */
   beat(): Promise<void> {
+    // A beat behind the last one would bring the session back to life.
+    if (this.#isStopped) return Promise.resolve()
     if (this.#beating === null) {
       this.#beating = this.#send().finally(() => (this.#beating = null))
       return this.#beating

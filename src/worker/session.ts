@@ -117,12 +117,14 @@ export class Session {
       this.#reporter.warn('abandoned', `${lostCount} outcomes could not be stored: those jobs run again.`)
     // Before the last beat: one of the thread's after it would bring the session back to life.
     await this.#thread?.stop(this.#access.runtime)
-    await this.#upTo(
-      timeToStore,
-      this.#heartbeat.end().catch((error: unknown) => {
-        if (!isClosed(error)) this.#reporter.warn('end', `The last heartbeat failed: ${String(error)}`)
-      }),
-    )
+  }
+
+  async #end(): Promise<void> {
+    try {
+      await this.#heartbeat.end()
+    } catch (error) {
+      if (!isClosed(error)) this.#reporter.warn('end', `The last heartbeat failed: ${String(error)}`)
+    }
   }
 
   /** Waits for the first of these, and so many milliseconds at most. */

@@ -37,17 +37,14 @@ const longestStretch = 10
 /** An embedded store works on this thread, so that asking it early gains nothing: batches only get smaller. */
 const worthOverlapping = 0.2
 
-interface WaitingJob {
-  readonly job: ClaimedJob
-  readonly claimedAt: number
-}
-
 /** Claims jobs into free slots, and a little ahead where they are short. */
 export class Source {
   readonly #parts: SourceParts
   readonly #backoff: Backoff
-  #waiting: WaitingJob[] = []
+  #waiting: ClaimedJob[] = []
   #next = 0
+  /** When jobs were last claimed or begun, by the measuring clock. */
+  #movedAt = 0
   #isClaiming = false
   #claiming: Promise<void> | undefined
   #mayBeMore = false
@@ -83,13 +80,13 @@ export class Source {
 
   /** Takes a job that was not begun out again, where it is here. */
   withdraw(id: string, token: number): ClaimedJob | undefined {
-    const at = this.#waiting.findIndex(({ job }, n) => n >= this.#next && job.id === id && job.token === token)
-    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0]?.job
+    const at = this.#waiting.findIndex((job, n) => n >= this.#next && job.id === id && job.token === token)
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0]
   }
 
   /** The jobs that were claimed and not begun. */
   jobs(): ClaimedJob[] {
-    return this.#waiting.slice(this.#next).map(({ job }) => job)
+    return this.#waiting.slice(this.#next)
   }
 
   /** Claims no more and hands back what was not begun. */
@@ -111,11 +108,12 @@ export class Source {
     const { newToken, runtime, onNextAt } = this.#parts
     this.#isClaiming = true
     this.#wasWoken = false
-    const claimedAt = runtime.elapsed()
     const answer = await this.#request(newToken(), limit)
     this.#isClaiming = false
     this.#mayBeMore = answer.jobs.length >= limit || this.#wasWoken
-    for (const job of answer.jobs) this.#waiting.push({ job, claimedAt })
+    this.#movedAt = runtime.elapsed()
+    this.#waiting = [...this.jobs(), ...answer.jobs]
+    this.#next = 0
     onNextAt(answer.nextAt)
     if (this.#isStopped) this.#giveBackAll()
     else this.pull()
@@ -145,12 +143,14 @@ export class Source {
     // A handler that runs at once may send jobs itself, and so come back here.
     if (this.#isFilling) return
     this.#isFilling = true
+    const before = this.#next
     while (this.waitingCount > 0 && this.#parts.sink.freeCount > 0 && this.#hasStretchLeft()) {
-      this.#parts.sink.start(this.#waiting[this.#next++]!.job)
+      this.#parts.sink.start(this.#waiting[this.#next++]!)
       // A store that answers later can prepare the next jobs while the second half of these runs.
       if (this.#answerTime > worthOverlapping && (this.#next & 63) === 0) this.#claimIntoRoom()
     }
     this.#isFilling = false
+    if (this.#next > before) this.#movedAt = this.#parts.runtime.elapsed()
     if (this.waitingCount === 0) {
       this.#waiting = []
       this.#next = 0
@@ -172,14 +172,11 @@ export class Source {
   }
 
   #watchForStale(): void {
-    this.#staleTimer = this.#parts.runtime.after(longestWait, () => {
+    const { runtime } = this.#parts
+    this.#staleTimer = runtime.after(longestWait, () => {
       this.#staleTimer = null
-      const { runtime, sink } = this.#parts
-      if (sink.freeCount === 0) {
-        const isStale = ({ claimedAt }: WaitingJob): boolean => runtime.elapsed() - claimedAt >= longestWait
-        if (this.waitingCount > 0 && isStale(this.#waiting[this.#next]!)) this.#giveBackAll()
-      }
-      if (this.waitingCount > 0 && !this.#isStopped) this.#watchForStale()
+      if (runtime.elapsed() - this.#movedAt >= longestWait) this.#giveBackAll()
+      if (this.waitingCount > 0) this.#watchForStale()
     })
   }
 
@@ -188,7 +185,7 @@ export class Source {
     this.#waiting = []
     this.#next = 0
     if (unbegun.length > 0) this.#mayBeMore = true
-    for (const { job } of unbegun) this.#parts.giveBack(job)
+    for (const job of unbegun) this.#parts.giveBack(job)
   }
 }
 
