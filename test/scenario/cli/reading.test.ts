@@ -167,6 +167,11 @@ describe('show', () => {
     expect((await json(`show ${bad.id.slice(0, -1)}`)).id).toBe(bad.id)
     const { id } = await jobOf('shop.pay')
     expect((await json(`show ${id.slice(0, -1).toUpperCase()}`)).id).toBe(id)
+    // Its first eight digits tell the minute only.
+    expect(await celeriac(`show ${bad.id.slice(0, 8)}`)).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^error: Several ids begin with/),
+    })
     expect((await celeriac(`show ${'f'.repeat(9)}`)).err).toMatch(/^error: Nothing here has an id that begins with/)
   })
 })
