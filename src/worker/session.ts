@@ -92,6 +92,9 @@ export class Session {
     await this.#upTo(grace, this.#slots.empty(), this.#hurried)
     await this.#abortRest()
     await this.#storeRest()
+    // Before the last beat: one of the thread's after it would bring the session back to life.
+    await this.#thread?.stop(this.#access.runtime)
+    await this.#upTo(timeToStore, this.#end())
   }
 
   /** Ends the waiting of a `close` under way. */
@@ -115,8 +118,6 @@ export class Session {
     const lostCount = this.#settler.abandon()
     if (lostCount > 0)
       this.#reporter.warn('abandoned', `${lostCount} outcomes could not be stored: those jobs run again.`)
-    // Before the last beat: one of the thread's after it would bring the session back to life.
-    await this.#thread?.stop(this.#access.runtime)
   }
 
   async #end(): Promise<void> {
