@@ -1,4 +1,4 @@
-import { chain, chord, type CollectionHandle, each, group } from 'celeriac'
+import { type Canvas, chain, chord, type CollectionHandle, each, group } from 'celeriac'
 import { Worker } from 'celeriac/worker'
 import { describe, expect, test } from 'vitest'
 import { Celeriac } from '../../src/app/celeriac.ts'
@@ -15,7 +15,7 @@ interface Cast {
   readonly app: Celeriac
   readonly tasks: ReturnType<typeof defineTasks>
   readonly stage: Stage
-  send(canvas: Parameters<Celeriac['submit']>[0]): Promise<CollectionHandle<unknown>>
+  send(canvas: Canvas<unknown>): Promise<CollectionHandle<unknown>>
   allFinal(handle: CollectionHandle<unknown>): Promise<CollectionSnapshot>
   retry(handle: CollectionHandle<unknown>): Promise<void>
 }
@@ -93,7 +93,7 @@ async function play(place: Place, scenario: (cast: Cast) => Promise<void>, fault
       async send(canvas) {
         const handle = await persist(async () => app.submit(canvas, { idempotencyKey: `key-${sent.length}` }))
         sent.push(handle.id)
-        return handle as CollectionHandle<unknown>
+        return handle
       },
       allFinal: async (handle) => persist(async () => allFinal(handle)),
       async retry(handle) {

@@ -84,24 +84,31 @@ function checkStep(change: ChangeOfJob, seen: Map<string, Seen>, jobs: History['
     if (!firstStates.includes(change.state)) say('begins in a state that none begins in')
   } else {
     if (change.version !== version + 1) say('left out or repeated a change')
-    if (!isLegal(state, change.state)) say('made a step that there is not')
+    // What still waits when its collection is retried is told to wait in the next round.
+    const isKept = state === 'waiting' && change.state === 'waiting'
+    if (!isKept && !isLegal(state, change.state)) say('made a step that there is not')
   }
   const isReleased = state === 'waiting' && (change.state === 'queued' || change.state === 'scheduled')
   const next = {
     state: change.state,
     version: change.version,
     attempt: change.attempt,
-    ends: ends + (isFinal(change.state) ? 1 : 0),
+    ends: ends + (isEnd(change, jobs) ? 1 : 0),
     releases: releases + (isReleased ? 1 : 0),
   }
   seen.set(change.jobId, next)
   if (next.ends > round) say(`ended ${next.ends} times in ${round} rounds`)
-  if (next.releases > round) say(`was let go ${next.releases} times in ${round} rounds`)
+  if (next.releases > round && jobs.get(change.jobId)?.role === 'main')
+    say(`was let go ${next.releases} times in ${round} rounds`)
   if (change.attempt < (before?.attempt ?? 0) && change.state !== 'queued' && change.state !== 'scheduled')
     say('counts attempts back')
   if (change.state === 'running') broken.push(...startedTooEarly(change.jobId, seen, jobs))
   return broken
 }
+
+/** A side branch that did not succeed may be retried by itself, which begins no round. */
+const isEnd = (change: ChangeOfJob, jobs: History['jobs']): boolean =>
+  jobs.get(change.jobId)?.role === 'main' ? isFinal(change.state) : change.state === 'succeeded'
 
 /** When a job starts, all that it waits for has ended. */
 function startedTooEarly(id: string, seen: ReadonlyMap<string, Seen>, jobs: History['jobs']): string[] {
@@ -150,7 +157,7 @@ function checkRecord(job: JobDetail): string[] {
 /** Attempts that ended a job for its round, or handed it over to a canvas. */
 const conclusive: readonly AttemptRecord['outcome'][] = ['succeeded', 'failed', 'continued']
 
-function checkAttempts({ id, state, attempt, attempts }: JobDetail): string[] {
+function checkAttempts({ id, role, state, attempt, attempts }: JobDetail): string[] {
   const broken: string[] = []
   const numbers = attempts.map((each) => each.attempt)
   if (numbers.some((number, index) => number !== index + 1))
@@ -159,7 +166,8 @@ function checkAttempts({ id, state, attempt, attempts }: JobDetail): string[] {
   const ended = new Map<number, number>()
   for (const each of attempts) {
     if (each.outcome === 'running' || each.finishedAt === null) broken.push(`job ${id} has an attempt that never ended`)
-    if (conclusive.includes(each.outcome)) ended.set(each.round, (ended.get(each.round) ?? 0) + 1)
+    if (role === 'main' ? conclusive.includes(each.outcome) : each.outcome === 'succeeded')
+      ended.set(each.round, (ended.get(each.round) ?? 0) + 1)
   }
   for (const [round, count] of ended)
     if (count > 1) broken.push(`job ${id} was decided ${count} times in round ${round}`)

@@ -9,6 +9,7 @@ import { type Compared, differences } from './compare.ts'
 import { evaluate, type Expected } from './evaluate.ts'
 import { brokenRules, readHistory } from './history.ts'
 import { modelTasks } from './model-tasks.ts'
+import { repeating } from './repeating.ts'
 import { calm, playOut, type Troubles } from './play.ts'
 import { createWorld, mendedTasks, type World } from './world.ts'
 
@@ -20,7 +21,7 @@ type Twist =
   | 'mended and run again whole'
   | 'mended and retried job by job'
 
-export interface Case {
+interface Case {
   readonly canvas: CanvasValue
   readonly twist: Twist
   readonly troubles: Troubles
@@ -56,7 +57,6 @@ const arbitraryCase: fc.Arbitrary<Case> = fc.record({
  */
 export async function checkRandomCanvases(makePlace: () => Place | Promise<Place>, count: number): Promise<void> {
   let world: World | null = null
-  const replay = process.env['CELERIAC_SEED']
   await fc.assert(
     fc.asyncProperty(arbitraryCase, async (one) => {
       world ??= createWorld(await makePlace())
@@ -70,12 +70,12 @@ export async function checkRandomCanvases(makePlace: () => Place | Promise<Place
         throw error
       }
     }),
-    { numRuns: count, ...(replay === undefined ? {} : { seed: Number(replay) }) },
+    { numRuns: count, ...repeating() },
   )
   await (world as World | null)?.close()
 }
 
-export async function wrongWith(world: World, { canvas, twist, troubles, seed }: Case): Promise<string[]> {
+async function wrongWith(world: World, { canvas, twist, troubles, seed }: Case): Promise<string[]> {
   const random = seededRandom(seed)
   world.isMended = false
   world.calls.clear()

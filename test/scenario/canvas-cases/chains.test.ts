@@ -168,7 +168,7 @@ onEverySystem((system) => {
       const before = (await app.collections.list({ limit: 1 })).items[0]?.id
       const forged = JSON.parse(
         JSON.stringify(chain(tasks.id.s(1), tasks.add1.s())).replaceAll('"add1"', JSON.stringify(name)),
-      ) as ReturnType<typeof chain>
+      )
       const error = await thrownBy(app.submit(forged as never))
       expect(error).toMatchObject({ code: 'UNKNOWN_TASK' })
       expect((error as Error).message).toContain(name)
