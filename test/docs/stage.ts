@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
 import { format } from 'node:util'
+import { isNotRun } from './not-run.ts'
 import { readPage } from './page.ts'
 import { fits, fitsLines, valueText } from './shown.ts'
 
@@ -97,8 +98,6 @@ function callsOf(lines: readonly string[], firstLine: number): ShownCall[] {
 }
 
 const staysBehind = /\bceleriac (dev|worker)\b/
-/** Commands that are of the page's reader and not of the program. */
-const notRun = /^(#|$|npm |nano |git )/
 const placeholder = /\b01[0-9a-f]{2}…/g
 
 /** The first id of what was printed last: `019a…` in a command stands for it. */
@@ -110,6 +109,7 @@ function noteId(printed: string): void {
 const behind: Running[] = []
 
 async function runShown({ command, line, output, isInterrupted }: ShownCall): Promise<void> {
+  if (isNotRun(path, command)) return
   const running = start(command)
   if (isInterrupted || staysBehind.test(command)) {
     const came = await running.until((text) => fitsLines(text, output))
@@ -126,7 +126,7 @@ async function runShown({ command, line, output, isInterrupted }: ShownCall): Pr
 }
 
 async function runAlone({ command, line }: Call): Promise<void> {
-  if (notRun.test(command)) return
+  if (command.trim() === '' || command.startsWith('#') || isNotRun(path, command)) return
   const running = start(command)
   if (staysBehind.test(command)) {
     await running.until((text) => text.includes('\n'))
@@ -166,7 +166,6 @@ function start(command: string): Running {
     tell()
   })
   return {
-    child,
     over,
     get text() {
       return printed

@@ -1,0 +1,15 @@
+/** What the documentation shows and its test does not run: a block marked `no-run`, or a command. */
+export interface NotRun {
+  readonly path: string
+  /** A part of the text of the block or command. */
+  readonly text: string
+  readonly because: string
+}
+
+export const notRun: readonly NotRun[] = [
+  { path: 'README.md', text: 'npm ci', because: 'it installs the project and runs this very test' },
+  { path: 'README.md', text: 'npx celeriac retry 019a…', because: 'nothing has failed in that example' },
+]
+
+export const isNotRun = (path: string, text: string): boolean =>
+  notRun.some((one) => one.path === path && text.includes(one.text))
