@@ -303,10 +303,35 @@ test('the tables live beside those of the user, who closes the connection', asyn
   expect(names.filter((name) => !name.startsWith('celeriac_'))).toEqual(['tables'])
 })
 
+test('a folder that is not there is made, and one that cannot be is refused', async () => {
+  const path = join(freshFolder(), 'deep', 'deeper', 'store.db')
+  expect(await connect({ path }).migrate()).toMatchObject({ from: 0 })
+  const error = await refusal(connect({ path: '/proc/celeriac/deep/store.db' }).migrate())
+  expect(error.code).toBe('STORE_READ_ONLY')
+})
+
 test('a url names a file in the working folder, or one by its absolute path; what looks like a host is refused', () => {
-  expect(sqliteFromUrl('sqlite:///var/jobs.db?mode=fast')(systemRuntime).url).toBe('sqlite:/var/jobs.db?mode=fast')
-  expect(sqliteFromUrl('sqlite:jobs.db')(systemRuntime).url).toBe(
-    `sqlite:${join(process.cwd(), 'jobs.db')}?mode=durable`,
-  )
-  expect(() => sqliteFromUrl('sqlite://jobs.db')).toThrow('A SQLite url has no host: write sqlite:celeriac.db')
+  const urlOf = (url: string): string | null => sqliteFromUrl(url)(systemRuntime).url
+  expect(urlOf('sqlite:///var/jobs.db?mode=fast')).toBe('sqlite:/var/jobs.db?mode=fast')
+  expect(urlOf('sqlite:jobs.db')).toBe(`sqlite:${join(process.cwd(), 'jobs.db')}?mode=durable`)
+  expect(() => urlOf('sqlite://jobs.db')).toThrow('A SQLite url has no host: write sqlite:celeriac.db')
+  expect(() => urlOf('sqlite:')).toThrow('names a file')
+  expect(() => urlOf('sqlite:100%.db')).toThrow('write %25')
+  expect(() => urlOf('sqlite:jobs.db?mod=fast')).toThrow('"mod" is not a setting')
+  expect(() => urlOf('sqlite:jobs.db?mode=quick')).toThrow('not "quick"')
+})
+
+test('the url of a file names the same file, whatever is in its name', () => {
+  const { url } = sqlite({ path: '/var/100%? sure #1.db' })(systemRuntime)
+  expect(sqliteFromUrl(url!)(systemRuntime).url).toBe(url)
+  expect(url).toBe('sqlite:/var/100%25%3F sure %231.db?mode=durable')
+})
+
+test('options that are none are refused', () => {
+  const made = (options: object): unknown => sqlite(options as SqliteOptions)
+  expect(() => made({ paht: 'jobs.db' })).toThrow('did you mean "path"?')
+  expect(() => made({ path: 5 })).toThrow('sqlite: path: a text is needed, not 5')
+  expect(() => made({ mode: 'quick' })).toThrow("one of 'durable', 'fast' is needed, not 'quick'")
+  expect(() => made({ database: {} })).toThrow('a DatabaseSync of node:sqlite is needed')
+  expect(() => made({ database: new DatabaseSync(':memory:'), path: 'jobs.db' })).toThrow('give one of them')
 })

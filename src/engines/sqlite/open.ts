@@ -91,7 +91,7 @@ function checkPath(path: string): void {
 
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolders(folder)
     accessSync(folder, constants.W_OK)
   } catch (cause) {
     throw new CeleriacError(
@@ -99,6 +99,18 @@ function makeFolder(folder: string): void {
       `The folder ${folder} cannot be written, so the store cannot be made in it: check its permissions, or name another file in the url.`,
       { cause },
     )
+  }
+}
+
+/** One after the other: with `recursive`, Node comes to no end where a file system says "no such folder", as /proc does. */
+function makeFolders(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolders(dirname(folder))
+  try {
+    mkdirSync(folder)
+  } catch (error) {
+    // Another process may have been quicker.
+    if (!existsSync(folder)) throw error
   }
 }
 

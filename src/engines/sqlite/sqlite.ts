@@ -1,5 +1,3 @@
-import type { DatabaseSync } from 'node:sqlite'
-import { resolve as resolvePath } from 'node:path'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef, StoredResult } from '../../core/job.ts'
@@ -29,7 +27,8 @@ import { heartbeat } from './heartbeat.ts'
 import { collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { migrate } from './migrate.ts'
-import { isSound, type Mode, openFile, openMemory, prepare } from './open.ts'
+import { isSound, openFile, openMemory, prepare } from './open.ts'
+import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
 import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle } from './settle.ts'
@@ -38,16 +37,7 @@ import { nextSweepAt, sweep } from './sweep.ts'
 import { Watch } from './watch.ts'
 import { settleWork } from './work.ts'
 
-export interface SqliteOptions {
-  /** The file; made if it is not there. Default `celeriac.db` in the working folder; `:memory:` keeps everything in this process. */
-  readonly path?: string | undefined
-  /** A connection of your own instead: the tables, all named `celeriac_…`, then live beside yours. It stays yours to close. */
-  readonly database?: DatabaseSync | undefined
-  /** Whether accepted jobs survive a power loss (`durable`, the default) or a crash of the process only (`fast`). */
-  readonly mode?: Mode | undefined
-  /** The version of SQLite; for tests. */
-  readonly version?: string | undefined
-}
+export type { SqliteOptions }
 
 /**
  * The embedded store: a SQLite file that several processes of one machine may share.
@@ -56,43 +46,13 @@ export interface SqliteOptions {
  * const app = new Celeriac({ engine: sqlite({ path: '/var/lib/shop/jobs.db', mode: 'fast' }) })
  */
 export function sqlite(options: SqliteOptions = {}): (runtime: Runtime) => Engine {
-  const { mode = 'durable', path = 'celeriac.db' } = options
-  if (mode !== 'durable' && mode !== 'fast') {
-    throw new CeleriacError(
-      'BAD_OPTION',
-      `The mode of the SQLite store is "durable" or "fast", not ${JSON.stringify(mode)}.`,
-    )
-  }
-  return (runtime) => new SqliteEngine({ ...options, path, mode }, runtime)
+  const settings = readSettings(options)
+  return (runtime) => new SqliteEngine(settings, runtime)
 }
 
-/** `sqlite:path`, `sqlite::memory:`, with `?mode=fast` or `?mode=durable`. */
+/** `sqlite:path`, `sqlite:///absolute/path` or `sqlite::memory:`, with `?mode=fast` or `?mode=durable`. */
 export function sqliteFromUrl(url: string): (runtime: Runtime) => Engine {
-  const [address = '', query = ''] = url.split('?', 2) as [string, string?]
-  const settings = new URLSearchParams(query)
-  for (const name of settings.keys()) {
-    if (name !== 'mode')
-      throw new CeleriacError(
-        'BAD_URL',
-        `"${name}" is not a setting of a SQLite url: there is only "mode", as in sqlite:celeriac.db?mode=fast.`,
-      )
-  }
-  // What stands behind two slashes is a host in every other url, and would be a file in the root folder here.
-  if (/^sqlite:\/\/[^/]/i.test(address))
-    throw new CeleriacError(
-      'BAD_URL',
-      'A SQLite url has no host: write sqlite:celeriac.db for a file in the working folder, or sqlite:///absolute/path.',
-    )
-  const path = decodeURIComponent(address.replace(/^sqlite:(\/\/(?=\/))?/i, ''))
-  if (path === '')
-    throw new CeleriacError('BAD_URL', 'A SQLite url names a file, as in sqlite:celeriac.db, or sqlite::memory:.')
-  const mode = (settings.get('mode') ?? 'durable') as Mode
-  return sqlite({ path, mode })
-}
-
-interface Settings extends SqliteOptions {
-  readonly path: string
-  readonly mode: Mode
+  return sqlite(settingsOfUrl(url))
 }
 
 class SqliteEngine implements Engine {
@@ -115,7 +75,7 @@ class SqliteEngine implements Engine {
     this.#runtime = runtime
     const isFile = settings.database === undefined && settings.path !== ':memory:'
     const mayShare = isFile && isSound(this.#version)
-    this.url = mayShare ? `sqlite:${resolvePath(settings.path)}?mode=${settings.mode}` : null
+    this.url = mayShare ? urlOf(settings) : null
   }
 
   get #version(): string {
