@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 
-/** Does the text fit what a page shows, where ids, times and distances between words differ, and `…` stands for anything? */
+/** Does the text fit what a page shows, where ids, times, sizes, versions and distances between words differ, and `…` stands for anything? */
 export function fits(text: string, shown: string): boolean {
   const [is, says] = [tidy(text), tidy(shown)]
   // What is shown may be explained behind it: `// → 3, here and now`.
@@ -26,11 +26,15 @@ const id = /\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b
 const date = /\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?\b/g
 const clock = /\b\d\d:\d\d:\d\d(?:\.\d+)?\b/g
 const time = /\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m \d\ds\b|\b\d+h \d\dm\b|\b\d+d \d\dh\b/g
+const version = /\b\d+\.\d+\.\d+\b/g
+const size = /\b\d+(?:\.\d+)? [KMG]iB\b/g
 const bar = /[█░]{2,}/g
 
 function tidy(text: string): string {
   const same = text.replace(id, '<id>').replace(date, '<date>').replace(clock, '<clock>').replace(time, '<time>')
   return same
+    .replace(version, '<version>')
+    .replace(size, '<size>')
     .replace(bar, '<bar>')
     .replace(/\s+/g, ' ')
     .replace(/([[{(]) | (?=[\]})])/g, '$1')

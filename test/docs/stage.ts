@@ -98,6 +98,8 @@ function callsOf(lines: readonly string[], firstLine: number): ShownCall[] {
 }
 
 const staysBehind = /\bceleriac (dev|worker)\b/
+/** What pages call the folder that their reader works in. */
+const shownFolder = '/srv/shop'
 const placeholder = /\b01[0-9a-f]{2}…/g
 
 /** The first id of what was printed last: `019a…` in a command stands for it. */
@@ -161,7 +163,7 @@ function start(command: string): Running {
     })
   })
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    printed += chunk
+    printed += chunk.replaceAll(process.cwd(), shownFolder)
     noteId(printed)
     tell()
   })
