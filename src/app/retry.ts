@@ -48,7 +48,7 @@ function refusal(answer: Exclude<RetryAnswer, 'retried'>, what: string): Celeria
     case 'succeeded':
       return new CeleriacError(
         'NOT_RETRYABLE',
-        `${what} succeeded, so there is nothing to retry; a collection runs again whole by retry({ mode: 'all' }).`,
+        `${what} succeeded, so there is nothing to retry: a whole collection runs again in mode 'all'.`,
       )
     case 'blocked':
       return new CeleriacError(

@@ -65,13 +65,20 @@ function drawProgressOf(job: JobSnapshot, view: View): string[] {
 function drawWholeFailure(failure: Failure, view: View): string[] {
   const { ellipsis } = symbolsOf(view)
   const lines = wrap(describeFailure(failure), view.width - 2, 20, ellipsis)
-  const calls = (failure.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  const calls = callsOf(failure.stack ?? '')
   const cause = failure.cause ? [view.paint('dim', '  because'), ...drawWholeFailure(failure.cause, view)] : []
   return [
     ...lines.map((line) => `  ${view.paint('red', line)}`),
     ...calls.map((line) => view.paint('dim', `    ${clip(printable(line), view.width - 4, ellipsis)}`)),
     ...cause,
   ]
+}
+
+/** Down to the handler: what called it is the worker, which is nobody's mistake. */
+function callsOf(stack: string): string[] {
+  const calls = stack.split('\n').filter((line) => /^\s+at /.test(line))
+  const worker = calls.findLastIndex((line) => line.includes('AsyncLocalStorage.run '))
+  return worker < 1 ? calls : calls.slice(0, worker)
 }
 
 const outcomeStyles: { readonly [outcome in Attempt['outcome']]?: Style } = {

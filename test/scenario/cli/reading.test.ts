@@ -147,6 +147,7 @@ describe('show', () => {
     expect(out).toContain('args     ["card"]')
     expect(out).toMatch(/\n {2}the shop is closed\\x1b\[2J\n {4}at .*\n/)
     expect(out).toMatch(/\n {2}because\n {2}night\n/)
+    expect(out, 'calls of the worker').not.toMatch(/AsyncLocalStorage|worker\/execute/)
     expect(out).toMatch(/\n {2}attempt .*\n +1 +1 +failed .* wanda/)
     expect(out).toMatch(/ warn {2}asking \{"by":"card"\}\n/)
     for (const line of out.split('\n')) expect(displayWidth(line)).toBeLessThanOrEqual(80)
