@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 
 /** A page of the documentation: its fenced blocks, in order. */
 export interface Page {
-  /** From the root of the project: `docs/canvas.md`. */
+  /** The folder that `path` starts at. */
+  readonly root: string
+  /** `docs/canvas.md` */
   readonly path: string
   readonly text: string
   readonly blocks: readonly Block[]
@@ -21,7 +23,7 @@ export interface Block {
 
 export function readPage(root: string, path: string): Page {
   const text = readFileSync(`${root}/${path}`, 'utf8')
-  return { path, text, blocks: blocksOf(text.split('\n'), path) }
+  return { root, path, text, blocks: blocksOf(text.split('\n'), path) }
 }
 
 function blocksOf(lines: readonly string[], path: string): Block[] {
@@ -40,8 +42,19 @@ function blocksOf(lines: readonly string[], path: string): Block[] {
   return blocks
 }
 
-/** Where the relative links of a page lead, without what is behind `#`. */
+/** Where the relative links of a page lead: `canvas.md#options`. */
 export function linksOf({ text }: Page): string[] {
-  const links = Array.from(text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g), ([, link]) => link!)
+  const links = Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, link]) => link!)
   return links.filter((link) => !/^[a-z]+:/.test(link))
+}
+
+/** What a link says behind `#` to lead to the headings of a page. */
+export function headingsOf({ text }: Page): string[] {
+  const headings = Array.from(text.matchAll(/^#+ (.*)$/gm), ([, heading]) => heading!)
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
 }

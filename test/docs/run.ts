@@ -54,7 +54,7 @@ export async function runPage(root: string, place: string, { page, folder }: Lai
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 20_000,
-    env: environment(root, place, { DOCS_ROOT: root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
+    env: environment(root, place, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))

@@ -28,12 +28,14 @@ const clock = /\b\d\d:\d\d:\d\d(?:\.\d+)?\b/g
 const time = /\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m \d\ds\b|\b\d+h \d\dm\b|\b\d+d \d\dh\b/g
 const version = /\b\d+\.\d+\.\d+\b/g
 const size = /\b\d+(?:\.\d+)? [KMG]iB\b/g
+const age = /\b\d+[smhd]\b/g
 const bar = /[█░]{2,}/g
 
 function tidy(text: string): string {
   const same = text.replace(id, '<id>').replace(date, '<date>').replace(clock, '<clock>').replace(time, '<time>')
   return same
     .replace(version, '<version>')
+    .replace(age, '<age>')
     .replace(size, '<size>')
     .replace(bar, '<bar>')
     .replace(/\s+/g, ' ')

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { format } from 'node:util'
 import { isNotRun } from './not-run.ts'
 import { readPage } from './page.ts'
@@ -98,15 +99,32 @@ function callsOf(lines: readonly string[], firstLine: number): ShownCall[] {
 }
 
 const staysBehind = /\bceleriac (dev|worker)\b/
-/** What pages call the folder that their reader works in. */
-const shownFolder = '/srv/shop'
+/** The output as pages show it: whatever folder, machine and process it is, they call them the same. */
+function asShown(printed: string): string {
+  const text = printed.replaceAll(process.cwd(), '/srv/shop').replace(new RegExp(`\\b${hostname()}\\b`, 'g'), 'web')
+  const pids = new Set(Array.from(text.matchAll(/\bweb-(\d+)\b/g), ([, pid]) => pid!))
+  return [...pids].reduce((shown, pid) => shown.replaceAll(pid, '4711'), text)
+}
 const placeholder = /\b01[0-9a-f]{2}…/g
 
+const idIn = /\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
 /** The first id of what was printed last: `019a…` in a command stands for it. */
 let lastId = ''
-function noteId(printed: string): void {
-  lastId = /\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}\b/.exec(printed)?.[0] ?? lastId
+/** The ids that the page shows, and what they are in this run. */
+const ids = new Map<string, string>()
+
+const noteId = (printed: string): void => void (lastId = printed.match(idIn)?.[0] ?? lastId)
+
+function noteIds(printed: string, shown: string): void {
+  const [here, there] = [printed.match(idIn) ?? [], shown.match(idIn) ?? []]
+  if (here.length === there.length) for (const [n, id] of there.entries()) ids.set(id, here[n]!)
 }
+
+/** The command with the ids of this run: for those shown before, of which a beginning is enough. */
+const translated = (command: string): string =>
+  command
+    .replace(placeholder, () => lastId)
+    .replace(/\b01[0-9a-f]{6}[0-9a-f-]*/g, (word) => [...ids].find(([shown]) => shown.startsWith(word))?.[1] ?? word)
 
 const behind: Running[] = []
 
@@ -115,6 +133,7 @@ async function runShown({ command, line, output, isInterrupted }: ShownCall): Pr
   const running = start(command)
   if (isInterrupted || staysBehind.test(command)) {
     const came = await running.until((text) => fitsLines(text, output))
+    noteIds(running.text, output.join('\n'))
     if (!came) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
     if (!isInterrupted) return void behind.push(running)
     running.stop('SIGINT')
@@ -123,7 +142,8 @@ async function runShown({ command, line, output, isInterrupted }: ShownCall): Pr
     await running.over
     if (!fitsLines(running.text, output)) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
   }
-  const wide = [...output, ...running.text.split('\n')].find((one) => one.length > 80)
+  noteIds(running.text, output.join('\n'))
+  const wide = [...output, ...running.text.split('\n')].find((one) => one.length > 80 && !one.startsWith('error:'))
   if (wide !== undefined) say(line, `is wider than 80 columns: ${wide}`)
 }
 
@@ -147,7 +167,7 @@ interface Running {
 }
 
 function start(command: string): Running {
-  const text = `exec 2>&1; ${command.replace(placeholder, lastId)}`
+  const text = `exec 2>&1; ${translated(command)}`
   const child = spawn('sh', ['-c', text], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
   let printed = ''
   let isOver = false
@@ -163,20 +183,20 @@ function start(command: string): Running {
     })
   })
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    printed += chunk.replaceAll(process.cwd(), shownFolder)
+    printed += chunk
     noteId(printed)
     tell()
   })
   return {
     over,
     get text() {
-      return printed
+      return asShown(printed)
     },
     stop: (signal) => process.kill(-child.pid!, signal),
     until: (isSo) =>
       new Promise((resolve) => {
         tell = () => {
-          if (isSo(printed)) resolve(true)
+          if (isSo(asShown(printed))) resolve(true)
           else if (isOver) resolve(false)
         }
         tell()
