@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import { format } from 'node:util'
+import { noteId, noteIds, type Running, start } from './command.ts'
 import { isNotRun } from './not-run.ts'
 import { readPage } from './page.ts'
 import { fits, fitsLines, valueText } from './shown.ts'
@@ -84,64 +83,29 @@ interface Call {
 }
 interface ShownCall extends Call {
   readonly output: readonly string[]
-  /** It ends with `^C`: it is interrupted once it has printed what is shown. */
-  readonly isInterrupted: boolean
 }
 
 function callsOf(lines: readonly string[], firstLine: number): ShownCall[] {
   const starts = lines.flatMap((line, n) => (line.startsWith('$ ') ? [n] : []))
-  return starts.map((start, n) => {
-    const body = lines.slice(start + 1, starts[n + 1])
-    const isInterrupted = body.at(-1) === '^C'
-    const output = isInterrupted ? body.slice(0, -1) : body
-    return { command: lines[start]!.slice(2), line: firstLine + start, output, isInterrupted }
-  })
+  return starts.map((start, n) => ({
+    command: lines[start]!.slice(2),
+    line: firstLine + start,
+    output: lines.slice(start + 1, starts[n + 1]),
+  }))
 }
 
+/** It runs until the end of the page. */
 const staysBehind = /\bceleriac (dev|worker)\b/
-/** The output as pages show it: whatever folder, machine and process it is, they call them the same. */
-function asShown(printed: string): string {
-  const text = printed.replaceAll(process.cwd(), '/srv/shop').replace(new RegExp(`\\b${hostname()}\\b`, 'g'), 'web')
-  const pids = new Set(Array.from(text.matchAll(/\bweb-(\d+)\b/g), ([, pid]) => pid!))
-  return [...pids].reduce((shown, pid) => shown.replaceAll(pid, '4711'), text)
-}
-const placeholder = /\b01[0-9a-f]{2}…/g
-
-const idIn = /\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b/g
-/** The first id of what was printed last: `019a…` in a command stands for it. */
-let lastId = ''
-/** The ids that the page shows, and what they are in this run. */
-const ids = new Map<string, string>()
-
-const noteId = (printed: string): void => void (lastId = printed.match(idIn)?.[0] ?? lastId)
-
-function noteIds(printed: string, shown: string): void {
-  const [here, there] = [printed.match(idIn) ?? [], shown.match(idIn) ?? []]
-  if (here.length === there.length) for (const [n, id] of there.entries()) ids.set(id, here[n]!)
-}
-
-/** The command with the ids of this run: for those shown before, of which a beginning is enough. */
-const translated = (command: string): string =>
-  command
-    .replace(placeholder, () => lastId)
-    .replace(/\b01[0-9a-f]{6}[0-9a-f-]*/g, (word) => [...ids].find(([shown]) => shown.startsWith(word))?.[1] ?? word)
-
 const behind: Running[] = []
 
-async function runShown({ command, line, output, isInterrupted }: ShownCall): Promise<void> {
+async function runShown({ command, line, output }: ShownCall): Promise<void> {
   if (isNotRun(path, command)) return
   const running = start(command)
-  if (isInterrupted || staysBehind.test(command)) {
-    const came = await running.until((text) => fitsLines(text, output))
-    noteIds(running.text, output.join('\n'))
-    if (!came) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
-    if (!isInterrupted) return void behind.push(running)
-    running.stop('SIGINT')
-    await running.over
-  } else {
-    await running.over
-    if (!fitsLines(running.text, output)) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
-  }
+  if (staysBehind.test(command)) {
+    behind.push(running)
+    await running.until((text) => fitsLines(text, output))
+  } else await running.over
+  if (!fitsLines(running.text, output)) say(line, `shows\n${output.join('\n')}\nand it printed\n${running.text}`)
   noteIds(running.text, output.join('\n'))
   const wide = [...output, ...running.text.split('\n')].find((one) => one.length > 80 && !one.startsWith('error:'))
   if (wide !== undefined) say(line, `is wider than 80 columns: ${wide}`)
@@ -156,52 +120,6 @@ async function runAlone({ command, line }: Call): Promise<void> {
   }
   const code = await running.over
   if (code !== 0) say(line, `ends with ${code}:\n${running.text}`)
-}
-
-interface Running {
-  readonly over: Promise<number | null>
-  readonly text: string
-  stop(signal: NodeJS.Signals): void
-  /** Resolves when the output is so, or can no longer become so. */
-  until(isSo: (text: string) => boolean): Promise<boolean>
-}
-
-function start(command: string): Running {
-  const text = `exec 2>&1; ${translated(command)}`
-  const child = spawn('sh', ['-c', text], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
-  let printed = ''
-  let isOver = false
-  let tell = (): void => {}
-  // A command that never ends would hold up everything behind it, and be told of by nobody.
-  const patience = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), 15_000)
-  const over = new Promise<number | null>((resolve) => {
-    child.on('close', (code) => {
-      clearTimeout(patience)
-      isOver = true
-      tell()
-      resolve(code)
-    })
-  })
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    printed += chunk
-    noteId(printed)
-    tell()
-  })
-  return {
-    over,
-    get text() {
-      return asShown(printed)
-    },
-    stop: (signal) => process.kill(-child.pid!, signal),
-    until: (isSo) =>
-      new Promise((resolve) => {
-        tell = () => {
-          if (isSo(asShown(printed))) resolve(true)
-          else if (isOver) resolve(false)
-        }
-        tell()
-      }),
-  }
 }
 
 /** The program has come to its end: what still runs is no part of the page. */
