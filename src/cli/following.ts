@@ -29,7 +29,7 @@ export async function followCollection(
 ): Promise<number> {
   const interruption = new AbortController()
   const forget = context.onInterrupt(() => interruption.abort())
-  const events = handle.events({ signal: interruption.signal })
+  const events = warnOfNobody(context, app, handle.events({ signal: interruption.signal }))
   const tell = options.json ? tellAsJson : context.terminal.isLive ? tellAsTree : tellAsLines
   let code: number = exitCodes.interrupted
   try {
@@ -51,6 +51,20 @@ type Events = AsyncIterable<CollectionEvent>
 async function* noteEnd(events: Events, note: (state: SettledState) => void): AsyncGenerator<CollectionEvent> {
   for await (const event of events) {
     if (event.type === 'settled') note(event.state)
+    yield event
+  }
+}
+
+/** Where nobody works, whoever waits for something to happen waits for ever. */
+async function* warnOfNobody({ terminal }: Context, app: Celeriac, events: Events): AsyncGenerator<CollectionEvent> {
+  let isFirst = true
+  for await (const event of events) {
+    if (isFirst && event.type === 'snapshot' && event.collection.state === 'running') {
+      const workers = await app.workers.list()
+      if (!workers.some(({ state }) => state === 'running'))
+        terminal.note('No worker is running. Start one: celeriac worker <module>')
+    }
+    isFirst = false
     yield event
   }
 }

@@ -42,6 +42,9 @@ function blocksOf(lines: readonly string[], path: string): Block[] {
   return blocks
 }
 
+/** Is there something in the block to be run? */
+export const isRun = ({ language }: Block): boolean => ['ts', 'console', 'sh'].includes(language)
+
 /** Where the relative links of a page lead: `canvas.md#options`. */
 export function linksOf({ text }: Page): string[] {
   const links = Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, link]) => link!)

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { isNotRun, type NotRun, notRun } from '../docs/not-run.ts'
-import { headingsOf, linksOf, readPage } from '../docs/page.ts'
+import { headingsOf, isRun, linksOf, readPage } from '../docs/page.ts'
 import { compilePages, layOut, layOutCommon, runPage } from '../docs/run.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
@@ -22,7 +22,7 @@ afterAll(() => rmSync(place, { recursive: true, force: true }))
 
 describe('what the documentation shows', () => {
   describe.concurrent('comes of running it', () => {
-    for (const laidOut of pages) {
+    for (const laidOut of pages.filter(({ page }) => page.blocks.some(isRun))) {
       it(laidOut.page.path, async () => expect(await runPage(root, place, laidOut)).toBe(''))
     }
   })

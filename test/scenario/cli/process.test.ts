@@ -139,14 +139,15 @@ describe.concurrent('worker', () => {
 })
 
 describe.concurrent('follow', () => {
-  it('stops at ctrl-C and leaves the work alone', async () => {
+  it('stops at ctrl-C, leaves the work alone, and says when nobody does it', async () => {
     const { celeriac, run } = project()
     const id = (await run('submit', 'wait')).out.trim()
     const follow = celeriac('follow', id)
     await follow.says(/^following /)
     follow.process.kill('SIGINT')
     expect(await follow.ended).toBe(130)
-    expect(follow.said.err).toBe('Stopped following; the work goes on.\n')
+    const hint = 'No worker is running. Start one: celeriac worker <module>\n'
+    expect(follow.said.err).toBe(`${hint}Stopped following; the work goes on.\n`)
     expect(JSON.parse((await run('show', id, '--json')).out)).toMatchObject({ state: 'running' })
   })
 
