@@ -53,7 +53,7 @@ export async function runPage(root: string, place: string, { page, folder }: Lai
   const child = spawn(process.execPath, [join(folder, runName)], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 20_000,
+    timeout: 25_000,
     env: environment(root, place, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
   })
   let output = ''
@@ -72,7 +72,7 @@ function environment(root: string, place: string, own: NodeJS.ProcessEnv): NodeJ
     ...own,
     PATH: [join(place, 'bin'), dirname(process.execPath), process.env['PATH']].join(':'),
     NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import=${hook}`,
-    // Most of the time of a command is spent on reading the source.
+    // Most of the time of a command is spent on reading the source. `npm ci` empties it.
     NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/celeriac-docs'),
     COLUMNS: '80',
     NO_COLOR: '1',
