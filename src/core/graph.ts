@@ -61,7 +61,7 @@ export type Input =
  * its inputs decided is one input, decided, of the barrier it feeds.
  */
 export interface GraphBarrier {
-  /** How many jobs and barriers feed it directly. With none, it decides when its gate does, or at submission. */
+  /** How many jobs and barriers feed it directly. With none, it decides at submission, and has no gate. */
   readonly inputs: number
   readonly feeds: number | null
   /** The barrier that the entries of this canvas stand behind: if it failed, the canvas never began and neither do its side branches. */

@@ -164,6 +164,9 @@ export class Session {
         const error = new CeleriacError('STORE_FAILED', `The store refused what the job came to: ${why}`)
         return { type: 'failed', reason: 'failed', failure: failureOf(job, this.#access.runtime, error) }
       },
+      // What a job of a workflow lets go can be claimed at once.
+      onSent: (batch) =>
+        batch.some(({ job }) => job.collectionId !== job.id) ? this.#source.wake() : this.#source.pull(),
       onFlushed: () => this.#source.pull(),
     })
   }
@@ -203,6 +206,7 @@ export class Session {
       queues: this.#settings.queues,
       newToken: createTokens(this.#access.runtime),
       isHeldBack: () => this.#settler.isBehind,
+      isAboutToSettle: () => this.#settler.isAboutToFlush,
       giveBack: (job) => this.#giveBack(job),
       onNextAt: (at) => this.#timekeeper.claimDueAt(at),
     })

@@ -46,6 +46,7 @@ function start(
       reason: 'failed',
       failure: { name: 'Error', message: why, attempt: 1, at: '' },
     }),
+    onSent: () => {},
     onFlushed: () => {},
     ...change,
   })

@@ -24,6 +24,8 @@ export interface SettlerParts {
   readonly probe: () => Promise<unknown>
   /** What a job comes to when the store refuses the data of what it came to. */
   readonly asRefused: (job: ClaimedJob, why: string) => Outcome
+  /** A group has just been sent: a claim that is made now may share its commit. */
+  readonly onSent: (batch: readonly OwedSettlement[]) => void
   /** A flush is over: there may be room again. */
   readonly onFlushed: () => void
 }
@@ -47,6 +49,7 @@ export class Settler {
   readonly #uploading = new Set<OwedSettlement>()
   #size = 0
   #isFlushing = false
+  #isAboutToFlush = false
   #isAbandoned = false
   #waiters: (() => void)[] = []
 
@@ -68,6 +71,11 @@ export class Settler {
   /** Is it so far behind, or the store away, that nothing more should be claimed? */
   get isBehind(): boolean {
     return this.#size > tooMany || this.#backoff.failures > 0
+  }
+
+  /** Outcomes are sent at the end of this turn of the event loop. */
+  get isAboutToFlush(): boolean {
+    return this.#isAboutToFlush
   }
 
   add(item: OwedSettlement): void {
@@ -100,6 +108,7 @@ export class Settler {
 
   #flushSoon(): void {
     this.#isFlushing = true
+    this.#isAboutToFlush = true
     this.#parts.runtime.soon(() => void this.#flush())
   }
 
@@ -107,7 +116,10 @@ export class Settler {
     const batch = this.#pending
     this.#pending = batch.length > largestBatch ? batch.splice(largestBatch) : []
     this.#batch = batch
-    await this.#settle(batch)
+    this.#isAboutToFlush = false
+    const settling = this.#settle(batch)
+    this.#parts.onSent(batch)
+    await settling
     this.#batch = []
     // The next group starts with a turn of its own, so that short jobs gather even where the store answers at once.
     if (this.#pending.length > 0) this.#flushSoon()

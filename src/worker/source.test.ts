@@ -41,6 +41,7 @@ function start(slots: number, { pace = null as number | null } = {}) {
   let answer = (request: ClaimRequest): Promise<ClaimAnswer> =>
     Promise.resolve({ jobs: line.splice(0, request.limit), nextAt: null })
   let isHeldBack = false
+  let isAboutToSettle = false
   let tokens = 0
   const source = new Source({
     runtime,
@@ -49,6 +50,7 @@ function start(slots: number, { pace = null as number | null } = {}) {
     queues: null,
     newToken: () => ++tokens,
     isHeldBack: () => isHeldBack,
+    isAboutToSettle: () => isAboutToSettle,
     giveBack: ({ id }) => void givenBack.push(id),
     onNextAt: () => {},
     store: {
@@ -74,6 +76,7 @@ function start(slots: number, { pace = null as number | null } = {}) {
     queue: (...ids: string[]) => void line.push(...ids.map(job)),
     answerBy: (by: typeof answer) => void (answer = by),
     holdBack: (value: boolean) => void (isHeldBack = value),
+    settleSoon: (value: boolean) => void (isAboutToSettle = value),
   }
 }
 
@@ -101,6 +104,19 @@ test('does not ask again when there was less than it asked for, until it is woke
   source.wake()
   await turn()
   expect(requests).toHaveLength(2)
+})
+
+test('claims behind the outcomes that are about to be sent, not before them', async () => {
+  const { source, requests, queue, settleSoon } = start(2)
+  queue('a')
+  settleSoon(true)
+  source.wake()
+  await turn()
+  expect(requests).toHaveLength(0)
+  settleSoon(false)
+  source.pull()
+  await turn()
+  expect(requests).toHaveLength(1)
 })
 
 test('a wake-up while a request is under way is not lost', async () => {
@@ -209,6 +225,7 @@ test('handlers that end at once are run in stretches, so that the event loop get
     queues: null,
     newToken: () => 1,
     isHeldBack: () => false,
+    isAboutToSettle: () => false,
     giveBack: () => {},
     onNextAt: () => {},
     store: {

@@ -21,6 +21,8 @@ export interface SourceParts {
   readonly newToken: () => number
   /** Is something else so far behind that nothing more is to be claimed? */
   readonly isHeldBack: () => boolean
+  /** Outcomes are about to be sent. A claim goes right behind them: it may find what they let go, and share their commit. */
+  readonly isAboutToSettle: () => boolean
   /** Hands back a job that was not begun. */
   readonly giveBack: (job: ClaimedJob) => void
   /** When the next delayed job is due; null when there is none. */
@@ -99,7 +101,8 @@ export class Source {
   }
 
   #claimIntoRoom(): void {
-    if (this.#isClaiming || this.#isStopped || !this.#mayBeMore || this.#parts.isHeldBack()) return
+    if (this.#isClaiming || this.#isStopped || !this.#mayBeMore) return
+    if (this.#parts.isHeldBack() || this.#parts.isAboutToSettle()) return
     const limit = roomFor(this.#parts.sink.freeCount, this.waitingCount, this.#parts.sink.paceOfJobs())
     if (limit > 0) this.#claiming = this.#claim(limit)
   }

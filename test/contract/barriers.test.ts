@@ -194,23 +194,6 @@ onEveryEngine((open) => {
     expect(ran.sort()).toEqual(['a', 'b', 'mourn', 'note'])
   })
 
-  test('a barrier without inputs decides when its gate does', async () => {
-    const { engine } = await open()
-    // chain(a, group().onSuccess(cheer).finally(note))
-    const make = () =>
-      graphOf(
-        { a: { feeds: 0 }, cheer: sideJob('success', 1), note: sideJob('always', 1) },
-        [{}, { inputs: 0, gate: 0 }],
-        0,
-      )
-    const [good, bad] = [make(), make()]
-    await engine.submit([submission(good), submission(bad)])
-    expect(await statesOf(engine, good)).toMatchObject({ cheer: 'waiting', note: 'waiting' })
-    await (await hand(engine)).drain((job) => (job.id === jobId(bad, 'a') ? failed() : succeeded(1)))
-    expect(await statesOf(engine, good)).toEqual({ a: 'succeeded', cheer: 'succeeded', note: 'succeeded' })
-    expect(await statesOf(engine, bad)).toEqual({ a: 'failed', cheer: 'skipped', note: 'skipped' })
-  })
-
   test('a nested barrier is one input of the one around it', async () => {
     const { engine } = await open()
     // group(chain(a, b).finally(note), c) before body

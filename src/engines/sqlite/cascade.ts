@@ -1,4 +1,5 @@
 import {
+  type Arrivals,
   type Change,
   type End,
   type Ending,
@@ -6,7 +7,6 @@ import {
   arrive,
   endJob,
   endingColumns,
-  ended,
   header,
   later,
   releaseUnique,
@@ -23,17 +23,20 @@ interface Barrier {
   readonly feeds: number | null
   readonly gate: number | null
   readonly continues: number | null
+  /** It is its collection's exit. */
+  readonly settles: number
 }
-const barrierColumns = 'number, collection, pending, failed, decided, cause, feeds, gate, continues'
+const barrierColumns = 'number, collection, pending, failed, decided, cause, feeds, gate, continues, settles'
 
 interface Waiting extends Ending {
+  readonly behind: number | null
   readonly fit: number
   readonly start_in: number | null
   readonly due_at: number | null
   readonly marked_at: number | null
   readonly reason: number | null
 }
-const waitingColumns = `${endingColumns}, fit, start_in, due_at, marked_at, reason`
+const waitingColumns = `${endingColumns}, behind, fit, start_in, due_at, marked_at, reason`
 
 /** What a barrier came to, as the jobs behind it see it. */
 interface Decision {
@@ -42,47 +45,50 @@ interface Decision {
   readonly began: boolean
   readonly cause: number | null
 }
+type Decisions = ReadonlyMap<number, { readonly barrier: Barrier; readonly decision: Decision }>
 
-/** Counts down every barrier that something arrived at, decides those that came to zero, and so on outward. */
+/**
+ * Counts down every barrier that something arrived at, decides those that came to zero, lets go what stands behind them,
+ * and so on outward. All barriers of a wave together: a batch of settlements mostly moves that many chains by one link.
+ */
 export function settleBarriers(change: Change): void {
-  for (const [number, arrivals] of change.arrivals) {
-    change.arrivals.delete(number)
-    change.left--
-    const barrier = change.db.get<Barrier>(
-      `update celeriac_barriers set pending = pending - ?, failed = failed + ?, cause = coalesce(cause, ?) where number = ?
-       returning ${barrierColumns}`,
-      arrivals.count,
-      arrivals.failed,
-      arrivals.cause,
-      number,
-    ) as Barrier
-    if (barrier.pending === 0) decide(change, barrier)
+  while (change.arrivals.size > 0) {
+    const decisions = countDown(change)
+    release(change, decisions)
+    for (const { barrier, decision } of decisions.values()) conclude(change, barrier, decision)
   }
 }
 
-/** Decides a barrier, all of whose inputs are final (or that has none, and whose gate has decided). */
+/** Has a barrier decided that nothing needs to arrive at. */
 export function decideBarrier(change: Change, number: number): void {
-  const barrier = readBarrier(change, number)
-  if (barrier.decided === decided.no) decide(change, barrier)
+  if (!change.arrivals.has(number)) change.arrivals.set(number, { count: 0, failed: 0, cause: null })
 }
 
-function decide(change: Change, barrier: Barrier): void {
-  const decision = decisionOf(change, barrier)
-  change.left--
-  change.db.run(
-    'update celeriac_barriers set decided = ?, cause = ? where number = ?',
-    decision.succeeded ? decided.success : decided.failure,
-    decision.cause,
-    barrier.number,
-  )
-  release(change, barrier, decision)
+function countDown(change: Change): Decisions {
+  const arrivals = new Map(change.arrivals)
+  change.arrivals.clear()
+  const decisions = new Map<number, { barrier: Barrier; decision: Decision }>()
+  for (const row of readBarriers(change, [...arrivals.keys()])) {
+    const { count, failed, cause } = arrivals.get(row.number) as Arrivals
+    const barrier = { ...row, pending: row.pending - count, failed: row.failed + failed, cause: row.cause ?? cause }
+    const decision = barrier.pending === 0 && row.decided === decided.no ? decisionOf(change, barrier) : null
+    if (decision !== null) decisions.set(row.number, { barrier, decision })
+    change.left--
+    change.db.run(
+      'update celeriac_barriers set pending = ?, failed = ?, cause = ?, decided = ? where number = ?',
+      barrier.pending,
+      barrier.failed,
+      decision === null ? barrier.cause : decision.cause,
+      decision === null ? row.decided : decision.succeeded ? decided.success : decided.failure,
+      row.number,
+    )
+  }
+  return decisions
+}
+
+function conclude(change: Change, barrier: Barrier, decision: Decision): void {
   if (barrier.continues !== null) settleParked(change, barrier.continues, barrier.number, decision)
-  else if (barrier.feeds === null) settleCollection(change, barrier, decision)
-  const gated = change.db.all<{ number: number }>(
-    'select number from celeriac_barriers where gate = ? and inputs = 0 and decided = 0',
-    barrier.number,
-  )
-  for (const { number } of gated) decideBarrier(change, number)
+  if (barrier.settles === 1) settleCollection(change, barrier, decision)
   if (barrier.feeds !== null) arrive(change, barrier.feeds, decision.succeeded, decision.cause)
 }
 
@@ -119,16 +125,39 @@ function standingCause(change: Change, barrier: Barrier): number | null {
 }
 
 function readBarrier(change: Change, number: number): Barrier {
-  return change.db.get<Barrier>(`select ${barrierColumns} from celeriac_barriers where number = ?`, number) as Barrier
+  return readBarriers(change, [number])[0] as Barrier
+}
+
+type BarrierRow = readonly [
+  number: number,
+  collection: number,
+  pending: number,
+  failed: number,
+  decided: number,
+  cause: number | null,
+  feeds: number | null,
+  gate: number | null,
+  continues: number | null,
+  settles: number,
+]
+
+function readBarriers(change: Change, numbers: readonly number[]): Barrier[] {
+  const rows = change.db.lists<BarrierRow>(
+    `select ${barrierColumns} from celeriac_barriers where number in (select value from json_each(?))`,
+    `[${numbers.join(',')}]`,
+  )
+  return rows.map(([number, collection, pending, failed, decided, cause, feeds, gate, continues, settles]) => {
+    return { number, collection, pending, failed, decided, cause, feeds, gate, continues, settles }
+  })
 }
 
 // ── what stands behind ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** Goes on where a call had to leave the jobs behind a decided barrier waiting. True when none is left. */
 export function releaseRest(change: Change, number: number): boolean {
-  const barrier = change.db.get<Barrier>(`select ${barrierColumns} from celeriac_barriers where number = ?`, number)
+  const barrier = readBarriers(change, [number])[0]
   if (barrier === undefined || barrier.decided === decided.no) return true
-  return releaseSome(change, barrier, standingDecision(change, barrier))
+  return releaseSome(change, new Map([[number, { barrier, decision: standingDecision(change, barrier) }]]))
 }
 
 /** The decision of a barrier that has decided. */
@@ -142,21 +171,47 @@ function standingDecision(change: Change, barrier: Barrier): Decision {
   }
 }
 
-function release(change: Change, barrier: Barrier, decision: Decision): void {
-  if (!releaseSome(change, barrier, decision)) later(change, work.release, barrier.number)
+function release(change: Change, decisions: Decisions): void {
+  if (decisions.size === 0 || releaseSome(change, decisions)) return
+  for (const number of decisions.keys()) later(change, work.release, number)
 }
 
-function releaseSome(change: Change, barrier: Barrier, decision: Decision): boolean {
+/** True when nothing behind these barriers is left waiting. */
+function releaseSome(change: Change, decisions: Decisions): boolean {
   const limit = Math.ceil(change.left)
   if (limit <= 0) return false
-  const jobs = change.db.all<Waiting>(
-    `select ${waitingColumns} from celeriac_jobs where behind = ? and state = 0 and continuation is null and archived is null
-     order by seq limit ? + 0`,
-    barrier.number,
+  const rows = change.db.lists<WaitingRow>(
+    `select ${waitingColumns} from celeriac_jobs where behind in (select value from json_each(?)) and state = 0
+       and continuation is null and archived is null order by behind, seq limit ? + 0`,
+    `[${[...decisions.keys()].join(',')}]`,
     limit,
   )
-  for (const job of jobs) letGo(change, job, decision)
-  return jobs.length < limit
+  for (const row of rows) {
+    const job = waitingIn(row)
+    letGo(change, job, (decisions.get(job.behind as number) as { decision: Decision }).decision)
+  }
+  return rows.length < limit
+}
+
+type WaitingRow = readonly [
+  seq: number,
+  collection: number,
+  attempt: number,
+  version: number,
+  role: number,
+  feeds: number | null,
+  scope: number | null,
+  behind: number,
+  fit: number,
+  startIn: number | null,
+  dueAt: number | null,
+  markedAt: number | null,
+  reason: number | null,
+]
+
+function waitingIn(row: WaitingRow): Waiting {
+  const [seq, collection, attempt, version, role, feeds, scope, behind, fit, start_in, due_at, marked_at, reason] = row
+  return { seq, collection, attempt, version, role, feeds, scope, behind, fit, start_in, due_at, marked_at, reason }
 }
 
 /** A job whose barrier has decided, or that stands behind none. */
@@ -197,7 +252,7 @@ function enqueue(change: Change, job: Waiting): void {
 }
 
 /** Lets go a waiting job if nothing holds it up (any more): its barrier has decided, or there is none. */
-export function letGoIfFree(change: Change, job: Waiting & { readonly behind: number | null }): void {
+export function letGoIfFree(change: Change, job: Waiting): void {
   const barrier = job.behind === null ? null : readBarrier(change, job.behind)
   if (barrier === null) return letGo(change, job, { succeeded: true, began: true, cause: null })
   if (barrier.decided !== decided.no) letGo(change, job, standingDecision(change, barrier))
@@ -238,21 +293,17 @@ export function settleParkedIfOver(change: Change, seq: number, continuation: nu
 }
 
 function settleCollection(change: Change, barrier: Barrier, decision: Decision): void {
-  const row = change.db.get<{ number: number; exit: number }>(
-    'select number, exit from celeriac_collections where number = ?',
-    barrier.collection,
-  )
-  if (row === undefined || row.exit !== barrier.number) return
-  const about = header(change, row.number)
+  const about = header(change, barrier.collection)
   const code = settledState(change, about, decision)
+  change.left--
   change.db.run(
     'update celeriac_collections set state = ?, settled_at = ? where number = ?',
     code,
     change.now,
-    row.number,
+    barrier.collection,
   )
-  change.journal.collection(code, row.number, about.round)
-  releaseUnique(change, row.number)
+  change.journal.collection(code, barrier.collection, about.round)
+  releaseUnique(change, barrier.collection)
 }
 
 function settledState(change: Change, about: Header, decision: Decision): number {
@@ -268,5 +319,3 @@ function settledState(change: Change, about: Header, decision: Decision): number
     isFailed('seq = ?', decision.cause) || isFailed('collection = ? and collection <> seq', about.number)
   return hasFailed ? collectionState.failed : collectionState.cancelled
 }
-
-export { ended }

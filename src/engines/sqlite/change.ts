@@ -1,3 +1,4 @@
+import type { StoredResult } from '../../core/job.ts'
 import { reason, role, settling, state, work } from './codes.ts'
 import type { Database } from './database.ts'
 import { Journal } from './journal.ts'
@@ -17,10 +18,14 @@ export interface Change {
   /** What is left to do, in order; what is not done when the call ends is kept in celeriac_work. */
   readonly pending: WorkItem[]
   readonly headers: Map<number, Header>
+  /** Results at barriers, read together for the jobs of a claim. */
+  readonly inputs: Map<number, readonly StoredResult[]>
   /** Fail-fast scopes that this call has begun to cancel. */
   readonly scopes: Set<number>
   /** The job that failed first in a fail-fast scope, where this call has looked it up. */
   readonly scopeCauses: Map<number, number | null>
+  /** The first number not taken, where this call has taken any. */
+  next: number | null
   hasUniqueKeys: boolean | null
 }
 
@@ -58,8 +63,10 @@ export function newChange(db: Database, now: number): Change {
     arrivals: new Map(),
     pending: [],
     headers: new Map(),
+    inputs: new Map(),
     scopes: new Set(),
     scopeCauses: new Map(),
+    next: null,
     hasUniqueKeys: null,
   }
 }
@@ -67,28 +74,36 @@ export function newChange(db: Database, now: number): Change {
 export function header(change: Change, number: number): Header {
   let known = change.headers.get(number)
   if (known === undefined) {
-    known = readHeader(change.db, number)
+    known = readHeader(change, number)
     change.headers.set(number, known)
   }
   return known
 }
 
-function readHeader(db: Database, number: number): Header {
-  type Row = { id: string; round: number; cancelledAt: number | null; actor: string | null }
-  const row = db.get<Row>(
-    'select id, round, cancelled_at as cancelledAt, actor from celeriac_collections where number = ?',
+/** Reads the headers of many collections at once. */
+export function readHeaders(change: Change, numbers: Iterable<number>): void {
+  const wanted = [...new Set(numbers)].filter((number) => !change.headers.has(number))
+  if (wanted.length === 0) return
+  const rows = change.db.lists<
+    readonly [number: number, id: string, round: number, cancelledAt: number | null, actor: string | null]
+  >(
+    `select number, id, round, cancelled_at, actor from celeriac_collections where number in (select value from json_each(?))`,
+    `[${wanted.join(',')}]`,
+  )
+  for (const [number, id, round, cancelledAt, actor] of rows) {
+    change.headers.set(number, { number, id, alone: false, round, cancelledAt, actor })
+  }
+}
+
+function readHeader(change: Change, number: number): Header {
+  readHeaders(change, [number])
+  const known = change.headers.get(number)
+  if (known !== undefined) return known
+  const job = change.db.get<Omit<Header, 'alone'>>(
+    'select seq as number, id, round, marked_at as cancelledAt, actor from celeriac_jobs where seq = ?',
     number,
   )
-  if (row) return { number, alone: false, ...row }
-  const job = db.get<Row>('select id, round, marked_at as cancelledAt, actor from celeriac_jobs where seq = ?', number)
-  return {
-    number,
-    alone: true,
-    id: job?.id ?? '',
-    round: job?.round ?? 1,
-    cancelledAt: job?.cancelledAt ?? null,
-    actor: job?.actor ?? null,
-  }
+  return { number, id: '', round: 1, cancelledAt: null, actor: null, ...job, alone: true }
 }
 
 export function later(change: Change, kind: WorkItem['kind'], subject: number, detail = 0): void {
@@ -96,12 +111,15 @@ export function later(change: Change, kind: WorkItem['kind'], subject: number, d
 }
 
 /** Takes `count` numbers, never given before: the first of them. */
-export function takeNumbers(db: Database, count: number): number {
-  const row = db.get<{ value: number }>(
-    "update celeriac_meta set value = value + ? where key = 'next' returning value",
-    count,
-  )
-  return (row as { value: number }).value - count
+export function takeNumbers(change: Change, count: number): number {
+  const first = change.next ?? nextNumber(change.db)
+  change.next = first + count
+  return first
+}
+
+/** The first number that has not been taken. */
+export function nextNumber(db: Database): number {
+  return db.get<{ next: number }>('select next from celeriac_events order by number desc limit 1')?.next ?? 1
 }
 
 /** An input of a barrier became final. Counted down by `settleBarriers` before the call ends. */

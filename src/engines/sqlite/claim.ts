@@ -1,9 +1,9 @@
 import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
-import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header } from './change.ts'
+import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from './codes.ts'
 import type { Database, Value } from './database.ts'
-import { readInput } from './gather.ts'
+import { readInput, readShortInputs } from './gather.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
 export interface Ref {
@@ -137,12 +137,25 @@ function take(change: Change, session: number, request: ClaimRequest, queues: re
     for (const [, collection] of rows)
       db.run("delete from celeriac_unique where collection = ? and until = 'started'", collection)
   }
+  readTogether(change, rows)
   return rows.map((row) => {
     const [seq, collection, attempt, version] = row
     change.journal.job(state.running, collection, seq, attempt + 1, version + 1)
     const deadlineAt = row[19] === null ? null : now + row[19]
     return claimed(change, row, { token: request.token, attempt: attempt + 1, version: version + 1, deadlineAt })
   })
+}
+
+/** What else is to be told of them, in two requests rather than two for each. */
+function readTogether(change: Change, rows: readonly Row[]): void {
+  readHeaders(
+    change,
+    rows.flatMap(([seq, collection]) => (collection === seq ? [] : [collection])),
+  )
+  readShortInputs(
+    change,
+    rows.flatMap((row) => (row[16] !== null && row[15]?.startsWith('r') ? [row[16]] : [])),
+  )
 }
 
 function mayTakeSuspect(db: Database, session: number): boolean {

@@ -104,15 +104,32 @@ const nothing: JobInput = { from: 'nothing' }
 export function readInput(change: Change, job: Consumer): JobInput {
   if (job.input === null) return nothing
   const detail = job.input.slice(1)
-  if (job.input.startsWith('r')) return readResults(change.db, job.behind, detail)
+  if (job.input.startsWith('r')) return readResults(change, job.behind, detail)
   const cause = causeAt(change.db, job.behind)
   if (job.input.startsWith('f')) return { from: 'failure', report: report(change, cause) }
   return readSummary(change, job, detail, cause)
 }
 
-function readResults(db: Database, barrier: number | null, shape: string): JobInput {
+function readResults(change: Change, barrier: number | null, shape: string): JobInput {
   if (barrier === null) return { from: 'results', shape, barrier, results: [] }
-  return { from: 'results', shape, barrier, results: resultsAt(db, barrier, { left: inlineLimit }) }
+  const results = change.inputs.get(barrier) ?? resultsAt(change.db, barrier, { left: inlineLimit })
+  return { from: 'results', shape, barrier, results }
+}
+
+/** Results so short that those of a whole claim may be read together. */
+const shortResult = 16_384
+
+/** Reads the inputs of many jobs at once, as far as each is one short result: those of the links of chains. */
+export function readShortInputs(change: Change, barriers: readonly number[]): void {
+  if (barriers.length < 2) return
+  const rows = change.db.lists<readonly [barrier: number, result: string | null]>(
+    `select b.number, j.result from celeriac_barriers b join celeriac_jobs j on j.feeds = b.number
+     where b.number in (select value from json_each(?)) and b.inputs = 1 and j.continuation is null and j.archived is null
+       and coalesce(length(j.result), 0) <= ?`,
+    `[${barriers.join(',')}]`,
+    shortResult,
+  )
+  for (const [barrier, json] of rows) change.inputs.set(barrier, [{ json }])
 }
 
 function causeAt(db: Database, barrier: number | null): number | null {

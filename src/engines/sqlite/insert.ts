@@ -35,22 +35,36 @@ const noLabel: Label = { actor: null, description: null, tags: null, retention: 
 export function insertGraph(change: Change, graph: Graph, place: Placement): void {
   insertBarriers(change, graph, place, 0, graph.barriers.length)
   insertJobs(change, graph, place, 0, graph.jobs.length)
-  graph.barriers.forEach(({ inputs, gate }, at) => {
-    if (inputs === 0 && gate === null) decideBarrier(change, place.firstBarrier + at)
+  decideEmpty(change, graph, place)
+}
+
+/** Barriers that nothing will arrive at. */
+export function decideEmpty(change: Change, graph: Graph, place: Placement): void {
+  graph.barriers.forEach(({ inputs }, at) => {
+    if (inputs === 0) decideBarrier(change, place.firstBarrier + at)
   })
 }
 
 export function insertBarriers(change: Change, graph: Graph, place: Placement, from: number, to: number): void {
   const insert = change.db.statement(
-    `insert into celeriac_barriers (number, collection, inputs, pending, feeds, gate, continues) values (?, ?, ?, ?, ?, ?, ?)
+    `insert into celeriac_barriers (number, collection, inputs, pending, feeds, gate, continues, settles) values (?, ?, ?, ?, ?, ?, ?, ?)
      on conflict do nothing`,
   )
   for (let at = from; at < to; at++) {
     const { inputs, feeds, gate } = graph.barriers[at] as GraphBarrier
     const absolute = (position: number | null): number | null =>
       position === null ? null : place.firstBarrier + position
-    const continues = at === graph.exit ? place.parent : null
-    insert.run(place.firstBarrier + at, place.collection, inputs, inputs, absolute(feeds), absolute(gate), continues)
+    const isExit = at === graph.exit
+    insert.run(
+      place.firstBarrier + at,
+      place.collection,
+      inputs,
+      inputs,
+      absolute(feeds),
+      absolute(gate),
+      isExit ? place.parent : null,
+      isExit && place.parent === null ? 1 : 0,
+    )
   }
 }
 

@@ -31,13 +31,16 @@ export class Journal {
     this.#payloads.push(progress)
   }
 
-  write(db: Database, now: number): void {
-    if (this.#changes.length === 0) return
+  /** @param next the first number not taken, where this call took any */
+  write(db: Database, now: number, next: number | null): void {
+    if (this.#changes.length === 0 && next === null) return
     db.run(
-      'insert into celeriac_events (at, changes, payloads) values (?, ?, ?)',
+      `insert into celeriac_events (at, changes, payloads, next)
+       values (?, ?, ?, coalesce(?, (select next from celeriac_events order by number desc limit 1)))`,
       now,
       JSON.stringify(this.#changes),
       this.#payloads.length === 0 ? null : `[${this.#payloads.join(',')}]`,
+      next,
     )
   }
 

@@ -3,6 +3,7 @@ import { collectionStates } from '../../core/collection.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
+import { nextNumber } from './change.ts'
 import type { Database, Value } from './database.ts'
 import { afterOf, aloneColumns, collectionColumns, collectionRecord, type CollectionRow } from './inspect.ts'
 import { jobColumns, jobRecord, type JobRow, jobTables } from './record.ts'
@@ -26,7 +27,7 @@ async function page<Row, T>(
   numberOf: (row: Row) => number,
   tell: (row: Row) => T,
 ): Promise<RecordPage<T>> {
-  let before = query.cursor === undefined ? await db.read(() => newest(db) + 1) : position(query.cursor)
+  let before = query.cursor === undefined ? await db.read(() => nextNumber(db)) : position(query.cursor)
   const items: T[] = []
   while (before > 0) {
     const from = Math.max(before - window, 0)
@@ -42,10 +43,6 @@ async function page<Row, T>(
     if (rows.length < wanted) before = from
   }
   return { items, next: null }
-}
-
-function newest(db: Database): number {
-  return (db.get<{ value: number }>("select value from celeriac_meta where key = 'next'") as { value: number }).value
 }
 
 function position(cursor: string): number {

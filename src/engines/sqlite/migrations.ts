@@ -104,11 +104,12 @@ create table celeriac_barriers (
   cause integer,
   feeds integer,
   gate integer,
-  continues integer
+  -- At the end: of the canvas that this job continued as, or (1) of the collection.
+  continues integer,
+  settles integer not null default 0
 ) strict;
 create index celeriac_barriers_together on celeriac_barriers (collection);
 create index celeriac_barriers_feeding on celeriac_barriers (feeds) where feeds is not null;
-create index celeriac_barriers_gated on celeriac_barriers (gate) where gate is not null and inputs = 0;
 
 -- Attempts that ended; the one that a job is in, or that it ended with, stands on the job itself.
 create table celeriac_attempts (
@@ -139,7 +140,9 @@ create table celeriac_events (
   number integer primary key,
   at integer not null,
   changes text not null,
-  payloads text
+  payloads text,
+  -- The first number not taken yet: jobs, barriers and collections are numbered by the row that tells of them.
+  next integer not null
 ) strict;
 
 create table celeriac_sessions (
@@ -195,7 +198,8 @@ create table celeriac_work (
   after integer not null default 0
 ) strict;
 
+insert into celeriac_events (at, changes, next) values (0, '[]', 1);
 insert into celeriac_queues (name) values ('default');
-insert into celeriac_meta (key, value) values ('next', 1), ('epoch', lower(hex(randomblob(6)))), ('swept_at', 0), ('calm_until', 0);
+insert into celeriac_meta (key, value) values ('epoch', lower(hex(randomblob(6)))), ('swept_at', 0), ('calm_until', 0);
 `,
 ]

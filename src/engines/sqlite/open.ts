@@ -57,7 +57,7 @@ export function prepare(db: DatabaseSync, mode: Mode, isShared: boolean): void {
   // Reading first: a damaged or foreign file is refused before anything is written to it.
   db.prepare('select count(*) from sqlite_schema').get()
   db.exec('pragma journal_mode = wal')
-  db.exec(`pragma synchronous = ${mode === 'durable' ? 'full' : 'normal'}`)
+  db.exec(`pragma cache_size = -8000; pragma synchronous = ${mode === 'durable' ? 'full' : 'normal'}`)
 }
 
 export function isSound(version: string): boolean {

@@ -215,21 +215,7 @@ function reopen(change: Change, number: number, hadFailed: boolean): void {
     number,
   )
   if (was.decided === decided.no) return
-  reopenGated(change, number)
   if (was.feeds !== null) reopen(change, was.feeds, was.decided === decided.failure)
-}
-
-/** Barriers without inputs decide with their gate, and are reopened with it. */
-function reopenGated(change: Change, gate: number): void {
-  const gated = change.db.all<Reopened & { number: number }>(
-    'select number, decided, feeds from celeriac_barriers where gate = ? and inputs = 0 and decided <> 0',
-    gate,
-  )
-  for (const { number, decided: decision, feeds } of gated) {
-    change.db.run('update celeriac_barriers set decided = 0, cause = null where number = ?', number)
-    reopenGated(change, number)
-    if (feeds !== null) reopen(change, feeds, decision === decided.failure)
-  }
 }
 
 function reopenAll(change: Change, collection: number): void {
@@ -258,7 +244,7 @@ export function restartMembers(change: Change, item: WorkItem): boolean {
 /** The barriers that decided at submission. */
 function decideEmpty(change: Change, collection: number): void {
   const empty = change.db.all<{ number: number }>(
-    'select number from celeriac_barriers where collection = ? and inputs = 0 and gate is null and continues is null and decided = 0',
+    'select number from celeriac_barriers where collection = ? and inputs = 0 and continues is null and decided = 0',
     collection,
   )
   for (const { number } of empty) decideBarrier(change, number)

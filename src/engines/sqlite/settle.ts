@@ -2,12 +2,11 @@ import type { Graph } from '../../core/graph.ts'
 import type { AttemptRecord } from '../../core/job.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
-import { settleParkedIfOver } from './cascade.ts'
-import { type Change, type End, endJob, ended, header, rowsPerCall, takeNumbers } from './change.ts'
+import { type Change, type End, endJob, ended, header, readHeaders, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
 import { attemptOutcomeCode, reason, reasonCode, role, state } from './codes.ts'
 import { insertGraph } from './insert.ts'
-import { meetQueues, sealContinuation } from './submit.ts'
+import { isLarge, meetQueues, sealContinuation } from './submit.ts'
 
 type OutcomeOf<T extends Outcome['type']> = Extract<Outcome, { type: T }>
 
@@ -18,7 +17,15 @@ interface Standing {
   readonly reason: number | null
 }
 
+/** What mostly follows from one settlement: its row, a barrier, the job behind it. */
+const rowsPerSettlement = 3
+
 export function settle(change: Change, settlements: readonly Settlement[], queues: Set<string>): SettleAnswer[] {
+  change.left += rowsPerSettlement * settlements.length
+  readHeaders(
+    change,
+    settlements.flatMap(({ ref }) => collectionOf(ref as Ref)),
+  )
   return settlements.map(({ ref, token, outcome }) => {
     const job = ref as Ref
     if (outcome.type === 'succeeded' && succeed(change, job, token, outcome.result)) return 'accepted'
@@ -42,6 +49,8 @@ export function settle(change: Change, settlements: readonly Settlement[], queue
     return 'accepted'
   })
 }
+
+const collectionOf = ({ seq, collection }: Ref): number[] => (collection === seq ? [] : [collection])
 
 /** The common case, in one statement: the job still runs under this token, and nobody wants it cancelled. */
 function succeed(change: Change, job: Ref, token: number, result: string | null): boolean {
@@ -145,16 +154,14 @@ export function putBack(change: Change, job: Ref, delay: number, also: string): 
 /** The job waits for the canvas that its handler returned, holding no slot; the graph is inserted, or sealed if it was uploaded. */
 function continueAs(change: Change, job: Ref, graph: Graph, queues: Set<string>): void {
   recordAttempt(change, job.seq, 'continued', null)
-  const isLarge = graph.jobs.length > rowsPerCall || graph.barriers.length > rowsPerCall
-  const numbers = isLarge ? 0 : takeNumbers(change.db, graph.jobs.length + graph.barriers.length)
+  const numbers = isLarge(graph) ? 0 : takeNumbers(change, graph.jobs.length + graph.barriers.length)
   const firstBarrier = numbers + graph.jobs.length
-  park(change, job, graph, isLarge ? null : firstBarrier + (graph.exit as number))
+  park(change, job, graph, isLarge(graph) ? null : firstBarrier + (graph.exit as number))
   // Before anything that happens to them, and before the end, should there be no jobs at all.
   change.journal.collection(0, job.collection, header(change, job.collection).round)
-  if (isLarge) {
+  if (isLarge(graph)) {
     const exit = sealContinuation(change, graph, job)
     change.db.run('update celeriac_jobs set continuation = ? where seq = ?', exit, job.seq)
-    settleParkedIfOver(change, job.seq, exit)
   } else {
     meetQueues(change, graph, queues)
     insertGraph(change, graph, {

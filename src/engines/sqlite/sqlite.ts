@@ -23,6 +23,7 @@ import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
+import { GroupCommit } from './group-commit.ts'
 import { heartbeat } from './heartbeat.ts'
 import { collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
@@ -66,6 +67,7 @@ class SqliteEngine implements Engine {
   readonly #pass = newRetentionPass()
   #opening: Promise<{ from: number; to: number }> | null = null
   #db: Database | null = null
+  #commits: GroupCommit | null = null
   #watch: Watch | null = null
   #goingOn = false
   #isClosed = false
@@ -98,6 +100,7 @@ class SqliteEngine implements Engine {
     try {
       const done = await migrate(db)
       this.#db = db
+      this.#commits = new GroupCommit(db)
       const isShared = path !== ':memory:' || database !== undefined
       this.#watch = new Watch(
         this.#runtime,
@@ -116,17 +119,17 @@ class SqliteEngine implements Engine {
     return this.#db
   }
 
-  /** One write: what it asks for, what follows from that, the events of it all. Then whoever listens is told. */
+  /** What it asks for, what follows from that, the events of it all; then whoever listens is told. */
   async #write<T>(body: (change: Change) => T): Promise<T> {
     const db = this.#db ?? (await this.#ready())
     let signal: Signal | null = null
     let isLeft = false
     try {
-      const answer = await db.write(() => {
+      const answer = await this.#commits!.add(() => {
         const change = newChange(db, this.#runtime.now())
         const said = body(change)
         isLeft = settleWork(change)
-        change.journal.write(db, change.now)
+        change.journal.write(db, change.now, change.next)
         signal = change.journal.signal()
         return said
       })

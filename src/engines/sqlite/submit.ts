@@ -7,7 +7,15 @@ import { type Change, header, rowsPerCall, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
 import { cancelCollection } from './control.ts'
 import type { Value } from './database.ts'
-import { insertAlone, insertBarriers, insertGraph, insertJobs, type Label, type Placement } from './insert.ts'
+import {
+  decideEmpty,
+  insertAlone,
+  insertBarriers,
+  insertGraph,
+  insertJobs,
+  type Label,
+  type Placement,
+} from './insert.ts'
 
 /** At least so long an idempotency key is remembered; and as long as its collection is kept. */
 export const idempotencyMemory = 24 * 60 * 60_000
@@ -15,7 +23,7 @@ const uploadMemory = 60 * 60_000
 
 export function submit(change: Change, submissions: readonly Submission[], queues: Set<string>): SubmitAnswer[] {
   let next = takeNumbers(
-    change.db,
+    change,
     submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0),
   )
   return submissions.map((submission) => {
@@ -30,7 +38,7 @@ export function submit(change: Change, submissions: readonly Submission[], queue
 const numbersOf = (graph: Graph): number =>
   isAlone(graph) || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
 const isAlone = (graph: Graph): boolean => graph.exit === null
-const isLarge = (graph: Graph): boolean => graph.jobs.length > rowsPerCall || graph.barriers.length > rowsPerCall
+export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
 
 /** A queue is known from the first job that names it. */
 export function meetQueues(change: Change, graph: Graph, known: Set<string>): void {
@@ -162,7 +170,7 @@ export function upload(
 
 function beginUpload(change: Change, graph: Graph, parent: Ref | null): Upload {
   const count = 1 + graph.jobs.length + graph.barriers.length
-  const number = takeNumbers(change.db, parent === null ? count + 1 : count)
+  const number = takeNumbers(change, parent === null ? count + 1 : count)
   const first = parent === null ? number + 1 : number
   const found: Upload = { id: graph.id, collection: parent?.collection ?? number, first, last: first + count - 1 }
   change.db.run(
@@ -209,9 +217,7 @@ export function sealContinuation(change: Change, graph: Graph, parent: Ref): num
 function sealRows(change: Change, graph: Graph, place: Placement): void {
   change.db.run('delete from celeriac_uploads where id = ?', graph.id)
   decideBarrier(change, place.start as number)
-  graph.barriers.forEach(({ inputs, gate }, at) => {
-    if (inputs === 0 && gate === null) decideBarrier(change, place.firstBarrier + at)
-  })
+  decideEmpty(change, graph, place)
 }
 
 /** Removes uploads that nobody goes on with, some rows at a time. True when none is left. */

@@ -34,7 +34,7 @@ export function settleWork(change: Change): boolean {
     items.shift()
     if (item.number !== null) change.db.run('delete from celeriac_work where number = ?', item.number)
   }
-  for (const item of items) keep(change, item)
+  for (const item of [...items, ...change.pending.splice(0)]) keep(change, item)
   return true
 }
 
