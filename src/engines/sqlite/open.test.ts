@@ -328,7 +328,7 @@ test('the url of a file names the same file, whatever is in its name', () => {
 })
 
 test('options that are none are refused', () => {
-  const made = (options: object): unknown => sqlite(options as SqliteOptions)
+  const made = (options: object): unknown => sqlite(options)
   expect(() => made({ paht: 'jobs.db' })).toThrow('did you mean "path"?')
   expect(() => made({ path: 5 })).toThrow('sqlite: path: a text is needed, not 5')
   expect(() => made({ mode: 'quick' })).toThrow("one of 'durable', 'fast' is needed, not 'quick'")
