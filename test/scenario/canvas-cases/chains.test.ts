@@ -157,9 +157,13 @@ onEverySystem((system) => {
   })
 
   test('A14: a chain of a thousand links', async () => {
-    const { result, tasks } = system()
+    const { app, tasks } = system()
     const links = Array.from({ length: 999 }, () => tasks.add.s(1))
-    expect(await result(chain(tasks.id.s(0), ...links))).toBe(999)
+    const handle = await app.submit(chain(tasks.id.s(0), ...links))
+    expect(await handle.result()).toBe(999)
+    // Every link holds its own call and knows the one before it, whatever follows.
+    const [, ...others] = (await handle.snapshot()).jobs
+    expect(others.every((job) => job.after.length === 1 && job.args.length === 1 && job.attempt === 1)).toBe(true)
   })
 
   test('A15: a task that nobody knows is refused by name, and nothing is stored', async () => {

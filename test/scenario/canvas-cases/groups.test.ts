@@ -112,12 +112,12 @@ onEverySystem((system) => {
   })
 
   test('B13: siblings of a failed member go on, and each tells its own outcome', async () => {
-    const { app, allFinal, stage, tasks } = system()
+    const { app, allFinal, stage, tasks, until } = system()
     const gate = stage.word()
     const handle = await app.submit(group(tasks.fail.s(), tasks.id.s(1), tasks.slow.s(2, gate)))
     await stage.arrived(gate)
-    for await (const event of handle.events()) if (event.type === 'state' && event.state === 'failed') break
-    expect((await handle.snapshot()).state).toBe('running')
+    const meanwhile = await until(handle, (snapshot) => jobOf(snapshot, 'fail').state === 'failed')
+    expect(meanwhile.state).toBe('running')
     stage.open(gate)
     await expect(handle.result()).rejects.toBeInstanceOf(JobFailed)
     const snapshot = await allFinal(handle)

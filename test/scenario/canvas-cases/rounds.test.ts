@@ -102,7 +102,7 @@ onEverySystem((system) => {
   })
 
   test('E7: cancel with jobs in every state, one of them deaf to its signal', async () => {
-    const { app, allFinal, stage, tasks } = system()
+    const { app, allFinal, stage, tasks, until } = system()
     const [deaf, slow, word] = [stage.word(), stage.word(), stage.word()]
     await app.queues.pause('closed')
     const canvas = chain(
@@ -118,10 +118,7 @@ onEverySystem((system) => {
     const handle = await app.submit(canvas.finally(tasks.onSettled.s(word)))
     await stage.arrived(deaf)
     await stage.arrived(slow)
-    for await (const event of handle.events()) {
-      if ((await handle.snapshot()).jobs[0]?.state === 'succeeded') break
-      void event
-    }
+    await until(handle, ({ jobs }) => jobs[0]?.state === 'succeeded')
     await handle.cancel()
     stage.open(deaf)
     const snapshot = await allFinal(handle)

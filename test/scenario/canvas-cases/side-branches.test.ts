@@ -134,14 +134,14 @@ onEverySystem((system) => {
   })
 
   test('C9: finally, and the end of the collection, come after everything is final', async () => {
-    const { app, allFinal, stage, tasks } = system()
+    const { app, allFinal, stage, tasks, until } = system()
     const [gate, word] = [stage.word(), stage.word()]
     const handle = await app.submit(
       chain(group(tasks.fail.s(), tasks.slow.s(1, gate)), tasks.id.s()).finally(tasks.onSettled.s(word)),
     )
     await stage.arrived(gate)
-    for await (const event of handle.events()) if (event.type === 'state' && event.state === 'failed') break
-    expect((await handle.snapshot()).state).toBe('running')
+    const meanwhile = await until(handle, (now) => jobOf(now, 'fail').state === 'failed')
+    expect(meanwhile.state).toBe('running')
     expect(stage.notes(word)).toEqual([])
     stage.open(gate)
     const snapshot = await allFinal(handle)
