@@ -140,7 +140,7 @@ onEveryEngine((open) => {
     const mine = alone('mine', { startIn: 1_000 })
     await engine.submit([submission(mine)])
     const start = await engine.cursor()
-    await engine.submit(Array.from({ length: 20 }, () => submission(alone('other'))))
+    for (let count = 0; count < 1_500; count++) await engine.submit([submission(alone('other'))])
     await (await hand(engine)).drain()
     let cursor = start
     for (let more = true; more;) {

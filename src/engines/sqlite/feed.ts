@@ -6,6 +6,8 @@ import type { Database } from './database.ts'
 
 /** Rows of events read at a time. */
 const rowsRead = 64
+/** At most so many in one call, also where nothing in them is asked for: it would block the event loop. */
+const mostRowsRead = 512
 
 // ── cursors: the store's epoch and the number of the last row read ───────────────────────────────────────────────
 
@@ -42,7 +44,7 @@ export function events(db: Database, query: EventsQuery, numbers: Numbers): Even
   const wanted = query.collections === null ? null : numbers.of(db, query.collections)
   const changes: Change[] = []
   let number = after
-  for (;;) {
+  for (let looked = 0; ; looked += rowsRead) {
     const rows = db.all<Row>(
       'select number, at, changes, payloads from celeriac_events where number > ? order by number limit ? + 0',
       number,
@@ -53,7 +55,8 @@ export function events(db: Database, query: EventsQuery, numbers: Numbers): Even
       number = row.number
       if (changes.length >= query.limit) return { changes, cursor: `${epochOf(db)}.${number}`, more: true, gap: false }
     }
-    if (rows.length < rowsRead) return { changes, cursor: `${epochOf(db)}.${number}`, more: false, gap: false }
+    const more = rows.length === rowsRead
+    if (!more || looked >= mostRowsRead) return { changes, cursor: `${epochOf(db)}.${number}`, more, gap: false }
   }
 }
 
