@@ -48,6 +48,28 @@ onEveryEngine((open) => {
     expect(await (await hand(engine)).claim()).toEqual([])
   })
 
+  test('calls made at once stand or fall each by itself', async () => {
+    const { engine } = await open()
+    const worker = await hand(engine)
+    const [first, good, late] = [chainOf('a', 'b'), alone('good'), alone('late')]
+    const tooLarge = groupOf(...Array.from({ length: engine.partSize + 1 }, (_, index) => `t${index}`))
+    await engine.submit([submission(first)])
+    const a = await worker.take('a')
+    const [settled, refused, created, jobs, again] = await Promise.allSettled([
+      worker.succeed(a, 1),
+      engine.submit([submission(alone('with it')), submission(tooLarge)]),
+      engine.submit([submission(good)]),
+      worker.claim(10),
+      engine.submit([submission(late)]),
+    ])
+    expect([settled, created, again].map((answer) => answer.status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled'])
+    expect(refused.status).toBe('rejected')
+    const rest = await worker.claim(10)
+    const claimed = jobs.status === 'fulfilled' ? jobs.value : []
+    expect([...claimed, ...rest].map((job) => job.task).sort()).toEqual(['b', 'good', 'late'])
+    expect((await engine.jobs({ limit: 10 })).items.map((job) => job.task).sort()).toEqual(['a', 'b', 'good', 'late'])
+  })
+
   test('a job alone is told as a collection of one under its own id', async () => {
     const { engine, clock } = await open()
     const graph = alone('mail', { tags: ['own'], priority: 7, queue: 'shop' })

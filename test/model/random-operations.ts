@@ -191,9 +191,14 @@ function anyGraph(stage: Stage): Graph {
       ),
     () =>
       graphOf(
-        { a: { feeds: 0 }, b: { behind: 0, feeds: 1 }, cheer: sideJob('success', 2), note: sideJob('always', 1) },
-        [{}, { gate: 0 }, { inputs: 0, gate: 0 }],
-        1,
+        {
+          a: { feeds: 0 },
+          b: { behind: 0, feeds: 1 },
+          cheer: sideJob('success', 1),
+          mourn: sideJob('failure', 1),
+          note: sideJob('always', 0),
+        },
+        [{}, { gate: 0 }],
       ),
     () =>
       graphOf(
