@@ -49,7 +49,8 @@ export class Settler {
   readonly #uploading = new Set<OwedSettlement>()
   #size = 0
   #isFlushing = false
-  #isAboutToFlush = false
+  /** The store has not answered yet for the group sent last. */
+  #isUnderWay = false
   #isAbandoned = false
   #waiters: (() => void)[] = []
 
@@ -73,9 +74,9 @@ export class Settler {
     return this.#size > tooMany || this.#backoff.failures > 0
   }
 
-  /** Outcomes are sent at the end of this turn of the event loop. */
+  /** Outcomes are sent within a turn of the event loop. */
   get isAboutToFlush(): boolean {
-    return this.#isAboutToFlush
+    return this.#pending.length > 0 && !this.#isUnderWay
   }
 
   add(item: OwedSettlement): void {
@@ -108,7 +109,6 @@ export class Settler {
 
   #flushSoon(): void {
     this.#isFlushing = true
-    this.#isAboutToFlush = true
     this.#parts.runtime.soon(() => void this.#flush())
   }
 
@@ -116,10 +116,11 @@ export class Settler {
     const batch = this.#pending
     this.#pending = batch.length > largestBatch ? batch.splice(largestBatch) : []
     this.#batch = batch
-    this.#isAboutToFlush = false
+    this.#isUnderWay = true
     const settling = this.#settle(batch)
     this.#parts.onSent(batch)
     await settling
+    this.#isUnderWay = false
     this.#batch = []
     // The next group starts with a turn of its own, so that short jobs gather even where the store answers at once.
     if (this.#pending.length > 0) this.#flushSoon()
@@ -141,6 +142,7 @@ export class Settler {
     const before = this.#parts.before()
     if (before) await before
     const answers = await this.#parts.store.settle(batch)
+    this.#isUnderWay = false
     for (let n = 0; n < batch.length; n++) {
       if (answers[n] === 'invalid') this.#refuse(batch[n]!, 'the store does not take its data')
       else this.#settled()

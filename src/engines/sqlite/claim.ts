@@ -124,7 +124,8 @@ function take(change: Change, session: number, request: ClaimRequest, queues: re
   const rows = [...suspect, ...first(db, queues, 'crashes = 0', request.limit - suspect.length)]
   if (rows.length === 0) return []
   db.run(
-    `update celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
+    // `or fail`: with the usual `abort` SQLite keeps a copy of every page it changes, to undo a statement half done.
+    `update or fail celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
        deadline_at = ? + timeout, finished_at = null, progress = null
      where seq in (select value from json_each(?))`,
     session,

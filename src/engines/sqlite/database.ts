@@ -89,10 +89,6 @@ export class Database {
     }
   }
 
-  get isInTransaction(): boolean {
-    return this.#db.isTransaction
-  }
-
   #transaction<T>(begin: string, body: () => T): T {
     this.statement(begin).run()
     try {
