@@ -5,16 +5,19 @@ import { UsageError } from './mistake.ts'
 import { supervise } from './supervise.ts'
 import { addWorkerOptions, type OwnWorkerOptions, writeWorkerOptions } from './worker-options.ts'
 
+/** Who changes code does not want to wait for jobs. */
+const grace = '2s'
+
 export const addDev: AddCommand = (program, context) => {
   const command = program
     .command('dev')
     .description('run a worker that restarts when the module, or what it imports, changes')
     .argument('[module]', 'the file that exports the app')
-  addWorkerOptions(command).action(async (given: string | undefined, _own, self) => {
+  addWorkerOptions(command, grace).action(async (given: string | undefined, _own, self) => {
     const options = optionsOf<OwnWorkerOptions>(self)
     const module = given ?? findModule(context, options)
     if (module === undefined) throw new UsageError('Name the module that exports the app: celeriac dev tasks.ts')
-    const own = writeWorkerOptions({ grace: '2s', ...options })
+    const own = writeWorkerOptions({ grace, ...options })
     await supervise(context, resolve(context.folder, module), [
       'worker',
       module,

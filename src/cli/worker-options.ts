@@ -10,13 +10,14 @@ export interface OwnWorkerOptions {
   readonly grace?: Duration
 }
 
-export const addWorkerOptions = (command: Command): Command =>
+/** @param grace what it is where it is not given */
+export const addWorkerOptions = (command: Command, grace: string): Command =>
   command
     .option('--queues <names>', 'work on these queues only, separated by commas', readNames)
     .option('--concurrency <count>', 'how many jobs at once (default: 20)', readCount)
     .option('--name <name>', 'what it is called where workers are listed')
     .option('--lease <duration>', 'how long after its death others take its jobs (default: 12s)')
-    .option('--grace <duration>', 'how long it waits for jobs when it stops (default: 10s)')
+    .option('--grace <duration>', `how long it waits for jobs when it stops (default: ${grace})`)
 
 /** The same options again, for the process that is to work. */
 export function writeWorkerOptions({ queues, concurrency, name, lease, grace }: OwnWorkerOptions): string[] {

@@ -16,7 +16,7 @@ export const addWorker: AddCommand = (program, context) => {
     .command('worker')
     .description('run the jobs of an app')
     .argument('[module]', 'the file that exports the app')
-  addWorkerOptions(command).action(async (given: string | undefined, _own, self) => {
+  addWorkerOptions(command, '10s').action(async (given: string | undefined, _own, self) => {
     const options = optionsOf<OwnWorkerOptions>(self)
     const module = given ?? findModule(context, options)
     if (module === undefined) throw new UsageError('Name the module that exports the app: celeriac worker tasks.ts')

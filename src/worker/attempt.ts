@@ -146,12 +146,17 @@ export function reasonFor(cause: AbortCause, job: ClaimedJob): CeleriacError {
     case 'cancel':
       return new JobCancelled(`Job ${job.id} was cancelled.`, { jobId: job.id, reason: 'cancelled' })
     case 'timeout':
-      return new CeleriacError('TIMED_OUT', `Attempt ${job.attempt} took longer than its timeout allows.`)
+      return new JobTimedOut('TIMED_OUT', `Attempt ${job.attempt} took longer than its timeout allows.`)
     case 'stop':
       return new CeleriacError('WORKER_STOPPING', 'The worker is stopping; the job will run again.')
     case 'lost':
       return new CeleriacError('LEASE_LOST', 'This worker no longer holds the job; what it comes to is not stored.')
   }
+}
+
+/** Named as the sweep names it where the worker did not stop the job itself. */
+class JobTimedOut extends CeleriacError {
+  override name = 'JobTimedOut'
 }
 
 const isCount = (value: number): boolean => Number.isFinite(value) && value >= 0

@@ -14,6 +14,15 @@ onEveryEngine((open) => {
     expect((await worker.claim(10)).map((job) => job.task)).toEqual(['held'])
   })
 
+  test('a queue named in the same turn as a call that fails is worked on all the same', async () => {
+    const { engine } = await open()
+    const notUploaded = chainOf(...Array.from({ length: engine.partSize + 1 }, () => 'link'))
+    const calls = [submission(alone('kept', { queue: 'shop' })), submission(notUploaded)]
+    const answers = await Promise.allSettled(calls.map((call) => engine.submit([call])))
+    expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    expect((await (await hand(engine)).claim(10)).map((job) => job.task)).toEqual(['kept'])
+  })
+
   test('pausing leaves what runs alone, and delayed jobs stay back when they are due', async () => {
     const { engine, clock } = await open()
     await engine.submit([submission(alone('running')), submission(alone('late', { startIn: 100 }))])

@@ -27,6 +27,9 @@ export interface Change {
   /** The first number not taken, where this call has taken any. */
   next: number | null
   hasUniqueKeys: boolean | null
+  /** Queues known to be stored, and those that this call stores: known once it is committed. */
+  readonly knownQueues: ReadonlySet<string>
+  readonly newQueues: Set<string>
 }
 
 export interface Arrivals {
@@ -54,7 +57,7 @@ export interface Header {
   readonly actor: string | null
 }
 
-export function newChange(db: Database, now: number): Change {
+export function newChange(db: Database, now: number, knownQueues: ReadonlySet<string>): Change {
   return {
     db,
     now,
@@ -68,6 +71,8 @@ export function newChange(db: Database, now: number): Change {
     scopeCauses: new Map(),
     next: null,
     hasUniqueKeys: null,
+    knownQueues,
+    newQueues: new Set(),
   }
 }
 

@@ -20,7 +20,7 @@ interface Standing {
 /** What mostly follows from one settlement: its row, a barrier, the job behind it. */
 const rowsPerSettlement = 3
 
-export function settle(change: Change, settlements: readonly Settlement[], queues: Set<string>): SettleAnswer[] {
+export function settle(change: Change, settlements: readonly Settlement[]): SettleAnswer[] {
   change.left += rowsPerSettlement * settlements.length
   readHeaders(
     change,
@@ -45,7 +45,7 @@ export function settle(change: Change, settlements: readonly Settlement[], queue
       })
       return 'cancelled'
     }
-    store(change, job, outcome, queues)
+    store(change, job, outcome)
     return 'accepted'
   })
 }
@@ -78,7 +78,7 @@ function isCancelled(change: Change, job: Ref, row: Standing): boolean {
   )
 }
 
-function store(change: Change, job: Ref, outcome: Outcome, queues: Set<string>): void {
+function store(change: Change, job: Ref, outcome: Outcome): void {
   switch (outcome.type) {
     case 'succeeded':
       throw new Error('A success of a job that runs under its token and is not cancelled is stored at once.')
@@ -106,7 +106,7 @@ function store(change: Change, job: Ref, outcome: Outcome, queues: Set<string>):
         outcome.started ? '' : 'attempt = attempt - 1, started_at = null, session = null',
       )
     case 'continued':
-      return continueAs(change, job, outcome.graph, queues)
+      return continueAs(change, job, outcome.graph)
   }
 }
 
@@ -152,7 +152,7 @@ export function putBack(change: Change, job: Ref, delay: number, also: string): 
 }
 
 /** The job waits for the canvas that its handler returned, holding no slot; the graph is inserted, or sealed if it was uploaded. */
-function continueAs(change: Change, job: Ref, graph: Graph, queues: Set<string>): void {
+function continueAs(change: Change, job: Ref, graph: Graph): void {
   recordAttempt(change, job.seq, 'continued', null)
   const numbers = isLarge(graph) ? 0 : takeNumbers(change, graph.jobs.length + graph.barriers.length)
   const firstBarrier = numbers + graph.jobs.length
@@ -163,7 +163,7 @@ function continueAs(change: Change, job: Ref, graph: Graph, queues: Set<string>)
     const exit = sealContinuation(change, graph, job)
     change.db.run('update celeriac_jobs set continuation = ? where seq = ?', exit, job.seq)
   } else {
-    meetQueues(change, graph, queues)
+    meetQueues(change, graph)
     insertGraph(change, graph, {
       collection: job.collection,
       firstJob: numbers,

@@ -122,24 +122,17 @@ class SqliteEngine implements Engine {
   /** What it asks for, what follows from that, the events of it all; then whoever listens is told. */
   async #write<T>(body: (change: Change) => T): Promise<T> {
     const db = this.#db ?? (await this.#ready())
-    let signal: Signal | null = null
-    let isLeft = false
-    try {
-      const answer = await this.#commits!.add(() => {
-        const change = newChange(db, this.#runtime.now())
-        const said = body(change)
-        isLeft = settleWork(change)
-        change.journal.write(db, change.now, change.next)
-        signal = change.journal.signal()
-        return said
-      })
-      if (isLeft) this.#goOn()
-      if (signal !== null) this.#watch?.tell(signal)
-      return answer
-    } catch (error) {
-      this.#queues.clear()
-      throw error
-    }
+    const [answer, change, isLeft] = await (this.#commits as GroupCommit).add(() => {
+      const change = newChange(db, this.#runtime.now(), this.#queues)
+      const said = body(change)
+      const isLeft = settleWork(change)
+      change.journal.write(db, change.now, change.next)
+      return [said, change, isLeft] as const
+    })
+    for (const queue of change.newQueues) this.#queues.add(queue)
+    if (isLeft) this.#goOn()
+    this.#watch?.tell(change.journal.signal())
+    return answer
   }
 
   /** Sees to what a large change left to do. Should this process die, the sweep of another one does. */
@@ -158,17 +151,17 @@ class SqliteEngine implements Engine {
   }
 
   submit(submissions: readonly Submission[]): Promise<SubmitAnswer[]> {
-    return this.#write((change) => submit(change, submissions, this.#queues))
+    return this.#write((change) => submit(change, submissions))
   }
   upload(graph: Graph, part: number, within: { ref: JobRef; token: number } | null): Promise<void> {
-    return this.#write((change) => upload(change, graph, part, within, this.#queues))
+    return this.#write((change) => upload(change, graph, part, within))
   }
 
   claim(request: ClaimRequest): Promise<ClaimAnswer> {
     return this.#write((change) => claim(change, request))
   }
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
-    return this.#write((change) => settle(change, settlements, this.#queues))
+    return this.#write((change) => settle(change, settlements))
   }
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return this.#write((change) => heartbeat(change, beat))

@@ -21,7 +21,7 @@ import {
 export const idempotencyMemory = 24 * 60 * 60_000
 const uploadMemory = 60 * 60_000
 
-export function submit(change: Change, submissions: readonly Submission[], queues: Set<string>): SubmitAnswer[] {
+export function submit(change: Change, submissions: readonly Submission[]): SubmitAnswer[] {
   let next = takeNumbers(
     change,
     submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0),
@@ -29,7 +29,7 @@ export function submit(change: Change, submissions: readonly Submission[], queue
   return submissions.map((submission) => {
     const number = next
     next += numbersOf(submission.graph)
-    if (!isLarge(submission.graph)) meetQueues(change, submission.graph, queues)
+    if (!isLarge(submission.graph)) meetQueues(change, submission.graph)
     return submitOne(change, submission, number)
   })
 }
@@ -41,14 +41,14 @@ const isAlone = (graph: Graph): boolean => graph.exit === null
 export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
 
 /** A queue is known from the first job that names it. */
-export function meetQueues(change: Change, graph: Graph, known: Set<string>): void {
-  for (const { options } of graph.jobs) meetQueue(change, options.queue, known)
+export function meetQueues(change: Change, graph: Graph): void {
+  for (const { options } of graph.jobs) meetQueue(change, options.queue)
 }
 
-function meetQueue(change: Change, queue: string | undefined, known: Set<string>): void {
-  if (queue === undefined || known.has(queue)) return
+function meetQueue(change: Change, queue: string | undefined): void {
+  if (queue === undefined || change.knownQueues.has(queue) || change.newQueues.has(queue)) return
   change.db.run('insert into celeriac_queues (name) values (?) on conflict do nothing', queue)
-  known.add(queue)
+  change.newQueues.add(queue)
 }
 
 function submitOne(change: Change, submission: Submission, number: number): SubmitAnswer {
@@ -154,7 +154,6 @@ export function upload(
   graph: Graph,
   part: number,
   within: { ref: JobRef; token: number } | null,
-  queues: Set<string>,
 ): void {
   const parent = within === null ? null : (within.ref as Ref)
   const found = findUpload(change, graph.id) ?? (part === 0 ? beginUpload(change, graph, parent) : undefined)
@@ -162,7 +161,7 @@ export function upload(
     throw new CeleriacError('NOT_FOUND', 'The first parts of this upload are gone: send it again from part 0.')
   const place = placeUpload(change, graph, found, parent)
   const from = part * rowsPerCall
-  for (const { options } of graph.jobs.slice(from, from + rowsPerCall)) meetQueue(change, options.queue, queues)
+  for (const { options } of graph.jobs.slice(from, from + rowsPerCall)) meetQueue(change, options.queue)
   insertBarriers(change, graph, place, from, Math.min(from + rowsPerCall, graph.barriers.length))
   insertJobs(change, graph, place, from, Math.min(from + rowsPerCall, graph.jobs.length))
   change.db.run('update celeriac_uploads set touched_at = ? where id = ?', change.now, graph.id)
