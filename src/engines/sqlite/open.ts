@@ -57,7 +57,9 @@ export function prepare(db: DatabaseSync, mode: Mode, isShared: boolean): void {
   // Reading first: a damaged or foreign file is refused before anything is written to it.
   db.prepare('select count(*) from sqlite_schema').get()
   db.exec('pragma journal_mode = wal')
-  db.exec(`pragma cache_size = -8000; pragma synchronous = ${mode === 'durable' ? 'full' : 'normal'}`)
+  // 8 MB: the next links of some hundred chains lie on as many pages.
+  db.exec('pragma cache_size = -8000')
+  db.exec(`pragma synchronous = ${mode === 'durable' ? 'full' : 'normal'}`)
 }
 
 export function isSound(version: string): boolean {
