@@ -21,6 +21,7 @@ const caseNames = [
   'chord',
   'idle',
   'memory',
+  'progress',
   'pauses',
   'durability',
 ]
