@@ -65,7 +65,7 @@ const scenarios: Record<string, (cast: Cast) => Promise<void>> = {
     const handle = await send(
       chain(late.s(1), group(stuck.s(gate), tasks.slow.s(gate), chain(tasks.id.s(), tasks.id.s())).failFast()),
     )
-    expect(await allFinal(handle)).toMatchObject({ state: 'failed', failure: { name: 'CeleriacError' } })
+    expect(await allFinal(handle)).toMatchObject({ state: 'failed', failure: { name: 'JobTimedOut' } })
   },
 }
 
