@@ -28,7 +28,8 @@ interface Barrier {
 }
 const barrierColumns = 'number, collection, pending, failed, decided, cause, feeds, gate, continues, settles'
 
-interface Waiting extends Ending {
+/** What must be known of a waiting job to let it go. */
+export interface Waiting extends Ending {
   readonly behind: number | null
   readonly fit: number
   readonly start_in: number | null
@@ -36,7 +37,7 @@ interface Waiting extends Ending {
   readonly marked_at: number | null
   readonly reason: number | null
 }
-const waitingColumns = `${endingColumns}, behind, fit, start_in, due_at, marked_at, reason`
+export const waitingColumns = `${endingColumns}, behind, fit, start_in, due_at, marked_at, reason`
 
 /** What a barrier came to, as the jobs behind it see it. */
 interface Decision {
@@ -257,7 +258,6 @@ export function letGoIfFree(change: Change, job: Waiting): void {
   if (barrier === null) return letGo(change, job, { succeeded: true, began: true, cause: null })
   if (barrier.decided !== decided.no) letGo(change, job, standingDecision(change, barrier))
 }
-export { waitingColumns, type Waiting }
 
 // ── what it closes ───────────────────────────────────────────────────────────────────────────────────────────────
 

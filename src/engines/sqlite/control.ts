@@ -66,7 +66,7 @@ const isIdle = (change: Change, seq: number): boolean =>
   change.db.get('select 1 from celeriac_jobs where seq = ? and state in (1, 2)', seq) !== undefined
 
 /** Jobs of a collection in the order of their numbers, some at a time: `item.after` says how far. */
-export function nextMembers(change: Change, item: WorkItem, collection: number): Member[] {
+function nextMembers(change: Change, item: WorkItem, collection: number): Member[] {
   const limit = Math.max(Math.ceil(change.left), 1)
   const alone =
     item.after < collection

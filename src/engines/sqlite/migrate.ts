@@ -2,7 +2,7 @@ import { CeleriacError } from '../../core/errors.ts'
 import type { Database } from './database.ts'
 import { migrations } from './migrations.ts'
 
-export const schemaVersion = migrations.length
+const schemaVersion = migrations.length
 
 /** Brings the schema up to date in one transaction; several processes may start at once. Refuses a newer one untouched. */
 export async function migrate(db: Database): Promise<{ from: number; to: number }> {

@@ -70,7 +70,6 @@ create index celeriac_jobs_running on celeriac_jobs (session, token) where state
 create index celeriac_jobs_scheduled on celeriac_jobs (due_at) where state = 1;
 create index celeriac_jobs_waiting on celeriac_jobs (behind) where state = 0;
 create index celeriac_jobs_expiring on celeriac_jobs (expires_at) where expires_at is not null and state in (1, 2);
-create index celeriac_jobs_unlucky on celeriac_jobs (state, seq) where state in (5, 6);
 create index celeriac_jobs_together on celeriac_jobs (collection) where collection <> seq;
 create index celeriac_jobs_feeding on celeriac_jobs (feeds) where feeds is not null;
 create index celeriac_jobs_inside on celeriac_jobs (parent) where parent is not null;

@@ -3,58 +3,85 @@ import { work } from './codes.ts'
 import type { Database } from './database.ts'
 
 /** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
-export const collectionRetention = 7 * 24 * 60 * 60_000
+const collectionRetention = 7 * 24 * 60 * 60_000
 const eventRetention = 24 * 60 * 60_000
 const sessionRetention = 30 * 24 * 60 * 60_000
 
-/** Rows looked at in one go; and the rest between two passes over the finished. */
-const lookedAt = 500
+/** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
+const window = 2_000
+const removedPerCall = 200
 const pause = 60_000
 
-/** Where this process stands in its pass over what has settled: oldest first, some rows a call, then a pause. */
-export interface RetentionPass {
-  jobsAfter: number
-  collectionsAfter: number
+/** Where this process stands in its pass over what has settled: oldest first, some numbers a call, then a pause. */
+interface RetentionPass {
+  after: number
   nextAt: number
 }
-export const newRetentionPass = (): RetentionPass => ({ jobsAfter: 0, collectionsAfter: 0, nextAt: 0 })
+export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
 
 /**
  * Removes what has been settled for longer than it is kept. Nothing finished stands in an index for this (see the
- * migrations), so passes go over all rows, some hundred a call: under a tenth of a percent of a core with a million of them.
+ * migrations), so passes go over all rows, a window of numbers in each call however few of them are due.
  */
 export function retain(change: Change, pass: RetentionPass): void {
   if (change.now < pass.nextAt) return
   trim(change)
-  const jobs = change.db.all<{ seq: number; due: number }>(
-    `select seq, state > 3 and finished_at + coalesce(retention, ?) <= ? and not exists (
-         select 1 from celeriac_jobs i where i.collection = j.seq and i.collection <> i.seq and i.state < 4 and i.archived is null) as due
-     from celeriac_jobs j where collection = seq and seq > ? order by seq limit ?`,
+  const first = firstAfter(change.db, pass.after)
+  if (first === null) {
+    pass.after = 0
+    pass.nextAt = change.now + pause
+    return
+  }
+  const due = [dueAlone(change, first), dueTogether(change, first)]
+  for (const number of due.flat()) forget(change, number)
+  // A list that is full may go on within the window.
+  const reached = due.flatMap((numbers) => (numbers.length < removedPerCall ? [] : [numbers.at(-1) as number]))
+  pass.after = Math.min(first + window - 1, ...reached)
+}
+
+/** The first number behind this one that a job or a collection has: what was removed leaves gaps. */
+function firstAfter(db: Database, after: number): number | null {
+  const job = db.get<{ seq: number }>('select seq from celeriac_jobs where seq > ? order by seq limit 1', after)?.seq
+  const collection = db.get<{ number: number }>(
+    'select number from celeriac_collections where number > ? order by number limit 1',
+    after,
+  )?.number
+  const known = [job, collection].filter((number) => number !== undefined)
+  return known.length === 0 ? null : Math.min(...known)
+}
+
+function dueAlone({ db, now }: Change, first: number): number[] {
+  const rows = db.all<{ seq: number }>(
+    `select seq from celeriac_jobs j where seq between ? and ? and collection = seq and state > 3
+       and finished_at + coalesce(retention, ?) <= ? and not exists (
+         select 1 from celeriac_jobs i where i.collection = j.seq and i.collection <> i.seq and i.state < 4 and i.archived is null)
+     order by seq limit ? + 0`,
+    first,
+    first + window - 1,
     collectionRetention,
-    change.now,
-    pass.jobsAfter,
-    lookedAt,
+    now,
+    removedPerCall,
   )
-  const collections = change.db.all<{ number: number; due: number }>(
-    `select number, settled_at + coalesce(retention, ?) <= ? and not exists (
-         select 1 from celeriac_jobs j where j.collection = c.number and j.collection <> j.seq and j.state < 4 and j.archived is null) as due
-     from celeriac_collections c where removed_at is null and number > ? order by number limit ?`,
+  return rows.map(({ seq }) => seq)
+}
+
+function dueTogether({ db, now }: Change, first: number): number[] {
+  const rows = db.all<{ number: number }>(
+    `select number from celeriac_collections c where number between ? and ? and removed_at is null
+       and settled_at + coalesce(retention, ?) <= ? and not exists (
+         select 1 from celeriac_jobs j where j.collection = c.number and j.collection <> j.seq and j.state < 4 and j.archived is null)
+     order by number limit ? + 0`,
+    first,
+    first + window - 1,
     collectionRetention,
-    change.now,
-    pass.collectionsAfter,
-    lookedAt,
+    now,
+    removedPerCall,
   )
-  for (const { seq, due } of jobs) if (due === 1) forget(change, seq)
-  for (const { number, due } of collections) if (due === 1) forget(change, number)
-  pass.jobsAfter = jobs.at(-1)?.seq ?? 0
-  pass.collectionsAfter = collections.at(-1)?.number ?? 0
-  if (jobs.length < lookedAt) pass.jobsAfter = 0
-  if (collections.length < lookedAt) pass.collectionsAfter = 0
-  if (pass.jobsAfter === 0 && pass.collectionsAfter === 0) pass.nextAt = change.now + pause
+  return rows.map(({ number }) => number)
 }
 
 /** Takes a settled collection, or a job alone, out of sight at once; its rows go in this call or later. */
-export function forget(change: Change, number: number): void {
+function forget(change: Change, number: number): void {
   change.db.run('update celeriac_collections set removed_at = ? where number = ?', change.now, number)
   later(change, work.remove, number)
 }
@@ -64,13 +91,13 @@ export function removeSome(change: Change, item: WorkItem): boolean {
   const { db } = change
   const limit = Math.max(Math.ceil(change.left), 1)
   const jobs = db.all<{ seq: number }>(
-    'select seq from celeriac_jobs indexed by celeriac_jobs_together where collection = ? and collection <> seq order by seq limit ?',
+    'select seq from celeriac_jobs indexed by celeriac_jobs_together where collection = ? and collection <> seq order by seq limit ? + 0',
     item.subject,
     limit,
   )
   for (const { seq } of jobs) removeJob(db, seq)
   const barriers = db.run(
-    'delete from celeriac_barriers where number in (select number from celeriac_barriers where collection = ? limit ?)',
+    'delete from celeriac_barriers where number in (select number from celeriac_barriers where collection = ? limit ? + 0)',
     item.subject,
     limit,
   )

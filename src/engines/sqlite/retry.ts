@@ -231,8 +231,8 @@ export function restartMembers(change: Change, item: WorkItem): boolean {
   if (item.detail === taking.all && item.after === 0) decideEmpty(change, item.subject)
   return eachMember(change, item, item.subject, (job) => {
     if (job.archived !== null) return
-    const now = change.db.get<Waiting & { behind: number | null; continuation: number | null; state: number }>(
-      `select ${waitingColumns}, behind, continuation, state from celeriac_jobs where seq = ?`,
+    const now = change.db.get<Waiting & { continuation: number | null; state: number }>(
+      `select ${waitingColumns}, continuation, state from celeriac_jobs where seq = ?`,
       job.seq,
     )
     if (now === undefined || now.state !== state.waiting) return

@@ -18,7 +18,7 @@ import {
 } from './insert.ts'
 
 /** At least so long an idempotency key is remembered; and as long as its collection is kept. */
-export const idempotencyMemory = 24 * 60 * 60_000
+const idempotencyMemory = 24 * 60 * 60_000
 const uploadMemory = 60 * 60_000
 
 export function submit(change: Change, submissions: readonly Submission[]): SubmitAnswer[] {
@@ -60,7 +60,7 @@ function submitOne(change: Change, submission: Submission, number: number): Subm
   const stored = isAlone(graph) ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
   if (stored === null) return { type: 'existing', collectionId: graph.id }
   if (submission.idempotency !== null) remember(change, submission)
-  if (submission.unique !== null) hold(change, submission, stored)
+  if (submission.unique !== null) holdUnique(change, submission.unique, stored)
   return { type: 'created' }
 }
 
@@ -298,10 +298,6 @@ export function holderOf(change: Change, key: string): number | null {
   if (row.expires_at === null || row.expires_at > change.now) return row.collection
   change.db.run('delete from celeriac_unique where key = ?', key)
   return null
-}
-
-function hold(change: Change, { unique }: Submission, collection: number): void {
-  if (unique !== null) holdUnique(change, unique, collection)
 }
 
 export function holdUnique(
