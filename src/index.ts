@@ -13,7 +13,7 @@ export { group } from './canvas/group.ts'
 export type { Handler, ResultOf } from './canvas/handler.ts'
 export type { AnyTask, Task, TaskCalls } from './canvas/task.ts'
 export type { CollectionState, JobCounts, SettledState } from './core/collection.ts'
-export { CeleriacError, JobCancelled, JobFailed, JobSkipped, NotFound } from './core/errors.ts'
+export { CeleriacError, JobCancelled, JobFailed, JobSkipped, NotFound, StoreUnavailable } from './core/errors.ts'
 export type { ErrorCode } from './core/errors.ts'
 export type { Failure, FailureReason } from './core/failure.ts'
 export type {

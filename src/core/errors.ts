@@ -38,12 +38,15 @@ export type ErrorCode =
   // the store
   | 'STORE_BUSY'
   | 'STORE_CORRUPT'
+  | 'STORE_DENIED'
   | 'STORE_FULL'
+  | 'STORE_MOVED'
   | 'STORE_READ_ONLY'
   | 'STORE_TOO_NEW'
   | 'STORE_UNREACHABLE'
   | 'STORE_UNSUITABLE'
   | 'STORE_FAILED'
+  | 'DRIVER_MISSING'
   | 'CLOSED'
   | 'UNSUPPORTED'
 
@@ -62,6 +65,24 @@ export class CeleriacError extends Error {
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
+  }
+}
+
+/**
+ * The store cannot be reached, or was lost while it was asked. `mayBeStored` says whether the request had been sent by
+ * then: if so it may have been carried out, and is safe to send again under the same idempotency key.
+ *
+ * @example
+ * try { await remind.with({ idempotencyKey: key }).delay(patient) } catch (error) {
+ *   if (error instanceof StoreUnavailable && error.mayBeStored) …
+ * }
+ */
+export class StoreUnavailable extends CeleriacError {
+  override name = 'StoreUnavailable'
+  readonly mayBeStored: boolean
+  constructor(message: string, options: ErrorOptions & { readonly mayBeStored: boolean }) {
+    super('STORE_UNREACHABLE', message, options)
+    this.mayBeStored = options.mayBeStored
   }
 }
 

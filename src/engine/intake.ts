@@ -6,8 +6,11 @@ export interface Intake {
   /**
    * Stores graphs, all of them or, where it throws, none. Sending the same graph id again answers `existing`.
    * A graph of more than `partSize` jobs must have been uploaded before: then only its id and exit are read here.
+   *
+   * @param transaction one of the user's own that is open: what is stored is there once it commits, and never if it does not
+   * @throws CeleriacError UNSUPPORTED where this store has no transactions of that kind, BAD_ARGUMENT where it is none
    */
-  submit(submissions: readonly Submission[]): Promise<SubmitAnswer[]>
+  submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]>
   /**
    * Stores a part of a large graph, invisible until `submit` or a settlement that continues as it names its id.
    * Parts may be sent again; those of a graph that is never sealed are removed after an hour. Part 0 goes first.
@@ -15,10 +18,21 @@ export interface Intake {
    * @param part counted from 0: the jobs and barriers in positions `part * partSize` up to the next part
    * @param within the running job that continues as this graph; null for a submission
    */
-  upload(graph: Graph, part: number, within: { readonly ref: JobRef; readonly token: number } | null): Promise<void>
+  upload(
+    graph: Graph,
+    part: number,
+    within: { readonly ref: JobRef; readonly token: number } | null,
+    transaction?: Transaction,
+  ): Promise<void>
   /** The most jobs that are stored in one call. */
   readonly partSize: number
 }
+
+/**
+ * An open transaction of the user's own, opaque to everyone but the engine: what is shaped like a client of `pg`
+ * for PostgreSQL, a `DatabaseSync` for SQLite.
+ */
+export type Transaction = unknown
 
 export interface Submission {
   readonly graph: Graph

@@ -2,6 +2,7 @@ import type { JobCounts, SettledState } from '../core/collection.ts'
 import type { Failure, FailureReason } from '../core/failure.ts'
 import type { Actor, BarrierRef, JobRef, LogLine, Progress, Role, StoredOptions, StoredResult } from '../core/job.ts'
 import type { Outcome } from '../core/outcome.ts'
+import type { Transaction } from './intake.ts'
 
 /** What a worker does with the store. */
 export interface Work {
@@ -9,6 +10,17 @@ export interface Work {
   claim(request: ClaimRequest): Promise<ClaimAnswer>
   /** Stores what attempts came to and everything that follows from it. May be sent again after a lost reply. */
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]>
+  /**
+   * Opens a transaction, has `write` store what the handler wants stored, and settles the job as succeeded with the JSON
+   * text that it gives: both are kept or, where `write` throws or the answer is not `accepted`, neither. Where the reply to
+   * the commit was lost, it finds out which before it answers or throws.
+   *
+   * @throws CeleriacError UNSUPPORTED where this store has no transactions; what `write` throws
+   */
+  settleWithin(
+    job: { readonly ref: JobRef; readonly token: number },
+    write: (transaction: Transaction) => Promise<string | null>,
+  ): Promise<SettleAnswer>
   /** Renews the session, stores progress and log lines, tells what was lost and what is to be cancelled. */
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer>
   /** Upkeep: due jobs, expired leases, deadlines, leftovers of large changes, retention. Anyone may call it, at any time. */

@@ -163,6 +163,9 @@ class SqliteEngine implements Engine {
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
     return this.#write((change) => settle(change, settlements))
   }
+  settleWithin(): Promise<SettleAnswer> {
+    return Promise.reject(new CeleriacError('UNSUPPORTED', 'completeWithin is not built for SQLite yet.'))
+  }
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return this.#write((change) => heartbeat(change, beat))
   }
