@@ -20,7 +20,7 @@ export default defineConfig({
     alias: [
       { find: /^celeriac$/, replacement: source('index.ts') },
       { find: /^celeriac\/worker$/, replacement: source('worker/worker.ts') },
-      { find: /^celeriac\/sqlite$/, replacement: source('engines/sqlite/sqlite.ts') },
+      { find: /^celeriac\/(sqlite|postgres|redis)$/, replacement: source('engines/$1/$1.ts') },
     ],
   },
   test: {
@@ -29,9 +29,10 @@ export default defineConfig({
     execArgv: [quiet],
     env: { NODE_OPTIONS: quiet },
     passWithNoTests: true,
+    globalSetup: ['test/servers/setup.ts'],
     reporters: ['default', new ClosingLine()],
     projects: [
-      project('unit', ['src/**/*.test.ts', 'scripts/**/*.test.ts'], 0, 10),
+      project('unit', ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{servers,fixtures}/**/*.test.ts'], 0, 10),
       project('contract', ['test/contract/**/*.test.ts', 'test/model/**/*.test.ts'], 1, 20),
       project('scenario', ['test/scenario/**/*.test.ts'], 2, 30),
       project('chaos', ['test/chaos/**/*.test.ts'], 3, 60),

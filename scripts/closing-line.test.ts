@@ -18,9 +18,18 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }))
 
 function run(source: string, ...options: string[]): { status: number | null; lines: string[] } {
+  return runWith({}, source, ...options)
+}
+
+function runWith(
+  env: Readonly<Record<string, string>>,
+  source: string,
+  ...options: string[]
+): { status: number | null; lines: string[] } {
   writeFileSync(join(root, 'a.test.js'), source)
   const { status, stdout } = spawnSync(process.execPath, [vitest, 'run', '--root', root, ...options], {
     encoding: 'utf8',
+    env: { ...process.env, CELERIAC_UNTESTED_B: undefined, ...env },
   })
   return { status, lines: stdout.trimEnd().split('\n') }
 }
@@ -61,4 +70,18 @@ test('an engine skipped whole fails the run', () => {
 
 test('a run narrowed by name may leave an engine out', () => {
   expect(run(skippedEngine, '-t', 'engine a').status).toBe(0)
+})
+
+test('why an engine could not be tested is told once, whatever was chosen', () => {
+  const twice = `${skippedEngine}
+describe.skip('engine b', () => { test('more', () => {}) })`
+  const whole = runWith({ CELERIAC_UNTESTED_B: 'there is no server' }, twice)
+  expect(whole.lines.slice(-2)).toEqual([
+    'FAILED, NOT TESTED: engine b, because there is no server',
+    '1 passed, 1 failed, 3 skipped',
+  ])
+  expect(whole.status).toBe(1)
+  const narrowed = runWith({ CELERIAC_UNTESTED_B: 'there is no server' }, twice, '-t', 'engine a|engine b topic t')
+  expect(narrowed.lines.at(-2)).toBe('NOT TESTED: engine b, because there is no server')
+  expect(narrowed.status).toBe(0)
 })

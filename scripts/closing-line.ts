@@ -10,7 +10,8 @@ export interface Totals {
 /**
  * A vitest reporter that ends the run with one line, `N passed, N failed, N skipped`, and fails a run in which every
  * test of an engine (a `describe('engine <name>')`) in a file was skipped: such a run would prove nothing about it.
- * A run narrowed by `-t` is spared.
+ * Where the environment says why in `CELERIAC_UNTESTED_<NAME>`, it is told once, with the reason. A run narrowed by `-t`
+ * is spared, but told all the same.
  */
 export class ClosingLine implements Reporter {
   #totals: Totals = { passed: 0, failed: 0, skipped: 0 }
@@ -33,11 +34,20 @@ export class ClosingLine implements Reporter {
     for (const module of modules) {
       this.#totals.failed += brokenOutsideTests(module)
       for (const test of module.children.allTests()) this.#totals[verdict(test)] += 1
-      for (const engine of this.#isFiltered ? [] : skippedEngines(module)) {
-        this.#totals.failed += 1
-        this.#complaints.push(`FAILED: every test of "${engine}" in ${module.relativeModuleId} was skipped`)
-      }
+      for (const engine of skippedEngines(module)) this.#complain(engine, module)
     }
+  }
+
+  #complain(engine: string, module: TestModule): void {
+    const reason = process.env[`CELERIAC_UNTESTED_${engine.replace('engine ', '').toUpperCase()}`]
+    if (this.#isFiltered && reason === undefined) return
+    const complaint =
+      reason === undefined
+        ? `FAILED: every test of "${engine}" in ${module.relativeModuleId} was skipped`
+        : `${this.#isFiltered ? 'NOT TESTED' : 'FAILED, NOT TESTED'}: ${engine}, because ${reason}`
+    if (this.#complaints.includes(complaint)) return
+    this.#complaints.push(complaint)
+    if (!this.#isFiltered) this.#totals.failed += 1
   }
 }
 

@@ -1,30 +1,40 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createClient } from '@redis/client'
+import pg from 'pg'
 import type { Runtime } from '../src/core/runtime.ts'
 import type { Engine } from '../src/engine/engine.ts'
 import { sqlite, sqliteFromUrl } from '../src/engines/sqlite/sqlite.ts'
+
+type Connect = (runtime: Runtime) => Engine
 
 /** An empty store of its own, somewhere. */
 export interface Place {
   /** What an app is given to reach it, from this process or another. */
   readonly url: string
   /** One more connection to it, as another process would have, with the time that the runtime tells. */
-  connect(runtime: Runtime): Engine
+  connect: Connect
   remove(): void | Promise<void>
 }
 
-interface EngineUnderTest {
+export interface EngineUnderTest {
   readonly name: string
+  /** Why it cannot be tested here; null when it can. */
+  readonly missing: string | null
   readonly place: () => Place | Promise<Place>
   /** What opens a place by its url, in another process. */
-  readonly connect: (url: string) => (runtime: Runtime) => Engine
+  readonly connect: (url: string) => Connect
 }
 
 /** Every engine the contract and the scenarios run on: another one adds a line. */
-export const engines: readonly EngineUnderTest[] = [{ name: 'sqlite', place: sqlitePlace, connect: sqliteFromUrl }]
+export const engines: readonly EngineUnderTest[] = [
+  { name: 'sqlite', missing: null, place: sqlitePlace, connect: sqliteFromUrl },
+  ...(await served('postgres', postgresPlace)),
+  ...(await served('redis', redisPlace)),
+]
 
-export function connectTo(name: string, url: string): (runtime: Runtime) => Engine {
+export function connectTo(name: string, url: string): Connect {
   const engine = engines.find((each) => each.name === name)
   if (!engine) throw new Error(`No engine under test is called ${name}.`)
   return engine.connect(url)
@@ -38,4 +48,75 @@ function sqlitePlace(): Place {
     connect: (runtime) => sqlite({ path, mode: 'fast' })(runtime),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
+}
+
+// ── engines that ask a server ────────────────────────────────────────────────────────────────────────────────────
+
+type Kind = 'postgres' | 'redis'
+
+/** The server that the tests may use, as the environment tells it. */
+export function serverUrl(kind: Kind): string {
+  const url = process.env[`CELERIAC_TEST_${kind.toUpperCase()}_URL`]
+  if (!url) throw new Error(whyMissing(kind) ?? '')
+  return url
+}
+
+function whyMissing(kind: Kind): string | null {
+  const name = kind.toUpperCase()
+  if (process.env[`CELERIAC_TEST_${name}_URL`]) return null
+  return (
+    process.env[`CELERIAC_UNTESTED_${name}`] ?? `no server was started for it, and CELERIAC_TEST_${name}_URL is not set`
+  )
+}
+
+/** Names no other place on the same server has, whoever else uses it. */
+const freshName = (): string =>
+  `test_${[...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`
+
+/** Each place has a schema of its own on the server. */
+function postgresPlace(connect: EngineUnderTest['connect'], at = serverUrl('postgres')): Place {
+  const schema = freshName()
+  const url = withParameter(at, 'schema', schema)
+  return { url, connect: connect(url), remove: () => dropSchema(at, schema) }
+}
+
+let administrators: pg.Pool | null = null
+
+async function dropSchema(at: string, schema: string): Promise<void> {
+  administrators ??= new pg.Pool({ connectionString: at, max: 1, allowExitOnIdle: true }).on('error', () => undefined)
+  await administrators.query(`set client_min_messages = warning; drop schema if exists ${schema} cascade`)
+}
+
+/** Each place has a namespace of its own on the server. */
+function redisPlace(connect: EngineUnderTest['connect'], at = serverUrl('redis')): Place {
+  const namespace = freshName()
+  const url = withParameter(at, 'namespace', namespace)
+  return { url, connect: connect(url), remove: () => removeNamespace(at, namespace) }
+}
+
+async function removeNamespace(at: string, namespace: string): Promise<void> {
+  const client = createClient({ url: at })
+  client.on('error', () => undefined)
+  await client.connect()
+  for await (const keys of client.scanIterator({ MATCH: `{${namespace}}:*`, COUNT: 1_000 }))
+    if (keys.length > 0) await client.unlink(keys)
+  await client.close()
+}
+
+function withParameter(at: string, name: string, value: string): string {
+  const url = new URL(at)
+  url.searchParams.set(name, value)
+  return url.href
+}
+
+/** Tests tell the time themselves, so it is this process's that counts. */
+async function served(
+  kind: Kind,
+  place: (connect: EngineUnderTest['connect']) => Place,
+): Promise<readonly EngineUnderTest[]> {
+  const module = new URL(`../src/engines/${kind}/${kind}.ts`, import.meta.url)
+  if (!existsSync(module)) return []
+  const factories = (await import(module.href)) as Record<string, (options: object) => Connect>
+  const connect = (url: string): Connect => factories[kind]!({ url, clock: 'process' })
+  return [{ name: kind, missing: whyMissing(kind), place: () => place(connect), connect }]
 }

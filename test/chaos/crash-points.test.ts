@@ -1,11 +1,12 @@
 import { type Canvas, chain, chord, type CollectionHandle, each, group } from 'celeriac'
 import { Worker } from 'celeriac/worker'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { Celeriac } from '../../src/app/celeriac.ts'
 import type { CollectionSnapshot } from '../../src/core/handle.ts'
 import { systemRuntime } from '../../src/core/runtime.ts'
-import { engines, type Place } from '../engines.ts'
+import type { Place } from '../engines.ts'
 import { hurriedRuntime } from '../fixtures/hurried.ts'
+import { describeEngines } from '../fixtures/store.ts'
 import { createStage, defineTasks, type Stage } from '../fixtures/system.ts'
 import { brokenRules, readHistory } from '../model/history.ts'
 import { type Fault, type Faults, faulty, persist } from './faulty.ts'
@@ -112,7 +113,7 @@ async function play(place: Place, scenario: (cast: Cast) => Promise<void>, fault
   }
 }
 
-describe.each(engines)('engine $name', ({ place: makePlace }) => {
+describeEngines(({ place: makePlace }) => {
   for (const [name, scenario] of Object.entries(scenarios)) {
     for (const fault of ['before', 'after'] as const satisfies Fault[]) {
       test(`${name}: any call fails ${fault === 'before' ? 'before it arrives' : 'after it was done'}`, async () => {

@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { Worker } from 'celeriac/worker'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemRuntime } from '../../src/core/runtime.ts'
 import { chord, type CollectionHandle } from '../../src/index.ts'
-import { engines, type Place } from '../engines.ts'
+import type { EngineUnderTest, Place } from '../engines.ts'
 import { hurriedRuntime } from '../fixtures/hurried.ts'
+import { describeEngines } from '../fixtures/store.ts'
 import { brokenRules, readHistory } from '../model/history.ts'
 import { createChaosApp } from './chaos-app.ts'
 import type { Fault } from './faulty.ts'
@@ -19,7 +20,7 @@ interface Played {
 }
 
 /** A worker that kills itself at its n-th call runs a workflow; when it is dead, another one brings it to its end. */
-async function play(engine: (typeof engines)[number], place: Place, number: number, fault: Fault): Promise<Played> {
+async function play(engine: EngineUnderTest, place: Place, number: number, fault: Fault): Promise<Played> {
   const origin = systemRuntime.now()
   const runtime = hurriedRuntime(factor, origin)
   const observer = place.connect(runtime)
@@ -58,7 +59,7 @@ async function endOf(child: ChildProcess, died: Promise<void>): Promise<void> {
   await died
 }
 
-describe.each(engines)('engine $name', (engine) => {
+describeEngines((engine) => {
   for (const fault of ['before', 'after'] as const satisfies Fault[]) {
     test.concurrent(`the process dies at any of its calls, ${fault} it is done`, async () => {
       let number = 1

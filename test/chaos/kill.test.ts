@@ -1,16 +1,17 @@
 import { randomInt } from 'node:crypto'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { systemRuntime } from '../../src/core/runtime.ts'
 import type { Engine } from '../../src/engine/engine.ts'
-import { engines, type Place } from '../engines.ts'
+import type { Place } from '../engines.ts'
 import { seededRandom } from '../fixtures/clock.ts'
+import { describeEngines } from '../fixtures/store.ts'
 import { brokenRules, readHistory } from '../model/history.ts'
 import { createChaosApp } from './chaos-app.ts'
 import { end, startWorkerProcess, type WorkerProcess } from './processes.ts'
 
 const lease = 2_000
 
-describe.each(engines)('engine $name', ({ place: makePlace }) => {
+describeEngines(({ place: makePlace }) => {
   const closing: (() => unknown)[] = []
   afterEach(async () => {
     for (const close of closing.splice(0).reverse()) await close()

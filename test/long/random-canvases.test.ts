@@ -1,8 +1,8 @@
-import { describe, test } from 'vitest'
-import { engines } from '../engines.ts'
+import { test } from 'vitest'
+import { describeEngines } from '../fixtures/store.ts'
 import { checkRandomCanvases } from '../model/random-canvases.ts'
 
-describe.each(engines)('engine $name', ({ place }) => {
+describeEngines(({ place }) => {
   test.each([1, 2, 3, 4])(
     '5,000 random canvases, with whatever may go wrong: part %i of 4',
     { timeout: 1_200_000 },

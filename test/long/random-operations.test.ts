@@ -1,8 +1,8 @@
-import { describe, test } from 'vitest'
-import { engines } from '../engines.ts'
+import { test } from 'vitest'
+import { describeEngines } from '../fixtures/store.ts'
 import { checkRandomOperations } from '../model/random-operations.ts'
 
-describe.each(engines)('engine $name', ({ place }) => {
+describeEngines(({ place }) => {
   test('10,000 sequences of any operations in any order', { timeout: 1_200_000 }, async () => {
     await checkRandomOperations(place, 10_000)
   })

@@ -1,8 +1,8 @@
-import { describe, test } from 'vitest'
-import { engines } from '../engines.ts'
+import { test } from 'vitest'
+import { describeEngines } from '../fixtures/store.ts'
 import { checkRandomCanvases } from './random-canvases.ts'
 
-describe.each(engines)('engine $name', ({ place }) => {
+describeEngines(({ place }) => {
   // B19. Twenty thousand of them run under `npm run test:long`.
   test(
     '500 random canvases, with whatever may go wrong, come to what a naive evaluator says',
