@@ -38,12 +38,12 @@ export class Celeriac {
 
   /** @throws CeleriacError BAD_OPTION, BAD_URL, BAD_DURATION, UNSUPPORTED */
   constructor(options: CeleriacOptions = {}) {
-    const { runtime, retention, maxJobs, openEngine } = readConfig(options, process.env)
+    const { runtime, retention, maxJobs, sendTimeout, openEngine } = readConfig(options, process.env)
     this.#connector = createConnector(openEngine, runtime)
     const { connect } = this.#connector
     const registry = createRegistry()
     this[parts] = { runtime, retention, maxJobs, registry, newId: createIds(runtime), connect }
-    this.#submitter = new Submitter(this[parts], this[parts])
+    this.#submitter = new Submitter(this[parts], this[parts], sendTimeout)
   }
 
   /**
@@ -85,8 +85,9 @@ export class Celeriac {
    * const collection = await app.submit(chain(buy.s('ikea'), clean.s()), { description: 'Buy and clean a table' })
    */
   async submit<C>(canvas: Checked<C, Ready<C>>, options: SubmitOptions = {}): Promise<CollectionHandle<OutOf<C>>> {
-    const submission = await submissionOfCanvas(this[parts], nodeOf(canvas, 'submit'), submitTerms(options, 'submit'))
-    const [id] = await this.#submitter.store([submission])
+    const terms = submitTerms(options, 'submit')
+    const submission = await submissionOfCanvas(this[parts], nodeOf(canvas, 'submit'), terms)
+    const [id] = await this.#submitter.store([submission], terms.within)
     return collectionHandle(this[parts], id!)
   }
 
@@ -106,7 +107,7 @@ export class Celeriac {
     }
     const nodes = list.map((canvas, n) => nodeOf(canvas, `canvas ${n + 1} of submitMany`))
     const submissions = await Promise.all(nodes.map((node) => submissionOfCanvas(this[parts], node, terms)))
-    const ids = await this.#submitter.store(submissions)
+    const ids = await this.#submitter.store(submissions, terms.within)
     return ids.map((id) => collectionHandle(this[parts], id)) as never
   }
 

@@ -1,6 +1,7 @@
 import { CeleriacError } from '../core/errors.ts'
 import { badOption, type OptionReaders, readOptions, shortText, wholeNumber } from '../core/option.ts'
 import { type Runtime, systemRuntime } from '../core/runtime.ts'
+import { longerThanNothing } from '../core/stored-options.ts'
 import { type Duration, milliseconds } from '../core/time.ts'
 import type { Engine } from '../engine/engine.ts'
 import { checkUrl, defaultUrl, type EngineFactory, engineFromUrl } from './connect.ts'
@@ -20,6 +21,11 @@ export interface CeleriacOptions {
   readonly retention?: Duration | undefined
   /** The most jobs that one canvas may come to. Default 100,000. */
   readonly maxJobs?: number | undefined
+  /**
+   * How long sending waits for a store that does not answer, for each 1,000 jobs sent together. Then it fails with
+   * StoreUnavailable, which says whether the job may have been stored all the same. Default 5 s.
+   */
+  readonly sendTimeout?: Duration | undefined
   /** Time and randomness, for tests that bring their own. */
   readonly runtime?: Runtime | undefined
 }
@@ -29,6 +35,8 @@ export interface Config {
   /** In milliseconds. */
   readonly retention: number
   readonly maxJobs: number
+  /** In milliseconds. */
+  readonly sendTimeout: number
   /** Makes the engine; loads it first where a url names it. */
   readonly openEngine: () => Promise<Engine>
 }
@@ -40,13 +48,14 @@ export function readConfig(
 ): Config {
   const read = readOptions<ReadOptions>(options, readers, 'new Celeriac')
   const { engine, runtime = systemRuntime, retention = 7 * 24 * 60 * 60_000, maxJobs = 100_000 } = read
+  const limits = { runtime, retention, maxJobs, sendTimeout: read.sendTimeout ?? 5_000 }
   if (engine !== undefined && read.url !== undefined) {
     throw badOption('new Celeriac', 'url and engine both say where the jobs are kept: give one of them')
   }
-  if (engine) return { runtime, retention, maxJobs, openEngine: async () => made(engine, runtime) }
+  if (engine) return { ...limits, openEngine: async () => made(engine, runtime) }
   const url = read.url ?? (environment['CELERIAC_URL'] || defaultUrl)
   checkUrl(url)
-  return { runtime, retention, maxJobs, openEngine: async () => made(await engineFromUrl(url), runtime) }
+  return { ...limits, openEngine: async () => made(await engineFromUrl(url), runtime) }
 }
 
 interface ReadOptions {
@@ -55,6 +64,7 @@ interface ReadOptions {
   readonly engine?: Engine | EngineFactory
   readonly retention?: number
   readonly maxJobs?: number
+  readonly sendTimeout?: number
   readonly runtime?: Runtime
 }
 
@@ -74,6 +84,7 @@ const readers: OptionReaders<ReadOptions> = {
   },
   retention: (value, what) => milliseconds(value as Duration, what),
   maxJobs: wholeNumber(1, 1_000_000),
+  sendTimeout: longerThanNothing,
   runtime: (value) => value as Runtime,
 }
 

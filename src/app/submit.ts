@@ -1,13 +1,17 @@
 import type { TaskDefinition } from '../canvas/definition.ts'
 import type { Call, Sender } from '../canvas/task.ts'
+import { Backoff } from '../core/backoff.ts'
 import type { CallTerms } from '../core/call-options.ts'
-import { CeleriacError, type ErrorCode } from '../core/errors.ts'
+import { CeleriacError, type ErrorCode, StoreUnavailable } from '../core/errors.ts'
 import type { Graph } from '../core/graph.ts'
 import type { JobHandle } from '../core/handle.ts'
+import type { Timer } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import { closedError } from '../engine/instrument.ts'
-import type { SubmitAnswer, Submission } from '../engine/intake.ts'
+import type { SubmitAnswer, Submission, Transaction } from '../engine/intake.ts'
+import { type Batch, livingOf, halvesOf, SentCall } from './batch.ts'
 import { type Access, jobHandle } from './handles.ts'
+import { gaveUp, longestPause, whileAway } from './store-away.ts'
 import { submissionOfCall, type SubmissionContext } from './submission.ts'
 
 /** About so many jobs go into one write; the calls of one `delayMany` or `submitMany` always stay together. */
@@ -17,46 +21,59 @@ const faults: readonly ErrorCode[] = ['STORE_FAILED', 'BAD_ARGUMENT', 'NOT_JSON'
 
 /**
  * Stores what is sent, in few writes: all calls made in one turn of the event loop go together, and while one write is
- * under way the next gathers. A call that is alone waits for nothing.
+ * under way the next gathers. A call that is alone waits for nothing. While the store is away a write is repeated, for as
+ * long as any of its calls still waits.
  */
 export class Submitter implements Sender {
   readonly #context: SubmissionContext
   readonly #access: Access
+  /** How long a call waits for a store that is away, in milliseconds. */
+  readonly #patience: number
+  readonly #backoff: Backoff
   #engine: Engine | undefined
-  readonly #batches: Batch[] = []
+  #batches: Batch[] = []
+  /** The batch being written, and whether the store has not answered yet. */
+  #current: Batch | undefined
+  #isUnderWay = false
   #flushing: Promise<void> | undefined
+  #clock: Timer | undefined
+  #whenGivenUp: (() => void) | undefined
   #isClosed = false
 
-  constructor(context: SubmissionContext, access: Access) {
+  constructor(context: SubmissionContext, access: Access, patience: number) {
     this.#context = context
     this.#access = access
+    this.#patience = patience
+    this.#backoff = new Backoff(access.runtime, longestPause)
   }
 
   send(definition: TaskDefinition, args: string, terms: CallTerms): Promise<JobHandle<any>> {
     const submission = submissionOfCall(this.#context, definition, args, terms)
+    if (terms.within) return this.#sendWithin(submission, terms.within)
     return new Promise((resolve, reject) => {
-      const call: SentCall = { count: 1, resolve: ([id]) => resolve(jobHandle(this.#access, id!, id!)), reject }
+      const call = this.#call(1, ([id]) => resolve(jobHandle(this.#access, id!, id!)), reject)
       this.#openBatch(call)?.submissions.push(submission)
     })
   }
 
   async sendMany(definition: TaskDefinition, calls: readonly Call[]): Promise<JobHandle<any>[]> {
-    const ids = await this.store(
-      calls.map(({ args, terms }) => submissionOfCall(this.#context, definition, args, terms)),
-    )
+    const submissions = calls.map(({ args, terms }) => submissionOfCall(this.#context, definition, args, terms))
+    const ids = await this.store(submissions, calls[0]?.terms.within)
     return ids.map((id) => jobHandle(this.#access, id, id))
   }
 
   /**
    * Stores submissions, all of them or none. Gives the ids of the collections they became, or that were there before.
    *
-   * @throws CeleriacError UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, or what the store answers
+   * @param within the user's own transaction, in which it is done at once and once only
+   * @throws CeleriacError UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, StoreUnavailable, or what the store answers
    */
-  async store(submissions: readonly Submission[]): Promise<readonly string[]> {
+  async store(submissions: readonly Submission[], within?: Transaction): Promise<readonly string[]> {
     if (submissions.length === 0) return []
-    for (const { graph } of submissions) if (graph.jobs.length > 1) await this.#upload(graph)
+    for (const { graph } of submissions) if (graph.jobs.length > 1) await this.#upload(graph, within)
+    if (within !== undefined) return this.#storeWithin(submissions, within)
     return new Promise((resolve, reject) => {
-      const batch = this.#openBatch({ count: submissions.length, resolve, reject })
+      const batch = this.#openBatch(this.#call(submissions.length, resolve, reject))
       for (const submission of submissions) batch?.submissions.push(submission)
     })
   }
@@ -64,12 +81,38 @@ export class Submitter implements Sender {
   /** Stores what was sent before, and refuses what comes after. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await this.#flushing
+    if (!this.#flushing) return
+    // A store that is away is waited for as long as anybody waits for what was sent, and no longer.
+    const givenUp = new Promise<void>((resolve) => (this.#whenGivenUp = resolve))
+    await Promise.race([this.#flushing, givenUp])
+    this.#backoff.cancel()
+  }
+
+  // ── within a transaction of the user's ───────────────────────────────────────────────────────────────────────────
+
+  async #sendWithin(submission: Submission, within: Transaction): Promise<JobHandle<any>> {
+    const [id] = await this.#storeWithin([submission], within)
+    return jobHandle(this.#access, id!, id!)
+  }
+
+  /** Not repeated and not shared: a transaction that was lost is lost, and what belongs to it goes with it. */
+  async #storeWithin(submissions: readonly Submission[], within: Transaction): Promise<readonly string[]> {
+    if (this.#isClosed) throw closedError()
+    const { engine } = await this.#access.connect()
+    return idsOf(submissions, await engine.submit(submissions, within))
+  }
+
+  // ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Of many jobs sent together each thousand has the whole time. */
+  #call(count: number, resolve: SentCall['resolve'], reject: SentCall['reject']): SentCall {
+    const patience = this.#patience * Math.ceil(count / mostAtOnce)
+    return new SentCall(count, patience, this.#access.runtime.elapsed(), resolve, reject)
   }
 
   /** The batch that the submissions of this call are added to at once. */
   #openBatch(call: SentCall): Batch | undefined {
-    if (this.#isClosed) return void call.reject(closedError())
+    if (this.#isClosed) return void call.fail(closedError())
     let batch = this.#batches.at(-1)
     if (!batch || batch.submissions.length + call.count > mostAtOnce) {
       this.#batches.push((batch = { submissions: [], calls: [] }))
@@ -82,68 +125,104 @@ export class Submitter implements Sender {
   async #flush(): Promise<void> {
     // Whoever else calls in this turn of the event loop comes along.
     await Promise.resolve()
+    this.#startClock(this.#patience)
     for (let batch = this.#batches.shift(); batch; batch = this.#batches.shift()) {
+      this.#current = batch
+      await this.#send(batch)
+    }
+    this.#current = undefined
+    this.#clock?.cancel()
+    this.#flushing = undefined
+  }
+
+  /** Writes until it is done or refused, or nobody waits for it any more. */
+  async #send(batch: Batch): Promise<void> {
+    for (let rest = batch; rest.calls.length > 0; rest = livingOf(rest)) {
       try {
         this.#engine ??= (await this.#access.connect()).engine
-        await this.#write(this.#engine, batch)
+        await this.#write(this.#engine, rest)
+        this.#backoff.reset()
+        return
       } catch (error) {
-        for (const call of batch.calls) call.reject(error)
+        if (!(error instanceof StoreUnavailable)) return rest.calls.forEach((call) => call.fail(error))
+        for (const call of rest.calls) call.wasAway(error)
       }
+      await this.#backoff.wait()
     }
-    this.#flushing = undefined
   }
 
   async #write(engine: Engine, batch: Batch): Promise<void> {
     try {
-      deliver(batch, await engine.submit(batch.submissions))
+      this.#isUnderWay = true
+      const answers = await engine.submit(batch.submissions)
+      this.#isUnderWay = false
+      deliver(batch, answers)
     } catch (error) {
+      this.#isUnderWay = false
       const mayBeOneOfThem = error instanceof CeleriacError && faults.includes(error.code) && batch.calls.length > 1
       if (!mayBeOneOfThem) throw error
-      for (const half of halves(batch)) await this.#writeHalf(engine, half)
+      for (const half of halvesOf(batch)) await this.#send(half)
     }
   }
 
-  async #writeHalf(engine: Engine, half: Batch): Promise<void> {
-    try {
-      await this.#write(engine, half)
-    } catch (error) {
-      for (const call of half.calls) call.reject(error)
+  #startClock(wait: number): void {
+    this.#clock = this.#access.runtime.after(wait, () => this.#giveUp())
+  }
+
+  /** Ends the waiting of the calls whose time is over, whatever the store is doing. */
+  #giveUp(): void {
+    const { runtime } = this.#access
+    const now = runtime.elapsed()
+    const all = [...(this.#current ? [this.#current] : []), ...this.#batches]
+    for (const batch of all) {
+      for (const call of batch.calls) {
+        if (call.isOver || call.giveUpAt > now) continue
+        call.fail(gaveUp(call.patience, call.mayBeStored || (batch === this.#current && this.#isUnderWay), call.lastError))
+      }
     }
+    this.#batches = this.#batches.map(livingOf).filter(({ calls }) => calls.length > 0)
+    const next = Math.min(...all.flatMap(({ calls }) => calls.flatMap((call) => (call.isOver ? [] : [call.giveUpAt]))))
+    if (next < Infinity) this.#startClock(Math.max(1, next - now))
+    else this.#whenGivenUp?.()
   }
 
   /** What is too large for one write goes ahead in parts, seen by nobody until it is submitted. */
-  async #upload(graph: Graph): Promise<void> {
+  async #upload(graph: Graph, within: Transaction | undefined): Promise<void> {
     const { engine } = await this.#access.connect()
     const partCount = Math.ceil(Math.max(graph.jobs.length, graph.barriers.length) / engine.partSize)
-    for (let part = 0; partCount > 1 && part < partCount; part++) await engine.upload(graph, part, null)
+    for (let part = 0; partCount > 1 && part < partCount; part++) {
+      if (within !== undefined) await engine.upload(graph, part, null, within)
+      else await whileAway(this.#access.runtime, this.#patience, () => engine.upload(graph, part, null))
+    }
   }
-}
-
-/** One write: its submissions, and the calls that wait for so many of them each, in the same order. */
-interface Batch {
-  readonly submissions: Submission[]
-  readonly calls: SentCall[]
-}
-
-interface SentCall {
-  readonly count: number
-  resolve(ids: readonly string[]): void
-  reject(error: unknown): void
 }
 
 function deliver({ submissions, calls }: Batch, answers: readonly SubmitAnswer[]): void {
   let next = 0
   for (const call of calls) {
-    const ids: string[] = []
-    let conflict: CeleriacError | undefined
-    for (const end = next + call.count; next < end; next++) {
-      const answer = answers[next]!
-      if (answer.type === 'conflict') conflict ??= conflictError(submissions[next]!, answer)
-      ids.push(answer.type === 'created' ? submissions[next]!.graph.id : answer.collectionId)
+    const [from, to] = [next, (next += call.count)]
+    try {
+      call.done(idsOf(submissions, answers, from, to))
+    } catch (error) {
+      call.fail(error)
     }
-    if (conflict) call.reject(conflict)
-    else call.resolve(ids)
   }
+}
+
+/** What the submissions from one position up to another became. Throws where one of them was refused. */
+function idsOf(
+  submissions: readonly Submission[],
+  answers: readonly SubmitAnswer[],
+  from = 0,
+  to = submissions.length,
+): string[] {
+  const ids: string[] = []
+  for (let at = from; at < to; at++) {
+    const answer = answers[at]!
+    if (answer.type === 'conflict') throw conflictError(submissions[at]!, answer)
+    ids.push(answer.type === 'created' ? submissions[at]!.graph.id : answer.collectionId)
+  }
+  return ids
 }
 
 function conflictError(
@@ -157,13 +236,4 @@ function conflictError(
   const problem = `The unique key "${unique?.key}" is held by collection ${collectionId}`
   const advice = `wait until that is over, cancel it, or choose onConflict 'existing' or 'replace'`
   return new CeleriacError('UNIQUE_CONFLICT', `${problem}: ${advice}.`)
-}
-
-function halves({ submissions, calls }: Batch): readonly [Batch, Batch] {
-  const middle = calls.length >> 1
-  const count = calls.slice(0, middle).reduce((sum, call) => sum + call.count, 0)
-  return [
-    { submissions: submissions.slice(0, count), calls: calls.slice(0, middle) },
-    { submissions: submissions.slice(count), calls: calls.slice(middle) },
-  ]
 }

@@ -21,6 +21,8 @@ export interface CallTerms {
   readonly unique?: UniqueTerms
   readonly description?: string
   readonly actor?: Actor
+  /** The user's own transaction: says how it is sent, and is never stored. */
+  readonly within?: object
 }
 
 export interface SubmitTerms extends CallTerms {
@@ -74,7 +76,7 @@ export function taskTerms(options: TaskOptions & { readonly input?: unknown }, w
 type FlatTerms = Omit<SubmitTerms, 'job'> & Omit<StoredOptions, 'chunked'> & { readonly concurrency?: never }
 
 function splitTerms(flat: FlatTerms, what: string): SubmitTerms {
-  const { idempotencyKey, unique, description, actor, callbackUrl, ...job } = flat
+  const { idempotencyKey, unique, description, actor, callbackUrl, within, ...job } = flat
   checkStart(job, what)
   return {
     job,
@@ -83,6 +85,7 @@ function splitTerms(flat: FlatTerms, what: string): SubmitTerms {
     ...(description !== undefined && { description }),
     ...(actor && { actor }),
     ...(callbackUrl !== undefined && { callbackUrl }),
+    ...(within && { within }),
   }
 }
 
@@ -138,6 +141,13 @@ const readActor: OptionReader<Actor> = (value, what) => {
   return { id: readKey((value as { id?: unknown }).id, `${what}.id`) }
 }
 
+/** Whether it is one that its store can use, the store says. */
+const readTransaction: OptionReader<object> = (value, what) => {
+  if (typeof value === 'object' && value !== null) return value
+  const needed = 'an open transaction is needed: a client of pg, a transaction of Kysely or Drizzle, a DatabaseSync'
+  throw badOption(what, `${needed}, not ${shown(value)}`)
+}
+
 const urlLimit = 2048
 const readUrl: OptionReader<string> = (value, what) => {
   const text = shortText(urlLimit)(value instanceof URL ? value.href : value, what)
@@ -153,6 +163,7 @@ const callReaders: OptionReaders<FlatTerms> = {
   unique: readUnique,
   description: readDescription,
   actor: readActor,
+  within: readTransaction,
   callbackUrl: refused('it is for a submission: app.submit(task.s(…), { callbackUrl })'),
 }
 
@@ -167,6 +178,7 @@ type FlatTaskTerms = Omit<StoredOptions, 'chunked' | 'retry'> &
     readonly idempotencyKey?: never
     readonly actor?: never
     readonly callbackUrl?: never
+    readonly within?: never
   }
 
 const readTaskRetry: OptionReader<NonNullable<FlatTaskTerms['retry']>> = (value, what) => {
@@ -188,6 +200,7 @@ const taskReaders: OptionReaders<FlatTaskTerms> = {
   idempotencyKey: namesOneCall,
   actor: namesOneCall,
   callbackUrl: namesOneCall,
+  within: namesOneCall,
   retry: readTaskRetry,
   unique: readTaskUnique,
   description: readDescription,

@@ -2,6 +2,7 @@ import type { Failure, FailureReason } from './failure.ts'
 import type { Duration } from './time.ts'
 import type { JobState } from './job.ts'
 import type { SettledState } from './collection.ts'
+import type { OpenTransaction } from './transaction.ts'
 
 /**
  * What every job of a canvas may be given by `canvas.with(…)`. All of it is data: a canvas can be stored and sent.
@@ -38,6 +39,11 @@ export interface CallOptions extends JobOptions {
   readonly description?: string | undefined
   /** Who asked for it. */
   readonly actor?: { readonly id: string } | undefined
+  /**
+   * A transaction of your own, in which it is stored: nothing runs before you commit, and if you roll back nothing was
+   * ever sent. PostgreSQL and SQLite.
+   */
+  readonly within?: OpenTransaction | undefined
 }
 
 export interface SubmitOptions extends CallOptions {

@@ -123,4 +123,5 @@ const canvasReaders = {
   description: namesOneCall,
   actor: namesOneCall,
   callbackUrl: namesOneCall,
+  within: namesOneCall,
 }

@@ -4,7 +4,7 @@ import type { Outcome } from '../core/outcome.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Intake } from '../engine/intake.ts'
 import type { ClaimedJob, Settlement, Work } from '../engine/work.ts'
-import { Backoff } from './backoff.ts'
+import { Backoff } from '../core/backoff.ts'
 import type { Reporter } from './report.ts'
 
 /** A settlement on its way, and the job it is of. */

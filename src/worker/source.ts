@@ -1,6 +1,6 @@
 import type { Runtime, Timer } from '../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, Work } from '../engine/work.ts'
-import { Backoff } from './backoff.ts'
+import { Backoff } from '../core/backoff.ts'
 import type { Reporter } from './report.ts'
 
 /** Where claimed jobs go. */
