@@ -91,7 +91,7 @@ function installedServer({ server, initdb, port, password, url, options }: Insta
 const cluster = ['-U', 'postgres', '-E', 'UTF8', '--no-locale', '--no-sync', '--auth=md5']
 const loopback = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=']
 
-async function isAnswering(url: string): Promise<boolean> {
+export async function isAnswering(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 })
   client.on('error', () => undefined)
   try {

@@ -3,8 +3,10 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { hire } from './hire.ts'
+import { findProgram } from './programs.ts'
 
 const isListening = (url: string): Promise<boolean> =>
   new Promise((resolve) => {
@@ -47,3 +49,25 @@ describe.each(['postgres', 'redis'] as const)('a server of one’s own: %s', (ki
     rmSync(folder, { recursive: true })
   })
 })
+
+const hasBouncer = findProgram('pgbouncer') !== null && process.env['CELERIAC_TEST_POSTGRES_URL'] !== undefined
+
+test.skipIf(!hasBouncer)(
+  'a pooler stands before the server and gives each transaction whatever connection is free',
+  async () => {
+    const pooler = await hire('pgbouncer', {
+      target: process.env['CELERIAC_TEST_POSTGRES_URL'] as string,
+      default_pool_size: '1',
+    })
+    onTestFinished(async () => pooler.remove())
+    const clients = [1, 2].map(() => new pg.Client({ connectionString: pooler.url }))
+    onTestFinished(async () => void (await Promise.all(clients.map(async (client) => client.end()))))
+    const backends: unknown[] = []
+    for (const client of clients) {
+      await client.connect()
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+      backends.push(rows[0]?.pid)
+    }
+    expect(backends[0]).toBe(backends[1])
+  },
+)

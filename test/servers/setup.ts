@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
-import { hire, type Hired, type Kind } from './hire.ts'
+import { hire, type Hired } from './hire.ts'
 import { findPostgres } from './postgres.ts'
 import { findProgram, installPackages, mayInstall } from './programs.ts'
 import { findRedis } from './redis.ts'
 
+type EngineKind = 'postgres' | 'redis'
+
 // What tests, and the processes that they start, find in their environment.
-const urlOf = (kind: Kind): string => `CELERIAC_TEST_${kind.toUpperCase()}_URL`
-const reasonOf = (kind: Kind): string => `CELERIAC_UNTESTED_${kind.toUpperCase()}`
+const urlOf = (kind: EngineKind): string => `CELERIAC_TEST_${kind.toUpperCase()}_URL`
+const reasonOf = (kind: EngineKind): string => `CELERIAC_UNTESTED_${kind.toUpperCase()}`
 
 /** Starts, once for a run and side by side, the servers that the chosen tests need and that were not given. */
 export default async function setup(root: TestProject): Promise<() => Promise<void>> {
@@ -15,10 +17,10 @@ export default async function setup(root: TestProject): Promise<() => Promise<vo
   const missing = needed.filter((kind) => !process.env[urlOf(kind)])
   install(missing)
   const hired = await Promise.all(missing.map(start))
-  return async () => void (await Promise.all(hired.map((server) => server?.remove())))
+  return async () => void (await Promise.all(hired.map(async (server) => server?.remove())))
 }
 
-async function start(kind: Kind): Promise<Hired | null> {
+async function start(kind: EngineKind): Promise<Hired | null> {
   try {
     const server = await hire(kind)
     process.env[urlOf(kind)] = server.url
@@ -30,7 +32,7 @@ async function start(kind: Kind): Promise<Hired | null> {
   }
 }
 
-function install(kinds: readonly Kind[]): void {
+function install(kinds: readonly EngineKind[]): void {
   const packages = [
     ...(kinds.includes('postgres') && findPostgres() === null ? ['postgresql'] : []),
     ...(kinds.includes('postgres') && findProgram('pgbouncer') === null ? ['pgbouncer'] : []),
@@ -47,7 +49,7 @@ function install(kinds: readonly Kind[]): void {
 }
 
 /** Engines named in a run narrowed by `-t` are all that it needs, and a file beside the source says what it needs. */
-async function neededBy(root: TestProject): Promise<Kind[]> {
+async function neededBy(root: TestProject): Promise<EngineKind[]> {
   const { filenamePattern } = root.vitest as { readonly filenamePattern?: string[] }
   const files = (await root.vitest.globTestSpecifications(filenamePattern)).map(
     (specification) => specification.moduleId,
