@@ -1,0 +1,396 @@
+import { connect as connectSocket } from 'node:net'
+import { CeleriacError, StoreUnavailable } from '../../core/errors.ts'
+import type { Runtime } from '../../core/runtime.ts'
+import {
+  loadDriver,
+  type PgClient,
+  type PgDriver,
+  type PgPool,
+  type PgPoolClient,
+  type PgQuery,
+  type PgQueryable,
+  type PgResult,
+} from './driver.ts'
+import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './errors.ts'
+import { inSchema } from './functions.ts'
+import type { Settings } from './options.ts'
+
+export type Value = string | number | boolean | null | Buffer | readonly (string | number | boolean | null)[]
+
+/**
+ * Asks the store, each request for itself or all of them in one transaction. Statements name what is ours as if the schema
+ * were called `celeriac`.
+ */
+export interface Requests {
+  /** The name of the schema. */
+  readonly schema: string
+  all<Row>(sql: string, ...values: Value[]): Promise<Row[]>
+  get<Row>(sql: string, ...values: Value[]): Promise<Row | undefined>
+  /** Rows as lists of values, in the order of the columns. */
+  lists<Row>(sql: string, ...values: Value[]): Promise<Row[]>
+  /** Calls a function of the schema; rows as lists of values. Its plan is kept by the connection where that is possible. */
+  call<Row>(name: string, ...values: Value[]): Promise<Row[]>
+}
+
+/** A request that could not be sent, or got no answer, is sent so many times in all. Every request may be repeated. */
+const mostTries = 4
+/** How long to go without opening more connections once the server has said that it has none left. */
+const narrowFor = 30_000
+
+abstract class Asking implements Requests {
+  abstract readonly schema: string
+  protected abstract ask(query: PgQuery): Promise<PgResult>
+  protected abstract readonly mayPrepare: boolean
+  #inSchema: ((sql: string) => string) | null = null
+
+  async all<Row>(sql: string, ...values: Value[]): Promise<Row[]> {
+    return (await this.ask({ text: this.#in(sql), values, types })).rows as Row[]
+  }
+  async get<Row>(sql: string, ...values: Value[]): Promise<Row | undefined> {
+    return (await this.all<Row>(sql, ...values))[0]
+  }
+  async lists<Row>(sql: string, ...values: Value[]): Promise<Row[]> {
+    return (await this.ask({ text: this.#in(sql), values, types, rowMode: 'array' })).rows as Row[]
+  }
+  #in(sql: string): string {
+    this.#inSchema ??= statementsIn(this.schema)
+    return this.#inSchema(sql)
+  }
+  async call<Row>(name: string, ...values: Value[]): Promise<Row[]> {
+    const text = `select * from "${this.schema}".${name}(${values.map((_, at) => `$${at + 1}`).join(', ')})`
+    const query: PgQuery = { text, values, types, rowMode: 'array' }
+    return (await this.ask(this.mayPrepare ? { ...query, name: nameOf(text) } : query)).rows as Row[]
+  }
+}
+
+/**
+ * The narrow way to `pg`: a pool, requests that are bounded in time and sent again when their connection was lost, and
+ * errors in words. Nothing is set on a connection, so that a pooler may give each request another one.
+ */
+export class Database extends Asking {
+  readonly schema: string
+  /** The name of the server for people: host, port and database. */
+  readonly where: string
+  readonly settings: Settings
+  /** A pooler stands between, which may give each transaction another connection. Known once the store is open. */
+  isPooled = true
+  readonly #runtime: Runtime
+  readonly #known = new WeakSet<PgClient>()
+  #driver: PgDriver | null = null
+  #pool: PgPool | null = null
+  #isClosed = false
+  #isNarrow = false
+
+  constructor(settings: Settings, runtime: Runtime) {
+    super()
+    this.settings = settings
+    this.schema = settings.schema
+    this.where = whereOf(settings)
+    this.#runtime = runtime
+  }
+
+  /** Loads the driver. Every other method needs it. */
+  async open(): Promise<void> {
+    if (this.#pool !== null) return
+    if (this.settings.pool === undefined) this.#driver ??= await loadDriver()
+    this.#pool ??= this.#newPool()
+  }
+
+  /** The instant that requests are given as theirs; null where the server reads its own clock. */
+  now(): number | null {
+    return this.settings.clock === 'process' ? this.#runtime.now() : null
+  }
+
+  /** Runs `body` on one consistent state of the store. */
+  async read<T>(body: (requests: Requests, client: PgClient) => Promise<T>): Promise<T> {
+    const begin = 'begin isolation level repeatable read read only'
+    return this.#repeated(() => this.#transaction(begin, this.settings.timeout, body))
+  }
+
+  /**
+   * Runs `body` in a transaction on a connection of its own, which it may hand on. Not repeated.
+   *
+   * @param timeout how long each request may take, in milliseconds
+   */
+  async transaction<T>(
+    body: (requests: Requests, client: PgClient) => Promise<T>,
+    timeout = this.settings.timeout,
+  ): Promise<T> {
+    try {
+      return await this.#transaction('begin', timeout, body)
+    } catch (error) {
+      throw this.#asStoreError(error, false)
+    }
+  }
+
+  /** A connection of its own, outside of the pool; null where a user's own pool does not tell how it makes them. */
+  async connect(): Promise<PgClient | null> {
+    const pool = this.#opened()
+    if (pool.Client === undefined || pool.options === undefined) return null
+    const client = new pool.Client(pool.options as never) as PgClient
+    client.on('error', ignore)
+    try {
+      await client.connect()
+      return client
+    } catch (error) {
+      throw this.#asStoreError(new Failed(error, false), false)
+    }
+  }
+
+  /** Free and taken connections of the pool, and the most there may be. */
+  get connections(): { readonly open: number; readonly idle: number; readonly most: number } {
+    const pool = this.#opened()
+    return { open: pool.totalCount, idle: pool.idleCount, most: pool.options?.max ?? this.settings.size }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const pool = this.#pool
+    this.#pool = null
+    if (pool === null) return
+    if (pool === this.settings.pool) pool.removeListener('error', ignore)
+    // A user's own pool is the user's to end. Ours is not waited for: a request without an answer would hold it up.
+    else pool.end().catch(ignore)
+  }
+
+  protected get mayPrepare(): boolean {
+    return !this.isPooled
+  }
+
+  protected ask(query: PgQuery): Promise<PgResult> {
+    return this.#repeated(async (giveUpAt) => {
+      const client = await this.#checkOut()
+      try {
+        const result = await this.#answer(client, query, giveUpAt)
+        client.release()
+        return result
+      } catch (error) {
+        client.release(isUseless(error))
+        throw error
+      }
+    })
+  }
+
+  // ── how it is sent ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends again what was lost or gave way, at once, until its time is over. */
+  async #repeated<T>(send: (giveUpAt: number) => Promise<T>): Promise<T> {
+    const giveUpAt = this.#runtime.elapsed() + this.settings.timeout
+    let mayBeStored = false
+    for (let tries = 1; ; tries++) {
+      try {
+        return await send(giveUpAt)
+      } catch (error) {
+        const isOver = tries === mostTries || this.#isClosed || this.#runtime.elapsed() >= giveUpAt
+        mayBeStored ||= error instanceof Failed && error.isSent && troubleOf(error.cause).kind === 'lost'
+        if (isOver || !isRepeatable(error)) throw this.#asStoreError(error, mayBeStored)
+      }
+      await new Promise<void>((resolve) => this.#runtime.soon(resolve))
+    }
+  }
+
+  async #transaction<T>(
+    begin: string,
+    timeout: number,
+    body: (requests: Requests, client: PgClient) => Promise<T>,
+  ): Promise<T> {
+    const client = await this.#checkOut()
+    const run = (query: PgQuery): Promise<PgResult> => this.#answer(client, query, this.#runtime.elapsed() + timeout)
+    try {
+      await run({ text: begin })
+      const answer = await body(new Connection({ query: run }, this.schema), client)
+      await run({ text: 'commit' })
+      client.release()
+      return answer
+    } catch (error) {
+      const isGone =
+        isUseless(error) ||
+        (await run({ text: 'rollback' }).then(
+          () => false,
+          () => true,
+        ))
+      client.release(isGone)
+      throw error
+    }
+  }
+
+  /** An answer that does not come in time: the connection is given up, and the server told to stop what it does for it. */
+  async #answer(client: PgClient, query: PgQuery, giveUpAt: number): Promise<PgResult> {
+    const bound = Math.max(giveUpAt - this.#runtime.elapsed(), 50)
+    let isOver = false
+    const answer = client.query(query).finally(() => (isOver = true))
+    const late = new Promise<never>((_, reject) => {
+      const giveUp = (): void => {
+        if (isOver) return
+        cancel(client)
+        this.#renew()
+        reject(new Failed(new Late(bound), true))
+      }
+      // If this process was the one that stood still, the answer is here already and is read before `soon`.
+      const timer = this.#runtime.after(bound, () => this.#runtime.soon(giveUp), { unref: true })
+      answer.then(
+        () => timer.cancel(),
+        () => timer.cancel(),
+      )
+    })
+    return Promise.race([answer.catch((error: unknown) => Promise.reject(new Failed(error, true))), late])
+  }
+
+  async #checkOut(): Promise<PgPoolClient> {
+    const pool = this.#opened()
+    try {
+      const client = await pool.connect()
+      if (!this.#known.has(client)) {
+        // Without a listener, a connection that breaks while nothing is asked of it ends the process.
+        client.on('error', ignore)
+        this.#known.add(client)
+      }
+      return client
+    } catch (error) {
+      this.#narrow(error, pool)
+      throw new Failed(error, false)
+    }
+  }
+
+  /** A server without connections left: go on with those that are open rather than ask for more. */
+  #narrow(error: unknown, pool: PgPool): void {
+    if (pool === this.settings.pool || pool.options === undefined || this.#isNarrow || pool.totalCount === 0) return
+    if (!(error instanceof Error) || !('code' in error) || error.code !== '53300') return
+    this.#isNarrow = true
+    pool.options.max = pool.totalCount
+    this.#runtime.after(
+      narrowFor,
+      () => {
+        this.#isNarrow = false
+        if (pool.options !== undefined) pool.options.max = this.settings.size
+      },
+      { unref: true },
+    )
+  }
+
+  /** After an answer that did not come, no other connection is trusted: all may lead to where nobody is any more. */
+  #renew(): void {
+    const old = this.#pool
+    if (old === null || old === this.settings.pool || this.#isClosed) return
+    this.#pool = this.#newPool()
+    old.end().catch(ignore)
+  }
+
+  #opened(): PgPool {
+    if (this.#pool === null || this.#isClosed) throw new CeleriacError('CLOSED', 'The store has been closed.')
+    return this.#pool
+  }
+
+  #newPool(): PgPool {
+    const { url, size, timeout } = this.settings
+    const pool =
+      this.settings.pool ??
+      new (this.#driver as PgDriver).Pool({
+        connectionString: url,
+        max: size,
+        connectionTimeoutMillis: Math.min(timeout, 5_000),
+        keepAlive: true,
+        keepAliveInitialDelayMillis: 5_000,
+        idleTimeoutMillis: 30_000,
+        // Open connections do not keep a process alive that has nothing else to do.
+        allowExitOnIdle: true,
+        fallback_application_name: 'celeriac',
+      })
+    pool.on('error', ignore)
+    return pool
+  }
+
+  #asStoreError(error: unknown, mayBeStored: boolean): unknown {
+    if (!(error instanceof Failed)) return error
+    if (error.cause instanceof Late)
+      return new StoreUnavailable(
+        `${this.where} gave no answer within ${error.cause.bound} ms: check the network, and what the server is doing with celeriac doctor.`,
+        { cause: error.cause, mayBeStored: true },
+      )
+    const trouble = troubleOf(error.cause)
+    const wasLost = error.isSent && trouble.kind === 'lost'
+    return storeError(trouble, this.where, error.cause, mayBeStored || wasLost)
+  }
+}
+
+/** Requests on one connection, in whatever transaction it is. What goes wrong is thrown as it comes. */
+export class Connection extends Asking {
+  readonly schema: string
+  protected readonly mayPrepare = false
+  readonly #client: PgQueryable
+
+  constructor(client: PgQueryable, schema: string) {
+    super()
+    this.#client = client
+    this.schema = schema
+  }
+  protected ask(query: PgQuery): Promise<PgResult> {
+    return this.#client.query(query)
+  }
+}
+
+const ignore = (): void => undefined
+
+/** For people, and without the password. */
+function whereOf({ url, pool }: Settings): string {
+  if (pool !== undefined || url === undefined) return 'PostgreSQL'
+  const { host, pathname, searchParams } = new URL(url)
+  return `PostgreSQL at ${searchParams.get('host') ?? (host || 'localhost')}${pathname}`
+}
+
+/** Statements with the real name of the schema in them: made once for each text. */
+const statements = new Map<string, Map<string, string>>()
+function statementsIn(schema: string): (sql: string) => string {
+  const known = statements.get(schema) ?? new Map<string, string>()
+  statements.set(schema, known)
+  return (sql) => {
+    let text = known.get(sql)
+    if (text === undefined) {
+      // Statements with conditions put together come in many forms.
+      if (known.size > 1_000) known.clear()
+      known.set(sql, (text = inSchema(sql, schema)))
+    }
+    return text
+  }
+}
+
+/** Names of prepared statements: the same in all connections, whoever uses the pool besides. */
+const names = new Map<string, string>()
+function nameOf(text: string): string {
+  let name = names.get(text)
+  if (name === undefined) names.set(text, (name = `celeriac_${names.size}`))
+  return name
+}
+
+/** Tells the server to stop what it does on a connection that is being given up: it may wait for a lock, and hold others. */
+function cancel({ host, port, processID, secretKey }: PgClient): void {
+  if (host === undefined || port === undefined || typeof processID !== 'number' || typeof secretKey !== 'number') return
+  const message = Buffer.alloc(16)
+  // https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST
+  for (const [at, number] of [16, 80877102, processID, secretKey].entries()) message.writeInt32BE(number, at * 4)
+  const socket = host.startsWith('/')
+    ? connectSocket(`${host}/.s.PGSQL.${port}`)
+    : connectSocket({ host, port, timeout: 5_000 })
+  socket.on('error', ignore).on('timeout', () => socket.destroy())
+  socket.unref().end(message)
+}
+
+// ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const numbers = (text: string): number[] => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number))
+const asTold = (text: string): string => text
+
+/** By the number of the type: whatever else the user has set `pg` to, our numbers are numbers and our texts texts. */
+const parsers: Readonly<Record<number, (text: string) => unknown>> = {
+  16: (text) => text === 't',
+  20: Number,
+  21: Number,
+  23: Number,
+  26: Number,
+  700: Number,
+  701: Number,
+  1005: numbers,
+  1007: numbers,
+  1016: numbers,
+}
+const types = { getTypeParser: (oid: number): ((text: string) => unknown) => parsers[oid] ?? asTold }

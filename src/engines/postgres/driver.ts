@@ -1,0 +1,66 @@
+import { CeleriacError } from '../../core/errors.ts'
+
+/** As much of the package `pg` as is used here, so that whatever is shaped like it will do. */
+export interface PgQuery {
+  readonly text: string
+  readonly values?: readonly unknown[]
+  readonly rowMode?: 'array'
+  readonly name?: string
+  readonly types?: { getTypeParser(oid: number, format?: string): (value: string) => unknown }
+}
+export interface PgResult {
+  readonly rows: readonly unknown[]
+  readonly rowCount?: number | null
+}
+export interface PgQueryable {
+  query(query: PgQuery): Promise<PgResult>
+}
+export interface PgClient extends PgQueryable {
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+  on(event: 'notification', listener: (message: { channel: string; payload?: string }) => void): unknown
+  connect(): Promise<unknown>
+  end(): Promise<unknown>
+  unref?(): void
+  /** Of the server's process, as the server or a pooler says it; with the key that cancels what it does. */
+  readonly processID?: number | null
+  readonly secretKey?: number | null
+  readonly host?: string
+  readonly port?: number
+}
+export interface PgPoolClient extends PgClient {
+  release(destroy?: Error | boolean): void
+}
+/** A pool of `pg`, or what is shaped like one. */
+export interface PgPool {
+  connect(): Promise<PgPoolClient>
+  end(): Promise<unknown>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'error', listener: (error: Error) => void): unknown
+  readonly totalCount: number
+  readonly idleCount: number
+  /** What it makes its connections of; not every pool tells. */
+  readonly options?: { max?: number }
+  readonly Client?: new (options: never) => unknown
+}
+
+export interface PgDriver {
+  readonly Pool: new (options: object) => PgPool
+  readonly types: { getTypeParser(oid: number, format?: string): (value: string) => unknown }
+}
+
+/** Loads `pg`, which users install only where they need it. */
+export async function loadDriver(): Promise<PgDriver> {
+  try {
+    const { default: pg } = await import('pg')
+    return pg as unknown as PgDriver
+  } catch (cause) {
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND'
+    if (!isMissing) throw cause
+    throw new CeleriacError(
+      'DRIVER_MISSING',
+      'PostgreSQL needs the package pg, which is not installed: run npm install pg.',
+      { cause },
+    )
+  }
+}
