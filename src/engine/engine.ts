@@ -2,6 +2,7 @@ import type { Control } from './control.ts'
 import type { Feed } from './feed.ts'
 import type { Inspection } from './inspect.ts'
 import type { Intake } from './intake.ts'
+import type { Transfer } from './transfer.ts'
 import type { Work } from './work.ts'
 
 /**
@@ -17,6 +18,8 @@ export interface Engine extends Intake, Work, Control, Inspection, Feed {
   migrate(): Promise<{ readonly from: number; readonly to: number }>
   /** Questions for `celeriac doctor`: each answered with what was found and what to do. */
   diagnose(): Promise<readonly Diagnosis[]>
+  /** Moving all of it to another store. */
+  readonly transfer?: Transfer
   close(): Promise<void>
 }
 

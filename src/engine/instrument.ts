@@ -1,11 +1,15 @@
 import { CeleriacError } from '../core/errors.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Engine } from './engine.ts'
+import type { Transfer } from './transfer.ts'
 
-/** The methods of an engine that answer from the store. */
-export type EngineMethod = {
-  [K in keyof Engine]: Engine[K] extends (...args: never) => Promise<unknown> ? K : never
-}[keyof Engine]
+/** The methods of an engine that answer from the store; those of its `transfer` go by one name. */
+export type EngineMethod =
+  | { [K in keyof Engine]: Engine[K] extends (...args: never) => Promise<unknown> ? K : never }[Exclude<
+      keyof Engine,
+      'transfer'
+    >]
+  | 'transfer'
 
 export interface Instruments {
   readonly runtime: Pick<Runtime, 'elapsed'>
@@ -78,9 +82,24 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     events: (query) => call('events', () => engine.events(query)),
     cursor: () => call('cursor', () => engine.cursor()),
     subscribe: (listener) => (closing ? () => {} : engine.subscribe(listener)),
+    ...(engine.transfer && { transfer: instrumentTransfer(engine.transfer, call) }),
     close: () => (closing ??= measured('close', () => engine.close())),
   }
 }
+
+type Call = <T>(method: EngineMethod, run: () => Promise<T>) => Promise<T>
+
+const instrumentTransfer = (transfer: Transfer, call: Call): Transfer => ({
+  standing: () => call('transfer', () => transfer.standing()),
+  census: () => call('transfer', () => transfer.census()),
+  leave: (copy, isFinished) => call('transfer', () => transfer.leave(copy, isFinished)),
+  stay: () => call('transfer', () => transfer.stay()),
+  exportRows: (kind, after, limit) => call('transfer', () => transfer.exportRows(kind, after, limit)),
+  begin: (copy) => call('transfer', () => transfer.begin(copy)),
+  importRows: (kind, rows, position) => call('transfer', () => transfer.importRows(kind, rows, position)),
+  finish: (next) => call('transfer', () => transfer.finish(next)),
+  abandon: () => call('transfer', () => transfer.abandon()),
+})
 
 export const closedError = (): CeleriacError =>
   new CeleriacError('CLOSED', 'This app has been closed: make another one to go on.')

@@ -1,6 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Runtime } from '../../core/runtime.ts'
+import { closedBy } from '../../engine/transfer.ts'
 
 export type Value = string | number | null
 
@@ -14,6 +15,8 @@ export class Database {
   readonly #statements = new Map<string, StatementSync>()
   readonly #lists = new Map<string, StatementSync>()
   readonly #patience: number
+  /** Other connections of this process to the same file, which may hold a transaction over turns of the event loop. */
+  readonly #others = new Set<DatabaseSync>()
 
   /** @param patience how long a write waits for other processes before it fails, in milliseconds */
   constructor(db: DatabaseSync, runtime: Runtime, patience = 10_000) {
@@ -34,6 +37,9 @@ export class Database {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
       statement = this.#db.prepare(sql)
+      // A connection of the user's own may have been opened with other ideas of what a row is.
+      statement.setReadBigInts(false)
+      statement.setReturnArrays(false)
       this.#statements.set(sql, statement)
     }
     return statement
@@ -48,6 +54,7 @@ export class Database {
     let statement = this.#lists.get(sql)
     if (statement === undefined) {
       statement = this.#db.prepare(sql)
+      statement.setReadBigInts(false)
       statement.setReturnArrays(true)
       this.#lists.set(sql, statement)
     }
@@ -67,25 +74,99 @@ export class Database {
    * Runs `body` in one write transaction. Where another process is writing, SQLite itself waits a few milliseconds,
    * which blocks the event loop; after that this waits without blocking, up to the patience given.
    */
-  async write<T>(body: () => T): Promise<T> {
-    const giveUpAt = this.#runtime.elapsed() + this.#patience
-    for (let wait = 1; ; wait = Math.min(wait * 2, 25)) {
-      try {
-        return this.#transaction('begin immediate', body)
-      } catch (error) {
-        if (!isBusy(error)) throw storeError(error)
-        if (this.#runtime.elapsed() > giveUpAt) throw storeError(error)
-      }
-      await new Promise<void>((resolve) => this.#runtime.after(wait * (0.5 + this.#runtime.random()), resolve))
-    }
+  write<T>(body: () => T): Promise<T> {
+    return this.#patiently(
+      () => this.#transaction('begin immediate', body),
+      () => this.#db.isTransaction || this.#isHeld(),
+    )
   }
 
   /** Runs `body` on one consistent state of the store. */
   async read<T>(body: () => T): Promise<T> {
+    if (this.#db.isTransaction) await this.untilFree()
     try {
       return this.#transaction('begin', body)
     } catch (error) {
       throw storeError(error)
+    }
+  }
+
+  /**
+   * Holds a write transaction over turns of the event loop, while everything else on this connection waits. Commits where
+   * the answer is to be kept.
+   */
+  async hold<T>(body: () => Promise<T>, isKept: (answer: T) => boolean): Promise<T> {
+    await this.#patiently(
+      () => this.#db.exec('begin immediate'),
+      () => this.#db.isTransaction || this.#isHeld(),
+    )
+    try {
+      const answer = await body()
+      this.#db.exec(isKept(answer) ? 'commit' : 'rollback')
+      return answer
+    } catch (error) {
+      if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('rollback')
+      throw storeError(error)
+    }
+  }
+
+  /** Runs `body` whole or not at all in the transaction that is open on this connection. */
+  inside<T>(body: () => T): Promise<T> {
+    return this.#patiently(
+      () => this.#savepoint(body),
+      () => false,
+    )
+  }
+
+  /** Waits for a transaction that somebody holds on this connection. */
+  untilFree(): Promise<void> {
+    return this.#patiently(
+      () => undefined,
+      () => this.#db.isTransaction,
+    )
+  }
+
+  /** While this connection has a transaction open, writes wait for it without trying. */
+  waitFor(other: DatabaseSync): void {
+    if (other !== this.#db) this.#others.add(other)
+  }
+
+  #isHeld(): boolean {
+    for (const other of this.#others) {
+      if (other.isOpen && other.isTransaction) return true
+      this.#others.delete(other)
+    }
+    return false
+  }
+
+  /** Tries until the store is not busy. Where this process itself holds it, trying would only block the event loop. */
+  async #patiently<T>(attempt: () => T, isTaken: () => boolean): Promise<T> {
+    const giveUpAt = this.#runtime.elapsed() + this.#patience
+    for (let wait = 1; ; wait = Math.min(wait * 2, 25)) {
+      const isHeldHere = isTaken()
+      try {
+        if (!isHeldHere) return attempt()
+      } catch (error) {
+        if (!isBusy(error) || this.#runtime.elapsed() > giveUpAt) throw storeError(error)
+      }
+      if (isHeldHere && this.#runtime.elapsed() > giveUpAt) throw heldHere()
+      const pause = (isHeldHere ? Math.min(wait, 5) : wait) * (0.5 + this.#runtime.random())
+      await new Promise<void>((resolve) => this.#runtime.after(pause, resolve))
+    }
+  }
+
+  #savepoint<T>(body: () => T): T {
+    this.statement('savepoint celeriac').run()
+    try {
+      const answer = body()
+      this.statement('release celeriac').run()
+      return answer
+    } catch (error) {
+      if (this.#db.isTransaction) {
+        this.statement('rollback to celeriac').run()
+        this.statement('release celeriac').run()
+      }
+      throw error
     }
   }
 
@@ -111,6 +192,10 @@ export class Database {
 
 /** SQLite's result codes that mean something to users: https://sqlite.org/rescode.html */
 const meaning: Readonly<Record<number, readonly [CeleriacError['code'], string]>> = {
+  517: [
+    'STORE_BUSY',
+    'your transaction began by reading, and others have written since: roll it back and begin it again, by BEGIN IMMEDIATE',
+  ],
   5: ['STORE_BUSY', 'another process has been writing to the store for too long; nothing was stored, try again'],
   8: ['STORE_READ_ONLY', 'the store cannot be written: check the permissions of the file and of its folder'],
   10: ['STORE_FAILED', 'reading or writing the store failed: check the disk'],
@@ -128,12 +213,23 @@ interface SqliteError extends Error {
 }
 const isSqlite = (error: unknown): error is SqliteError =>
   error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
-const isBusy = (error: unknown): boolean => isSqlite(error) && (error.errcode & 0xff) === 5
+/** Not so where a transaction began by reading and others have written since: it stays like that until it is rolled back. */
+const isBusy = (error: unknown): boolean =>
+  isSqlite(error) && (error.errcode & 0xff) === 5 && error.errcode !== readBefore
+const readBefore = 517
+
+const heldHere = (): CeleriacError =>
+  new CeleriacError(
+    'STORE_BUSY',
+    'A transaction has been open in this process for too long, and the store waited for it in vain: end it before you wait for anything of the app, or send with { within: it }.',
+  )
 
 /** An error of SQLite as one of ours; any other as it is. */
 export function storeError(error: unknown, about = ''): unknown {
   if (!isSqlite(error)) return error
-  const known = meaning[error.errcode & 0xff]
+  const closed = closedBy(error.message)
+  if (closed !== null) return closed
+  const known = meaning[error.errcode] ?? meaning[error.errcode & 0xff]
   if (known === undefined)
     return new CeleriacError('STORE_FAILED', `${about}the store refused a request: ${error.message}`, { cause: error })
   return new CeleriacError(known[0], `${about}${known[1]} (${error.message})`, { cause: error })

@@ -12,11 +12,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   for (const { ref, token, progress } of beat.progress)
     storeProgress(change, ref as Ref, token, JSON.stringify(progress))
   for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
-  const running = change.db.all<Running>(
-    `select seq, id, collection, attempt, version, role, feeds, scope, depth, token, started_at, marked_at, reason
-     from celeriac_jobs where state = 3 and session = ?`,
-    session,
-  )
+  const running = change.db.all<Running>(`${selectRunning} and session = ?`, session)
   if (beat.ended) {
     for (const job of running) release(change, job)
     change.db.run(
@@ -30,6 +26,9 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   const toCancel = running.filter((job) => job.marked_at !== null).map(({ id, token }) => ({ id, token }))
   return { lost: beat.held === null ? [] : compare(change, running, beat.held, beat.lease), toCancel }
 }
+
+const selectRunning = `select seq, id, collection, attempt, version, role, feeds, scope, depth, token, started_at, marked_at, reason
+  from celeriac_jobs where state = 3`
 
 interface Running extends Ref {
   readonly id: string
@@ -112,4 +111,9 @@ function release(change: Change, job: Running): void {
     return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq })
   recordAttempt(change, job.seq, 'released', null)
   putBack(change, job, 0, 'token = null')
+}
+
+/** Gives back whatever runs, whoever holds it: for when no worker lives. */
+export function giveBackAll(change: Change): void {
+  for (const job of change.db.all<Running>(selectRunning)) release(change, job)
 }

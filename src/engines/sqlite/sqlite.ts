@@ -16,6 +16,7 @@ import type {
   Settlement,
   SweepAnswer,
 } from '../../engine/work.ts'
+import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import { type Change, newChange, rowsPerCall } from './change.ts'
 import { claim } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
@@ -35,6 +36,7 @@ import { retry } from './retry.ts'
 import { settle } from './settle.ts'
 import { submit, upload } from './submit.ts'
 import { nextSweepAt, sweep } from './sweep.ts'
+import { sqliteTransfer, standing } from './transfer.ts'
 import { Watch } from './watch.ts'
 import { settleWork } from './work.ts'
 
@@ -56,8 +58,14 @@ export function sqliteFromUrl(url: string): (runtime: Runtime) => Engine {
   return sqlite(settingsOfUrl(url))
 }
 
+interface Opened {
+  readonly db: Database
+  readonly done: { readonly from: number; readonly to: number }
+}
+
 class SqliteEngine implements Engine {
   readonly name = 'sqlite'
+  readonly transfer: Transfer
   readonly url: string | null
   readonly partSize = rowsPerCall
   readonly #settings: Settings
@@ -65,6 +73,7 @@ class SqliteEngine implements Engine {
   readonly #queues = new Set<string>()
   readonly #numbers = new Numbers()
   readonly #pass = newRetentionPass()
+  #opened: Promise<Opened> | null = null
   #opening: Promise<{ from: number; to: number }> | null = null
   #db: Database | null = null
   #commits: GroupCommit | null = null
@@ -78,6 +87,7 @@ class SqliteEngine implements Engine {
     const isFile = settings.database === undefined && settings.path !== ':memory:'
     const mayShare = isFile && isSound(this.#version)
     this.url = mayShare ? urlOf(settings) : null
+    this.transfer = sqliteTransfer(async () => (await this.#open()).db, runtime)
   }
 
   get #version(): string {
@@ -85,28 +95,43 @@ class SqliteEngine implements Engine {
   }
 
   migrate(): Promise<{ from: number; to: number }> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
+    this.#opening ??= this.#enter().catch((error: unknown) => {
       this.#opening = null
       throw error
     })
     return this.#opening
   }
 
-  async #open(): Promise<{ from: number; to: number }> {
+  async #enter(): Promise<{ from: number; to: number }> {
+    const { db, done } = await this.#open()
+    refuseClosed(await db.read(() => standing(db)))
+    this.#db = db
+    return done
+  }
+
+  /** The store as it is, also where it is closed to all use but copying. */
+  #open(): Promise<Opened> {
+    this.#opened ??= this.#openFile().catch((error: unknown) => {
+      this.#opened = null
+      throw error
+    })
+    return this.#opened
+  }
+
+  async #openFile(): Promise<Opened> {
     const { database, path, mode } = this.#settings
     if (database !== undefined) prepare(database, mode, true)
     const connection = database ?? (path === ':memory:' ? openMemory() : openFile(path, mode, this.#version))
     const db = new Database(connection, this.#runtime)
     try {
       const done = await migrate(db)
-      this.#db = db
       this.#commits = new GroupCommit(db)
       const isShared = path !== ':memory:' || database !== undefined
       this.#watch = new Watch(
         this.#runtime,
         isShared ? () => db.get<{ data_version: number }>('pragma data_version')?.data_version ?? 0 : null,
       )
-      return done
+      return { db, done }
     } catch (error) {
       if (database === undefined) db.close()
       throw error
@@ -250,8 +275,9 @@ class SqliteEngine implements Engine {
   async close(): Promise<void> {
     this.#isClosed = true
     await this.#opening?.catch(() => undefined)
+    const opened = await this.#opened?.catch(() => undefined)
     this.#watch?.stop()
-    if (this.#settings.database === undefined) this.#db?.close()
+    if (this.#settings.database === undefined) opened?.db.close()
     this.#db = null
   }
 }
