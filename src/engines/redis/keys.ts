@@ -1,0 +1,111 @@
+import { part } from './scripts.ts'
+
+/**
+ * Every key that this engine keeps, and what it holds. All begin with the same hash tag, `{namespace}:`, so that a cluster
+ * keeps them together; scripts are given it as KEYS[1] and call it P. `<n>` is a number: jobs, barriers and collections take
+ * theirs from one counter and never give them back.
+ *
+ * Rows are texts, read and written by the hundred in one MGET or MSET: a call costs a microsecond, one more key in it a fifth of that,
+ * and a hash for each job took twice the time and the memory. What never changes is apart from what does, and packed by
+ * the client; what has not changed yet is not there at all. Payloads come last and nothing here looks into them.
+ *
+ * ```
+ * numbers           the last number taken
+ * ids               hash: id of a job or collection → its number
+ *
+ * j:<n>             a job as it was submitted. Lines: head · queue (empty: default) · id · task · options · label · arguments
+ *                     head     createdAt                                       a plain job alone: its own collection, nothing else to say
+ *                              createdAt,base,collection,parent,depth,scope0,round,role,behind,fit,feeds,scope,startIn,startAt,expires,
+ *                              timeout,priority,input
+ *                              base is the number of the first job of its graph; behind, feeds and scope are offsets from it, as
+ *                              those who packed the graph did not know it. scope0 (a number) is that of the job it continues.
+ *                              input: empty | f | r<shape> | s<runs of the jobs that count>
+ *                     label    of a job alone: retention;JSON of actor, description, tags. Empty where there is none.
+ *                     arguments  where they are long: one CR, and they stand in
+ * g:<n>             long arguments
+ * s:<n>             how it stands. Not there: as submitted, that is waiting if behind anything, else queued; version 1, attempt 0.
+ *                     state,version,attempt,token,session,startedAt,finishedAt
+ *                     [;round,failures,crashes,dueAt,expiresAt,markedAt,reason,cause,continuation,archived]
+ *                     [LF result | CR length of the result, where it is long]
+ *                     Without the second list: the round of its head (1), zeros and nothing; it expires as submitted. The token stays
+ *                     until the next claim, or until somebody else decides about the job.
+ * r:<n>             a long result
+ * f:<n>             its last failure
+ * p:<n>             progress: attempt LF text; of an earlier attempt it is none
+ * h:<n>             how the results nest of the canvas that it continued as
+ * a:<n>             hash: attempt that did not end the job → round,session,startedAt,finishedAt,outcome[LF failure]
+ * log:<n>           list of its log lines, packed by the client
+ *
+ * b:<n>             a barrier as it was submitted. Lines: head · runs of the jobs behind it · of the jobs that feed it · of the barriers
+ *                     that feed it
+ *                     head     base,collection,parent,jobs,barriers,inputs,feeds,gate,isExit
+ *                              jobs and barriers of its graph are numbered base … base + jobs + barriers − 1
+ *                     runs     offsets from base: 3 | 0-9 | 0-90/10 (every tenth), separated by commas
+ *                     where they are long: one CR for all three lines, which then stand in
+ * l:<n>             long runs
+ * n:<n>             its countdown: pending,failed,decided,cause. Not there: as many pending as inputs, undecided.
+ *
+ * c:<n>             a collection that is no job alone. Lines: createdAt,base,jobs,barriers,exit (an offset) · retention · id · shape · JSON of
+ *                     actor, description, tags, callbackUrl
+ * k:<n>             how it stands: state,round,settledAt,cancelledAt,removedAt. Not there: running in its first round.
+ * m:<n>             sorted set of the graphs added to it by jobs that continued: base → base,jobs,barriers
+ * u:<n>             the unique key it was submitted under: until LF key
+ * scope:<n>         sorted set of the jobs that a fail-fast scope failed by: when → place (see below)
+ * cancelling        set of the collections and jobs alone that were cancelled and have not settled
+ *
+ * queues            hash: queue → 1 where it is paused, else 0
+ * queue:<name>      sorted set of queued jobs: −priority · 2⁴⁰ + number of the collection → place
+ * suspects          the same of the queued jobs whose worker died, of all queues
+ * due, expiring     sorted sets: dueAt → scheduled job; expiresAt → job that is scheduled or queued
+ * deadlines, marked sorted sets: deadlineAt → running job; markedAt → running job
+ * waiting, scheduled  hashes: queue → how many of its jobs are
+ *
+ * sessions          hash: id of a session → its number
+ * session:<n>       hash: id, name, host, pid, queues, concurrency, startedAt, seenAt, expiresAt, endedAt, lost
+ * alive             sorted set: expiresAt → session that has not ended
+ * run:<n>           set of the jobs that it runs
+ * trying:<n>        those of them whose worker died before
+ * tokens:<n>        list of the tokens it claimed with, newest first
+ *
+ * unique            hash: key → collection,until,expiresAt (until: started, settled or time)
+ * unique-until      sorted set: expiresAt → key
+ * holds             hash: collection → the key it holds until it started or settled
+ * idempotency       hash: actor NUL key → expiresAt LF fingerprint LF id of the collection
+ * idempotency-until sorted set: expiresAt → actor NUL key
+ * uploads           hash: id of a graph whose rows are not to be seen yet → collection,base,jobs,barriers,createdAt,touchedAt; the barrier that
+ *                     holds back its entries is base − 1
+ * work              hash: number → kind,subject,detail,after: what is left to do of large changes
+ *
+ * events            stream, one entry for each call that changed something: t (when), c (flat list of numbers, see journal.ts), p (JSON list of
+ *                     payloads). An entry's id says how many characters of events came before it, so what is kept is bounded by size,
+ *                     and who reads on at the end of one entry knows that none between is missing.
+ * events-end        the id that the next entry gets
+ * meta              hash: version, epoch, sweptAt, calmUntil, work (the last number in `work`)
+ * signal            channel: what changed, to look: 1 queued + 2 changed + 4 cancel
+ * ```
+ *
+ * A place is a job's number behind a letter that says how many digits it has: places sort as numbers do.
+ */
+export const modelVersion = 1
+
+/** The queue of those that name none. */
+export const defaultQueue = 'default'
+
+/** Longer arguments and results stand in a key of their own, so that a job's row is quickly read. */
+export const longArgs = 2_048
+export const longResult = 1_024
+/** And so do longer runs. */
+export const longRuns = 256
+
+/** How much is kept of events, in characters. */
+export const eventsKept = 64 * 1024 * 1024
+
+export const keys = part(`
+local function place(number)
+  local digits = tostring(number)
+  return string.char(96 + #digits) .. digits
+end
+local function score(priority, collection)
+  return string.format('%.0f', collection - priority * 1099511627776)
+end
+`)
