@@ -8,7 +8,7 @@ import type { Place } from '../engines.ts'
 import { type ManualRuntime, manualRuntime, seededRandom } from '../fixtures/clock.ts'
 import { alone, chainOf, chordOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
 import { continued, failed, failure, hand, type Hand, lease, retried, succeeded, sweepAll } from '../fixtures/hand.ts'
-import { brokenRules, readHistory } from './history.ts'
+import { brokenRules, type History, readHistory } from './history.ts'
 import { repeating } from './repeating.ts'
 
 /** What a store is asked, in any order at all, whether it makes sense or not. */
@@ -37,6 +37,12 @@ const operations = [
   'resume',
 ] as const
 type Operation = (typeof operations)[number]
+export type Step = { readonly operation: Operation; readonly seed: number }
+
+export const arbitrarySteps: fc.Arbitrary<Step[]> = fc.array(
+  fc.record({ operation: fc.constantFrom(...operations), seed: fc.nat() }),
+  { minLength: 10, maxLength: 120 },
+)
 
 interface Stage {
   readonly engine: Engine
@@ -50,13 +56,15 @@ interface Stage {
 
 /** So many random sequences of operations, checked against the rules of history. A failure prints how to repeat it. */
 export async function checkRandomOperations(makePlace: () => Place | Promise<Place>, count: number): Promise<void> {
-  const step = fc.record({ operation: fc.constantFrom(...operations), seed: fc.nat() })
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 120 }), async (steps) => {
+    fc.asyncProperty(arbitrarySteps, async (steps) => {
       const place = await makePlace()
+      const clock = manualRuntime()
+      const engine = place.connect(clock)
       try {
-        expect(await play(place, steps)).toEqual([])
+        expect(brokenRules(await play(engine, clock, steps))).toEqual([])
       } finally {
+        await engine.close()
         await place.remove()
       }
     }),
@@ -64,11 +72,10 @@ export async function checkRandomOperations(makePlace: () => Place | Promise<Pla
   )
 }
 
-async function play(place: Place, steps: readonly { operation: Operation; seed: number }[]): Promise<string[]> {
-  const clock = manualRuntime()
-  const engine = place.connect(clock)
+/** Plays them, then brings everything that was begun to an end, and gives the history of it all. */
+export async function play(engine: Engine, clock: ManualRuntime, steps: readonly Step[]): Promise<History> {
   const cursor = await engine.cursor()
-  const common = { engine, clock, graphs: [], settled: [] as Stage['settled'] }
+  const common = { engine, clock, graphs: [] as Graph[], settled: [] as Stage['settled'] }
   const stage: Stage = {
     ...common,
     random: seededRandom(1),
@@ -78,15 +85,8 @@ async function play(place: Place, steps: readonly { operation: Operation; seed: 
   for (const { operation, seed } of steps)
     await operate(Object.assign(stage, { random: seededRandom(seed) }), operation)
   await finish(stage)
-  const broken = brokenRules(
-    await readHistory(
-      engine,
-      stage.graphs.map(({ id }) => id),
-      cursor,
-    ),
-  )
-  await engine.close()
-  return broken
+  const sent = stage.graphs.map(({ id }) => id)
+  return readHistory(engine, sent, cursor)
 }
 
 async function operate(stage: Stage, operation: Operation): Promise<void> {
