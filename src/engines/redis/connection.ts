@@ -29,6 +29,9 @@ interface KnownClient {
   getSentinelNode?: unknown
 }
 
+const isComposite = (client: KnownClient): boolean =>
+  client.getNodeClientForKey !== undefined || client.getSentinelNode !== undefined
+
 export type Argument = string | Buffer
 export type Reply = unknown
 
@@ -36,7 +39,7 @@ export type Reply = unknown
  * A connection that does not answer for so long, in milliseconds, though something waits for an answer, is given up: the
  * other end may be gone without a word (a machine that lost its power, a firewall that forgot). TCP would take minutes.
  */
-export const longestSilence = 4_000
+const longestSilence = 3_000
 /** How long making a connection may take, greeting included. */
 const longestGreeting = 4_000
 
@@ -53,7 +56,6 @@ export class Connection {
   readonly #client: KnownClient
   readonly #runtime: Runtime
   readonly #key: string
-  readonly #isOwn: boolean
   /** Whether the runtime's time passes as time does here: where a test moves it, it says nothing about who is silent. */
   readonly #isTimed: boolean
   readonly #lost = new Set<(error: unknown) => void>()
@@ -67,11 +69,10 @@ export class Connection {
     this.#client = client
     this.#runtime = runtime
     this.#key = key
-    this.#isOwn = settings.client === undefined
     this.#isTimed = settings.clock === 'store'
     client.on('error', (error) => {
-      // A client of the user's own comes back by itself; a cluster tells so of single nodes.
-      if (this.#isOwn || !client.isOpen) this.drop(error)
+      // Several servers behind one client: it tells of a single one that is away, and finds the others.
+      if (!isComposite(client) || !client.isOpen) this.drop(error)
     })
     client.on('end', () => this.drop(new ConnectionLost('The connection was closed.')))
   }

@@ -32,15 +32,18 @@ export class Database {
   readonly runtime: Runtime
   /** What every key begins with: one hash tag, so that a cluster keeps them together. */
   readonly prefix: string
+  readonly #greet: (connection: Connection) => Promise<void>
   #connection: Connection | null = null
   #connecting: Promise<Connection> | null = null
   #hasConnected = false
   #failures = 0
   #isClosed = false
 
-  constructor(settings: Settings, runtime: Runtime) {
+  /** @param greet looks at the server behind every new connection, before anything else is asked of it */
+  constructor(settings: Settings, runtime: Runtime, greet: (connection: Connection) => Promise<void>) {
     this.settings = settings
     this.runtime = runtime
+    this.#greet = greet
     this.prefix = `{${settings.namespace}}:`
   }
 
@@ -60,9 +63,14 @@ export class Database {
    *
    * @throws StoreUnavailable, CeleriacError STORE_…
    */
-  run<T = Reply>(script: Script, args: readonly (Argument | number)[] = []): Promise<T> {
-    const rest = ['1', this.prefix, ...args.map((arg) => (typeof arg === 'number' ? String(arg) : arg))]
-    return this.#persist((connection) => runOn(connection, script, rest)) as Promise<T>
+  run<T = Reply>(script: Script, args: readonly (Argument | number)[]): Promise<T> {
+    const rest = [this.prefix, ...args.map((arg) => (typeof arg === 'number' ? String(arg) : arg))]
+    return this.#persist((connection) => runOn(connection, script, rest, this.#greet)) as Promise<T>
+  }
+
+  /** Runs one that only reads. */
+  read<T = Reply>(script: Script, args: readonly (Argument | number)[] = []): Promise<T> {
+    return this.run<T>(script, [this.now, '', ...args])
   }
 
   /** Sends a command that touches keys of the namespace. */
@@ -133,8 +141,10 @@ export class Database {
   /** Makes the connection, after a pause that grows with every failure. */
   async #open(): Promise<Connection> {
     if (this.#failures > 0) await this.pause(Math.min(shortestPause * 2 ** this.#failures, longestPause))
+    let connection: Connection | null = null
     try {
-      const connection = await this.connect()
+      connection = await this.connect()
+      await this.#greet(connection)
       if (this.#isClosed) await connection.close()
       this.#failures = 0
       this.#hasConnected = true
@@ -145,6 +155,7 @@ export class Database {
       return connection
     } catch (error) {
       this.#failures++
+      connection?.drop(error)
       throw error
     }
   }
@@ -158,13 +169,21 @@ export class Database {
   }
 }
 
-/** EVAL both runs the script and has the server keep it, also where only one of several servers had forgotten it. */
-async function runOn(connection: Connection, script: Script, rest: readonly Argument[]): Promise<Reply> {
+/** Runs a script with one key, which comes first in `rest`. */
+export async function runOn(
+  connection: Connection,
+  script: Script,
+  rest: readonly Argument[],
+  greet?: (connection: Connection) => Promise<void>,
+): Promise<Reply> {
   try {
-    return await connection.send(['EVALSHA', script.sha, ...rest])
+    return await connection.send(['EVALSHA', script.sha, '1', ...rest])
   } catch (error) {
     if (!isReply(error) || !error.message.startsWith('NOSCRIPT')) throw error
-    return connection.send(['EVAL', script.source, ...rest])
+    // It may be another server than the one that was greeted: those of a cluster take turns behind one client.
+    await greet?.(connection)
+    // Unlike SCRIPT LOAD this goes where the keys are, and has the script kept there.
+    return connection.send(['EVAL', script.source, '1', ...rest])
   }
 }
 
