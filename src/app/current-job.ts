@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { CeleriacError } from '../core/errors.ts'
 import type { CurrentJob } from '../core/handle.ts'
 import { RetryDirective, SnoozeDirective } from './directives.ts'
 
@@ -8,6 +9,7 @@ export const runningJob = new AsyncLocalStorage<CurrentJob>()
 /**
  * The job that the calling handler runs as. Outside a worker it is inert: `log` and `progress` do nothing, `signal` never
  * aborts, and only `retry` and `snooze` still throw, so a handler can be called and tested as the plain function it is.
+ * `completeWithin` is refused there: it has no transaction to give, and a handler must not take that for success.
  *
  * @example
  * const restore = app.task('restore', async (files: string[]) => {
@@ -36,5 +38,9 @@ const inertJob: CurrentJob = {
   },
   snooze(delay) {
     throw new SnoozeDirective(delay)
+  },
+  completeWithin() {
+    const advice = "send it as a job and run a worker; for a test, on new Celeriac({ url: 'sqlite::memory:' })"
+    return Promise.reject(new CeleriacError('UNSUPPORTED', `completeWithin needs a worker that runs the job: ${advice}.`))
   },
 }

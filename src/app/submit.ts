@@ -177,7 +177,9 @@ export class Submitter implements Sender {
     for (const batch of all) {
       for (const call of batch.calls) {
         if (call.isOver || call.giveUpAt > now) continue
-        call.fail(gaveUp(call.patience, call.mayBeStored || (batch === this.#current && this.#isUnderWay), call.lastError))
+        call.fail(
+          gaveUp(call.patience, call.mayBeStored || (batch === this.#current && this.#isUnderWay), call.lastError),
+        )
       }
     }
     this.#batches = this.#batches.map(livingOf).filter(({ calls }) => calls.length > 0)

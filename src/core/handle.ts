@@ -2,6 +2,7 @@ import type { CollectionState, JobCounts, SettledState } from './collection.ts'
 import type { Failure } from './failure.ts'
 import type { JobState, Progress, Reason, Role } from './job.ts'
 import type { Duration } from './time.ts'
+import type { TransactionClient } from './transaction.ts'
 
 /** A job that was sent, seen from anywhere. */
 export interface JobHandle<out R> {
@@ -187,4 +188,20 @@ export interface CurrentJob {
   retry(options?: { readonly in?: Duration | undefined; readonly cause?: unknown }): never
   /** Never returns. Puts the job off; no failure is counted. */
   snooze(delay: Duration): never
+  /**
+   * Opens a transaction, calls back with it, and completes the job in it with what the callback gives: what you write there
+   * and the job's success are both kept or, where anything fails, neither. The job is over then, whatever else the
+   * handler does. PostgreSQL and SQLite. Keep it short: it holds a connection, and on SQLite everybody who writes.
+   *
+   * @throws what the callback throws; JobCancelled or LEASE_LOST where the job is no longer to be done; UNSUPPORTED outside
+   * a worker, in a chunk of `each`, and on Redis
+   * @example
+   * const book = app.task('seats.book', (seat: string) =>
+   *   currentJob().completeWithin(async (client) => {
+   *     await client.query('update seats set taken = true where id = $1', [seat])
+   *     return seat
+   *   }),
+   * )
+   */
+  completeWithin<R, Client extends object = TransactionClient>(write: (client: Client) => R | Promise<R>): Promise<R>
 }

@@ -14,6 +14,8 @@ export type AbortCause = 'cancel' | 'timeout' | 'stop' | 'lost'
 export interface Telling {
   now(): number
   note(attempt: Attempt): void
+  /** Completes its job with what the callback writes to the store. */
+  complete(attempt: Attempt, write: (transaction: unknown) => unknown): Promise<unknown>
 }
 
 const mostLines = 1_000
@@ -29,6 +31,11 @@ export class Attempt implements CurrentJob {
   /** Its outcome is decided, or nobody wants it any more: whatever its handler still does is dropped. */
   hasEnded = false
   abortedFor: AbortCause | null = null
+  /** It was settled by its handler, with this JSON text for a result: nothing may be settled after that. */
+  settledAs: { readonly result: string | null } | null = null
+  /** While its handler completes it: resolves when that is over, to what it threw. */
+  completing: Promise<{ readonly error: unknown } | null> | null = null
+  #unusable: { readonly error: unknown } | null = null
   #controller: AbortController | null = null
   #progress: Progress | null = null
   #lines: LogLine[] | null = null
@@ -90,6 +97,23 @@ export class Attempt implements CurrentJob {
     throw new SnoozeDirective(delay)
   }
 
+  completeWithin<R, Client extends object>(write: (client: Client) => R | Promise<R>): Promise<R> {
+    const completing = this.#telling.complete(this, write as (transaction: unknown) => unknown)
+    // Whoever does not wait for it need not handle what it throws either: the attempt ends by it (see execute).
+    completing.catch(() => {})
+    return completing as Promise<R>
+  }
+
+  /** Remembers an error that another attempt would meet again. Gives it, to be thrown. */
+  unusable(error: unknown): unknown {
+    this.#unusable = { error }
+    return error
+  }
+
+  isUnusable(error: unknown): boolean {
+    return this.#unusable !== null && this.#unusable.error === error
+  }
+
   /** Tells the handler to stop. The first cause stands. */
   abort(cause: AbortCause): void {
     if (this.abortedFor !== null) return
@@ -116,8 +140,16 @@ export class Attempt implements CurrentJob {
     this.#lines = [...news.lines, ...(this.#lines ?? [])]
   }
 
+  /** A line about what its handler did when it was over: kept with the job like the handler's own. */
+  addLateLine(message: string): void {
+    this.#keepLine('error', message, undefined)
+  }
+
   #addLine(level: LogLine['level'], message: string, data: unknown): void {
-    if (this.hasEnded) return
+    if (!this.hasEnded) this.#keepLine(level, message, data)
+  }
+
+  #keepLine(level: LogLine['level'], message: string, data: unknown): void {
     this.#lines ??= []
     if (this.#lines.length >= mostLines) {
       this.#droppedCount++

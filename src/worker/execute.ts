@@ -48,14 +48,23 @@ export function execute(attempt: Attempt, shop: Workshop): Soon<Outcome> {
   const execution: Execution = { attempt, task, shop }
   try {
     const ending = run(execution)
-    if (!(ending instanceof Promise)) return decide(execution, ending)
+    if (!(ending instanceof Promise)) return finish(execution, ending)
     return ending.then(
-      (ended) => decide(execution, ended),
-      (thrown: unknown) => decide(execution, endingOf(execution, thrown)),
+      (ended) => finish(execution, ended),
+      (thrown: unknown) => finish(execution, endingOf(execution, thrown)),
     )
   } catch (thrown) {
-    return decide(execution, endingOf(execution, thrown))
+    return finish(execution, endingOf(execution, thrown))
   }
+}
+
+/** A handler that did not wait for its `completeWithin` is not over before that is, and has what it throws for its own. */
+function finish(execution: Execution, ending: Ending): Soon<Outcome> {
+  const { completing } = execution.attempt
+  if (completing === null) return decide(execution, ending)
+  return completing.then((failed) =>
+    decide(execution, failed && ending.type === 'returned' ? endingOf(execution, failed.error) : ending),
+  )
 }
 
 /** What is known of an execution from its beginning. Every step takes it, with what the step before came to. */
@@ -174,6 +183,7 @@ const delayForInput = 1_000
 function endingOf({ attempt, shop }: Execution, thrown: unknown): Ending {
   const tell = (about: unknown): Failure => failureOf(attempt, shop.runtime, about)
   try {
+    if (attempt.isUnusable(thrown)) return { type: 'unusable', failure: tell(thrown) }
     if (thrown instanceof Unusable) return { type: 'unusable', failure: tell(thrown.cause) }
     if (thrown instanceof InputAway) return { type: 'put-back', delay: delayForInput }
     if (thrown instanceof SnoozeDirective) return { type: 'snooze', delay: milliseconds(thrown.delay, 'snooze') }

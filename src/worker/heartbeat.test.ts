@@ -41,7 +41,15 @@ async function start(answer: (beat: Beat) => Promise<HeartbeatAnswer> = () => Pr
       await turn()
     }
   }
-  const attempt = new Attempt(job, { now: () => runtime.now(), note: (one) => heartbeat.note(one) }, 0)
+  const attempt = new Attempt(
+    job,
+    {
+      now: () => runtime.now(),
+      note: (one) => heartbeat.note(one),
+      complete: () => Promise.reject(new Error('Nothing here completes within.')),
+    },
+    0,
+  )
   return { runtime, heartbeat, beats, told, notices, held, pass, attempt }
 }
 

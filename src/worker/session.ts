@@ -2,12 +2,15 @@ import { hostname } from 'node:os'
 import type { CompileContext } from '../canvas/compile.ts'
 import { eachTask } from '../canvas/fragment.ts'
 import { CeleriacError } from '../core/errors.ts'
+import type { Outcome } from '../core/outcome.ts'
 import type { Graph } from '../core/graph.ts'
 import { createTokens } from '../core/id.ts'
 import { type Runtime, systemRuntime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Signal } from '../engine/feed.ts'
 import type { ClaimedJob, SessionRecord } from '../engine/work.ts'
+import type { Attempt } from './attempt.ts'
+import { complete, type CompletionParts, tellLate } from './complete.ts'
 import { builtInEach } from './each-task.ts'
 import { execute, executeTimedOut, failureOf, type Workshop } from './execute.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -177,13 +180,25 @@ export class Session {
     return new Slots({
       count: this.#settings.concurrency,
       runtime,
-      telling: { now: () => runtime.now(), note: (attempt) => this.#heartbeat.note(attempt) },
+      telling: {
+        now: () => runtime.now(),
+        note: (attempt) => this.#heartbeat.note(attempt),
+        complete: (attempt, write) => complete(attempt, write, this.#completionParts()),
+      },
       execute: (attempt) => execute(attempt, shop),
       timedOut: (attempt) => executeTimedOut(attempt, shop),
       timeoutOf: ({ options, task }) => options.timeout ?? findTask(task)?.terms.job.timeout,
-      settle: ({ job }, outcome) => this.#settler.add({ ref: job.ref, token: job.token, outcome, job }),
+      settle: (attempt, outcome) => this.#settle(attempt, outcome),
       onFreed: () => this.#source.pull(),
     })
+  }
+
+  #completionParts(): CompletionParts {
+    return {
+      ...this.#shared(),
+      before: () => this.#heartbeat.sendNews(),
+      onLost: (id, token) => this.#slots.abort(id, token, 'lost'),
+    }
   }
 
   #createWorkshop(): Workshop {
@@ -245,6 +260,19 @@ export class Session {
 
   #lose(id: string, token: number): void {
     if (this.#source.withdraw(id, token) === undefined) this.#slots.abort(id, token, 'lost')
+  }
+
+  #settle(attempt: Attempt, outcome: Outcome): void {
+    const { job, settledAs } = attempt
+    if (settledAs === null) return this.#settler.add({ ref: job.ref, token: job.token, outcome, job })
+    const late = tellLate(outcome, settledAs)
+    if (late === null) return
+    // What was thrown goes to the job's own log: a notice holds no payload.
+    if (outcome.type === 'failed' || outcome.type === 'retried') {
+      attempt.addLateLine(`After completeWithin: ${outcome.failure.name}: ${outcome.failure.message}`)
+    }
+    const message = `A handler of ${job.task} ${late}: its job had been completed by completeWithin, and stays so.`
+    this.#reporter.warn(`completed:${job.task}`, message)
   }
 
   #giveBack(job: ClaimedJob): void {

@@ -1,10 +1,11 @@
-import { CeleriacError, type ErrorCode } from '../core/errors.ts'
+import { CeleriacError } from '../core/errors.ts'
 import type { Graph } from '../core/graph.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Intake } from '../engine/intake.ts'
 import type { ClaimedJob, Settlement, Work } from '../engine/work.ts'
 import { Backoff } from '../core/backoff.ts'
+import { isPassing } from './passing.ts'
 import type { Reporter } from './report.ts'
 
 /** A settlement on its way, and the job it is of. */
@@ -33,8 +34,6 @@ export interface SettlerParts {
 const largestBatch = 1_000
 /** With so many outcomes unsettled, claiming more would only fill the memory. */
 const tooMany = 2_000
-/** The store says itself that it is away, and nothing is wrong with what was sent. */
-const passing: readonly ErrorCode[] = ['STORE_BUSY', 'STORE_UNREACHABLE', 'STORE_FULL', 'STORE_READ_ONLY']
 
 /**
  * Settles in groups. The first outcome of an idle worker goes at the end of this turn of the event loop, with whatever
@@ -170,7 +169,7 @@ export class Settler {
 
   /** A store that fails for no reason it can name may have met data that it cannot take: then something else still works. */
   async #isFaultOfData(error: unknown): Promise<boolean> {
-    if (error instanceof CeleriacError && passing.includes(error.code)) return false
+    if (isPassing(error)) return false
     try {
       await this.#parts.probe()
       return true

@@ -56,9 +56,9 @@ export class Slots {
     return Math.max(this.#meanTime, this.#parts.runtime.elapsed() - this.#lastEndAt)
   }
 
-  /** The jobs whose handlers run. */
+  /** The jobs whose handlers run and that are not settled. */
   jobs(): ClaimedJob[] {
-    return Array.from(this.#running.keys(), ({ job }) => job)
+    return [...this.#running.keys()].filter(({ settledAs }) => settledAs === null).map(({ job }) => job)
   }
 
   start(job: ClaimedJob): void {

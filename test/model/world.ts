@@ -39,7 +39,18 @@ export function createWorld(place: Place): World {
     calls: new Map(),
     isMended: false,
     async run(job) {
-      const outcome = await execute(new Attempt(job, { now: clock.now, note: () => {} }, clock.elapsed()), shop)
+      const outcome = await execute(
+        new Attempt(
+          job,
+          {
+            now: clock.now,
+            note: () => {},
+            complete: () => Promise.reject(new Error('Nothing here completes within.')),
+          },
+          clock.elapsed(),
+        ),
+        shop,
+      )
       // The handler of a chunk is called for each element, the job but once.
       if (job.options.chunked) world.calls.delete(job.id)
       return outcome

@@ -26,7 +26,11 @@ export class Database {
   }
 
   exec(sql: string): void {
-    this.#db.exec(sql)
+    try {
+      this.#db.exec(sql)
+    } catch (error) {
+      throw storeError(error)
+    }
   }
 
   /**
@@ -97,16 +101,16 @@ export class Database {
    */
   async hold<T>(body: () => Promise<T>, isKept: (answer: T) => boolean): Promise<T> {
     await this.#patiently(
-      () => this.#db.exec('begin immediate'),
+      () => this.statement('begin immediate').run(),
       () => this.#db.isTransaction || this.#isHeld(),
     )
     try {
       const answer = await body()
-      this.#db.exec(isKept(answer) ? 'commit' : 'rollback')
+      this.exec(isKept(answer) ? 'commit' : 'rollback')
       return answer
     } catch (error) {
-      if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('rollback')
-      throw storeError(error)
+      if (this.#db.isOpen && this.#db.isTransaction) this.exec('rollback')
+      throw error
     }
   }
 

@@ -12,14 +12,24 @@ export async function migrate(db: Database): Promise<{ from: number; to: number 
   return db.write(() => {
     const now = versionOf(db)
     if (now > schemaVersion) throw tooNew(now)
-    for (const sql of migrations.slice(now)) db.exec(sql)
-    if (now < schemaVersion)
-      db.run(
-        "insert into celeriac_meta (key, value) values ('schema', ?) on conflict do update set value = excluded.value",
-        schemaVersion,
-      )
+    if (now < schemaVersion) apply(db, now)
     return { from: now, to: schemaVersion }
   })
+}
+
+/** The same in a transaction of the user's that is open: what is made goes with it, should it be rolled back. */
+export function migrateInside(db: Database): void {
+  const from = versionOf(db)
+  if (from > schemaVersion) throw tooNew(from)
+  if (from < schemaVersion) apply(db, from)
+}
+
+function apply(db: Database, from: number): void {
+  for (const sql of migrations.slice(from)) db.exec(sql)
+  db.run(
+    "insert into celeriac_meta (key, value) values ('schema', ?) on conflict do update set value = excluded.value",
+    schemaVersion,
+  )
 }
 
 /** 0 where there is no schema yet. */

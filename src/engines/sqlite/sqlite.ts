@@ -1,3 +1,4 @@
+import type { DatabaseSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef, StoredResult } from '../../core/job.ts'
@@ -6,7 +7,7 @@ import type { CancelAnswer, QueueSettings, RetryAnswer, RetryRequest, Selection 
 import type { Diagnosis, Engine } from '../../engine/engine.ts'
 import type { EventsPage, EventsQuery, Signal } from '../../engine/feed.ts'
 import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
-import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
 import type {
   ClaimAnswer,
   ClaimRequest,
@@ -18,7 +19,7 @@ import type {
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import { type Change, newChange, rowsPerCall } from './change.ts'
-import { claim } from './claim.ts'
+import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
@@ -28,7 +29,7 @@ import { GroupCommit } from './group-commit.ts'
 import { heartbeat } from './heartbeat.ts'
 import { collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
-import { migrate } from './migrate.ts'
+import { migrate, migrateInside } from './migrate.ts'
 import { isSound, openFile, openMemory, prepare } from './open.ts'
 import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
 import { newRetentionPass, remove, retain } from './retention.ts'
@@ -38,6 +39,7 @@ import { submit, upload } from './submit.ts'
 import { nextSweepAt, sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
 import { Watch } from './watch.ts'
+import { checkStillOpen, openTransaction, settleOnce } from './within.ts'
 import { settleWork } from './work.ts'
 
 export type { SqliteOptions }
@@ -58,8 +60,19 @@ export function sqliteFromUrl(url: string): (runtime: Runtime) => Engine {
   return sqlite(settingsOfUrl(url))
 }
 
-interface Opened {
+interface Made<T> {
+  readonly answer: T
+  readonly change: Change
+  /** There is more to do than one call may. */
+  readonly isLeft: boolean
+}
+
+interface Connected {
+  readonly connection: DatabaseSync
   readonly db: Database
+}
+
+interface Opened extends Connected {
   readonly done: { readonly from: number; readonly to: number }
 }
 
@@ -78,6 +91,8 @@ class SqliteEngine implements Engine {
   #db: Database | null = null
   #commits: GroupCommit | null = null
   #watch: Watch | null = null
+  /** For transactions that stay open for a while: everything else goes on beside them, but for writing. */
+  #second: Connected | null = null
   #goingOn = false
   #isClosed = false
 
@@ -120,10 +135,11 @@ class SqliteEngine implements Engine {
 
   async #openFile(): Promise<Opened> {
     const { database, path, mode } = this.#settings
-    if (database !== undefined) prepare(database, mode, true)
     const connection = database ?? (path === ':memory:' ? openMemory() : openFile(path, mode, this.#version))
     const db = new Database(connection, this.#runtime)
     try {
+      await db.untilFree()
+      if (database !== undefined) prepare(database, mode, true)
       const done = await migrate(db)
       this.#commits = new GroupCommit(db)
       const isShared = path !== ':memory:' || database !== undefined
@@ -131,7 +147,7 @@ class SqliteEngine implements Engine {
         this.#runtime,
         isShared ? () => db.get<{ data_version: number }>('pragma data_version')?.data_version ?? 0 : null,
       )
-      return { db, done }
+      return { connection, db, done }
     } catch (error) {
       if (database === undefined) db.close()
       throw error
@@ -147,14 +163,35 @@ class SqliteEngine implements Engine {
   /** What it asks for, what follows from that, the events of it all; then whoever listens is told. */
   async #write<T>(body: (change: Change) => T): Promise<T> {
     const db = this.#db ?? (await this.#ready())
-    const [answer, change, isLeft] = await (this.#commits as GroupCommit).add(() => {
-      const change = newChange(db, this.#runtime.now(), this.#queues)
-      const said = body(change)
-      const isLeft = settleWork(change)
-      change.journal.write(db, change.now, change.next)
-      return [said, change, isLeft] as const
+    const made = await (this.#commits as GroupCommit).add(() => this.#change(db, body))
+    for (const queue of made.change.newQueues) this.#queues.add(queue)
+    return this.#tell(made)
+  }
+
+  /** The same in a transaction of the user's. What it stored is there for others once that one is committed. */
+  async #writeWithin<T>(transaction: Transaction, body: (change: Change) => T): Promise<T> {
+    if (this.#isClosed) throw new CeleriacError('CLOSED', 'The store has been closed.')
+    const { database, path } = this.#settings
+    const guest = openTransaction(transaction, { path, ...(database && { database }) }, this.#runtime)
+    const made = await guest.inside(() => {
+      // Not opened first: a store that is not there yet could not be made while this transaction is open.
+      if (this.#db === null) migrateInside(guest)
+      return this.#change(guest, body)
     })
-    for (const queue of change.newQueues) this.#queues.add(queue)
+    this.#db?.waitFor(transaction as DatabaseSync)
+    // Told at once: whoever looks waits for the transaction to end.
+    return this.#tell(made)
+  }
+
+  #change<T>(db: Database, body: (change: Change) => T): Made<T> {
+    const change = newChange(db, this.#runtime.now(), this.#queues)
+    const answer = body(change)
+    const isLeft = settleWork(change)
+    change.journal.write(db, change.now, change.next)
+    return { answer, change, isLeft }
+  }
+
+  #tell<T>({ answer, change, isLeft }: Made<T>): T {
     if (isLeft) this.#goOn()
     this.#watch?.tell(change.journal.signal())
     return answer
@@ -175,11 +212,18 @@ class SqliteEngine implements Engine {
     return db.read(() => body(db))
   }
 
-  submit(submissions: readonly Submission[]): Promise<SubmitAnswer[]> {
-    return this.#write((change) => submit(change, submissions))
+  submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
+    const body = (change: Change): SubmitAnswer[] => submit(change, submissions)
+    return transaction === undefined ? this.#write(body) : this.#writeWithin(transaction, body)
   }
-  upload(graph: Graph, part: number, within: { ref: JobRef; token: number } | null): Promise<void> {
-    return this.#write((change) => upload(change, graph, part, within))
+  upload(
+    graph: Graph,
+    part: number,
+    within: { ref: JobRef; token: number } | null,
+    transaction?: Transaction,
+  ): Promise<void> {
+    const body = (change: Change): void => upload(change, graph, part, within)
+    return transaction === undefined ? this.#write(body) : this.#writeWithin(transaction, body)
   }
 
   claim(request: ClaimRequest): Promise<ClaimAnswer> {
@@ -188,8 +232,32 @@ class SqliteEngine implements Engine {
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
     return this.#write((change) => settle(change, settlements))
   }
-  settleWithin(): Promise<SettleAnswer> {
-    return Promise.reject(new CeleriacError('UNSUPPORTED', 'completeWithin is not built for SQLite yet.'))
+  async settleWithin(
+    { ref, token }: { ref: JobRef; token: number },
+    write: (transaction: Transaction) => Promise<string | null>,
+  ): Promise<SettleAnswer> {
+    const own = await this.#ready()
+    const { connection, db } = await this.#writer()
+    const made = await db.hold(
+      async () => {
+        own.waitFor(connection)
+        const result = await write(connection)
+        checkStillOpen(connection)
+        return this.#change(db, (change) => settleOnce(change, ref as Ref, token, result))
+      },
+      ({ answer }) => answer === 'accepted',
+    )
+    return made.answer === 'accepted' ? this.#tell(made) : made.answer
+  }
+
+  /** A connection that a transaction may be open on for a while: one of its own where there can be a second one. */
+  async #writer(): Promise<Connected> {
+    if (this.url === null) return this.#open()
+    if (this.#second?.connection.isOpen !== true) {
+      const connection = openFile(this.#settings.path, this.#settings.mode, this.#version)
+      this.#second = { connection, db: new Database(connection, this.#runtime) }
+    }
+    return this.#second
   }
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return this.#write((change) => heartbeat(change, beat))
@@ -277,6 +345,7 @@ class SqliteEngine implements Engine {
     await this.#opening?.catch(() => undefined)
     const opened = await this.#opened?.catch(() => undefined)
     this.#watch?.stop()
+    this.#second?.db.close()
     if (this.#settings.database === undefined) opened?.db.close()
     this.#db = null
   }
