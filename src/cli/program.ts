@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { addCancel } from './cancel.ts'
 import { addCollections } from './collections.ts'
 import type { AddCommand, Context } from './context.ts'
+import { addCopy } from './copy.ts'
 import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { addFollow } from './follow.ts'
@@ -22,7 +23,7 @@ const groups: readonly (readonly [heading: string, commands: readonly AddCommand
   ['Run:', [addDev, addWorker, addSubmit, addTasks]],
   ['Look:', [addCollections, addJobs, addShow, addFollow, addQueues, addWorkers]],
   ['Act:', [addRetry, addCancel]],
-  ['Keep:', [addMigrate, addDoctor]],
+  ['Keep:', [addMigrate, addCopy, addDoctor]],
 ]
 
 /** Runs one command line; answers with the exit code: 0 for success, 1 for an error, 2 for a command written wrongly. */

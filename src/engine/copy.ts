@@ -1,4 +1,6 @@
 import { CeleriacError } from '../core/errors.ts'
+import { createIds } from '../core/id.ts'
+import type { Runtime } from '../core/runtime.ts'
 import {
   arrivingError,
   type Census,
@@ -18,7 +20,7 @@ export interface CopyRequest {
   /** Urls as they may be shown. */
   readonly from: string
   readonly to: string
-  readonly newId: () => string
+  readonly runtime: Runtime
   /** Told after each page. */
   readonly onProgress?: (progress: CopyProgress) => void
   /** Ends it behind a page: it can be gone on with. */
@@ -65,21 +67,24 @@ export async function copyStore(request: CopyRequest): Promise<CopyReport> {
 }
 
 /** The copy to begin or to go on with. Throws where these two stores are not at one about it. */
-function chooseCopy(given: Standing, there: Standing, { from, to, newId }: CopyRequest): Copy {
+function chooseCopy(given: Standing, there: Standing, { from, to, runtime }: CopyRequest): Copy {
   if (given.type === 'arriving') throw arrivingError(given.copy.from)
   if (there.type === 'leaving') throw notEmptyError()
   const known = given.type === 'leaving' ? given.copy : null
   const arriving = there.type === 'arriving' ? there.copy : null
   if (arriving !== null && arriving.id !== known?.id) throw arrivingError(arriving.from)
   if (there.type === 'used' && (known === null || there.copy?.id !== known.id)) throw notEmptyError()
-  if (known === null) return { id: newId(), from, to }
+  if (known === null) return { id: createIds(runtime)(), from, to }
   const isElsewhere = there.type === 'empty' && (known.to !== to || (given as { isFinished?: boolean }).isFinished)
   if (isElsewhere) throw movedError(known.to)
   return known
 }
 
 /** False where it was told to stop before the end. */
-async function copyRows({ source, target, onProgress, signal }: CopyRequest, counted: Census): Promise<boolean> {
+async function copyRows(
+  { source, target, runtime, onProgress, signal }: CopyRequest,
+  counted: Census,
+): Promise<boolean> {
   const reached = await target.standing()
   let position: Position | null = reached.type === 'arriving' ? reached.position : null
   const progress = { done: sum((await target.census()).rows), total: sum(counted.rows) }
@@ -93,6 +98,8 @@ async function copyRows({ source, target, onProgress, signal }: CopyRequest, cou
       await target.importRows(kind, page.rows, position)
       progress.done += page.rows.length
       onProgress?.({ kind, ...progress })
+      // An embedded store answers without giving way to anything else, such as ctrl-C.
+      await new Promise<void>((resolve) => runtime.soon(resolve))
     } while (after !== null)
   }
   return true
