@@ -22,14 +22,17 @@ export interface EngineUnderTest {
   readonly name: string
   /** Why it cannot be tested here; null when it can. */
   readonly missing: string | null
-  readonly place: () => Place | Promise<Place>
+  /** Whether a test may start servers of its own for it: not where the ones to use were given. */
+  readonly mayStart: boolean
+  /** On the server of the tests, or on that at the url given. */
+  readonly place: (at?: string) => Place | Promise<Place>
   /** What opens a place by its url, in another process. */
   readonly connect: (url: string) => Connect
 }
 
 /** Every engine the contract and the scenarios run on: another one adds a line. */
 export const engines: readonly EngineUnderTest[] = [
-  { name: 'sqlite', missing: null, place: sqlitePlace, connect: sqliteFromUrl },
+  { name: 'sqlite', missing: null, mayStart: false, place: () => sqlitePlace(), connect: sqliteFromUrl },
   ...(await served('postgres', postgresPlace)),
   ...(await served('redis', redisPlace)),
 ]
@@ -80,11 +83,14 @@ function postgresPlace(connect: EngineUnderTest['connect'], at = serverUrl('post
   return { url, connect: connect(url), remove: () => dropSchema(at, schema) }
 }
 
-let administrators: pg.Pool | null = null
+const administrators = new Map<string, pg.Pool>()
 
 async function dropSchema(at: string, schema: string): Promise<void> {
-  administrators ??= new pg.Pool({ connectionString: at, max: 1, allowExitOnIdle: true }).on('error', () => undefined)
-  await administrators.query(`set client_min_messages = warning; drop schema if exists ${schema} cascade`)
+  const pool =
+    administrators.get(at) ??
+    new pg.Pool({ connectionString: at, max: 1, allowExitOnIdle: true }).on('error', () => undefined)
+  administrators.set(at, pool)
+  await pool.query(`set client_min_messages = warning; drop schema if exists ${schema} cascade`)
 }
 
 /** Each place has a namespace of its own on the server. */
@@ -112,11 +118,12 @@ function withParameter(at: string, name: string, value: string): string {
 /** Tests tell the time themselves, so it is this process's that counts. */
 async function served(
   kind: Kind,
-  place: (connect: EngineUnderTest['connect']) => Place,
+  place: (connect: EngineUnderTest['connect'], at?: string) => Place,
 ): Promise<readonly EngineUnderTest[]> {
   const module = new URL(`../src/engines/${kind}/${kind}.ts`, import.meta.url)
   if (!existsSync(module)) return []
   const factories = (await import(module.href)) as Record<string, (options: object) => Connect>
   const connect = (url: string): Connect => factories[kind]!({ url, clock: 'process' })
-  return [{ name: kind, missing: whyMissing(kind), place: () => place(connect), connect }]
+  const mayStart = process.env['CELERIAC_TEST_OWN_SERVERS']?.includes(kind) === true
+  return [{ name: kind, missing: whyMissing(kind), mayStart, place: (at) => place(connect, at), connect }]
 }

@@ -7,6 +7,7 @@ import { seededRandom } from '../fixtures/clock.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { brokenRules, readHistory } from '../model/history.ts'
 import { createChaosApp } from './chaos-app.ts'
+import { followUntilSettled } from './follow-until-settled.ts'
 import { end, startWorkerProcess, type WorkerProcess } from './processes.ts'
 
 const lease = 2_000
@@ -110,28 +111,3 @@ describeEngines(({ place: makePlace }) => {
     expect((await engine.job(job.id))?.failures).toBe(0)
   })
 })
-
-/** Follows the feed until so many collections have settled, and acts each time a number of changes has gone by. */
-async function followUntilSettled(
-  engine: Engine,
-  from: string,
-  count: number,
-  { pause, act }: { pause: () => number; act: () => Promise<void> },
-): Promise<void> {
-  let cursor = from
-  let wake: () => void = () => {}
-  const stop = engine.subscribe(() => wake())
-  let left = pause()
-  for (let settled = 0; settled < count;) {
-    const changed = new Promise<void>((resolve) => (wake = resolve))
-    const page = await engine.events({ after: cursor, collections: null, limit: 500 })
-    cursor = page.cursor
-    settled += page.changes.filter((change) => change.type === 'collection' && change.state !== 'running').length
-    left -= page.changes.length
-    if (left <= 0 && settled < count) {
-      await act()
-      left = pause()
-    } else if (page.changes.length === 0) await changed
-  }
-  stop()
-}

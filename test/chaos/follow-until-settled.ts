@@ -1,0 +1,45 @@
+import { CeleriacError } from '../../src/core/errors.ts'
+import type { EventsPage } from '../../src/engine/feed.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+
+interface Meanwhile {
+  /** After how many more changes to act. */
+  readonly pause: () => number
+  readonly act: () => Promise<void>
+}
+
+/** Follows the feed until so many collections have settled, and acts each time a number of changes has gone by. */
+export async function followUntilSettled(
+  engine: Engine,
+  from: string,
+  count: number,
+  { pause, act }: Meanwhile,
+): Promise<void> {
+  let cursor = from
+  let wake: () => void = () => {}
+  const stop = engine.subscribe(() => wake())
+  let left = pause()
+  for (let settled = 0; settled < count;) {
+    const changed = new Promise<void>((resolve) => (wake = resolve))
+    const page = await eventsAfter(engine, cursor)
+    cursor = page.cursor
+    settled += page.changes.filter((change) => change.type === 'collection' && change.state !== 'running').length
+    left -= page.changes.length
+    if (left <= 0 && settled < count) {
+      await act()
+      left = pause()
+    } else if (page.changes.length === 0) await changed
+  }
+  stop()
+}
+
+/** The store may be away for a while: whoever follows asks again. */
+async function eventsAfter(engine: Engine, after: string): Promise<EventsPage> {
+  for (;;) {
+    try {
+      return await engine.events({ after, collections: null, limit: 500 })
+    } catch (error) {
+      if (!(error instanceof CeleriacError && error.code === 'STORE_UNREACHABLE')) throw error
+    }
+  }
+}
