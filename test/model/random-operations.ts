@@ -45,7 +45,7 @@ export const arbitrarySteps: fc.Arbitrary<Step[]> = fc.array(
 )
 
 interface Stage {
-  readonly engine: Engine
+  engine: Engine
   readonly clock: ManualRuntime
   readonly random: () => number
   readonly graphs: Graph[]
@@ -72,9 +72,18 @@ export async function checkRandomOperations(makePlace: () => Place | Promise<Pla
   )
 }
 
-/** Plays them, then brings everything that was begun to an end, and gives the history of it all. */
-export async function play(engine: Engine, clock: ManualRuntime, steps: readonly Step[]): Promise<History> {
-  const cursor = await engine.cursor()
+/**
+ * Plays them, then brings everything that was begun to an end, and gives the history of it all.
+ *
+ * @param move gives the engine to go on with half-way, when no worker lives: the history is then told from there on
+ */
+export async function play(
+  engine: Engine,
+  clock: ManualRuntime,
+  steps: readonly Step[],
+  move?: () => Promise<Engine>,
+): Promise<History> {
+  let cursor = await engine.cursor()
   const common = { engine, clock, graphs: [] as Graph[], settled: [] as Stage['settled'] }
   const stage: Stage = {
     ...common,
@@ -82,11 +91,24 @@ export async function play(engine: Engine, clock: ManualRuntime, steps: readonly
     workers: [await hand(engine), await hand(engine)],
     held: [],
   }
-  for (const { operation, seed } of steps)
+  for (const [at, { operation, seed }] of steps.entries()) {
+    if (move && at === Math.floor(steps.length / 2)) cursor = await goOnWith(stage, move)
     await operate(Object.assign(stage, { random: seededRandom(seed) }), operation)
+  }
   await finish(stage)
   const sent = stage.graphs.map(({ id }) => id)
-  return readHistory(engine, sent, cursor)
+  return readHistory(stage.engine, sent, cursor)
+}
+
+/** One worker ends, the others are not heard of any more. What they knew means nothing to another store. */
+async function goOnWith(stage: Stage, move: () => Promise<Engine>): Promise<string> {
+  await stage.workers[0]?.beat({ ended: true })
+  stage.clock.pass(2 * lease)
+  stage.engine = await move()
+  stage.workers = [await hand(stage.engine), await hand(stage.engine)]
+  stage.held.splice(0)
+  stage.settled.splice(0)
+  return stage.engine.cursor()
 }
 
 async function operate(stage: Stage, operation: Operation): Promise<void> {
