@@ -55,10 +55,7 @@ function checkFile(given: DatabaseSync, { database, path }: Home): void {
 }
 
 /** Empty where there is none. */
-function fileOf(database: DatabaseSync): string {
-  const rows = database.prepare('pragma database_list').all() as unknown as { name: string; file: string | null }[]
-  return rows.find(({ name }) => name === 'main')?.file ?? ''
-}
+const fileOf = (database: DatabaseSync): string => database.location() ?? ''
 
 function isSameFile(one: string, other: string): boolean {
   const [a, b] = [one, other].map((path) => (path === '' ? undefined : statSync(path, { throwIfNoEntry: false })))
