@@ -1,13 +1,10 @@
-import { randomInt } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
 import { systemRuntime } from '../../src/core/runtime.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { Place } from '../engines.ts'
-import { seededRandom } from '../fixtures/clock.ts'
 import { describeEngines } from '../fixtures/store.ts'
-import { brokenRules, readHistory } from '../model/history.ts'
 import { createChaosApp } from './chaos-app.ts'
-import { followUntilSettled } from './follow-until-settled.ts'
+import { killWhileTheyRun } from './killing.ts'
 import { end, startWorkerProcess, type WorkerProcess } from './processes.ts'
 
 const lease = 2_000
@@ -38,46 +35,11 @@ describeEngines(({ place: makePlace }) => {
   }
 
   test('2,000 jobs in chains and chords, while the processes that run them are killed', async () => {
-    const seed = Number(process.env['CELERIAC_SEED'] ?? randomInt(1_000_000))
-    const random = seededRandom(seed)
-    const { place, engine, start } = await furnish()
-    const { app, chainOfTwelve, chordOfSixteen } = createChaosApp({ url: place.url })
-    closing.push(async () => app.close())
-    const workers = await start(3)
-    const cursor = await engine.cursor()
-    const handles = await app.submitMany(
-      Array.from({ length: 120 }, (_, index) => (index % 2 === 0 ? chainOfTwelve() : chordOfSixteen())),
-    )
-    let killed = 0
-    await followUntilSettled(engine, cursor, handles.length, {
-      pause: () => 120 + random() * 300,
-      async act() {
-        const index = Math.floor(random() * workers.length)
-        await end(workers[index] as WorkerProcess)
-        killed++
-        const [next] = await start(1)
-        workers[index] = next as WorkerProcess
-      },
-    })
-    expect(killed, `seed ${seed}`).toBeGreaterThan(8)
-    const history = await readHistory(
-      engine,
-      handles.map((handle) => handle.id),
-      cursor,
-    )
-    expect(history.jobs.size, `seed ${seed}`).toBeGreaterThan(60 * 12 + 60 * 17)
-    expect(brokenRules(history), `seed ${seed}`).toEqual([])
-    const attempts = [...history.jobs.values()].flatMap((job) => job.attempts)
-    expect(attempts.filter((attempt) => attempt.outcome === 'lost').length, `seed ${seed}`).toBeGreaterThan(0)
-    for (const [index, handle] of handles.entries()) {
-      const snapshot = await handle.snapshot()
-      if (snapshot.state === 'succeeded') expect(await handle.result(), `seed ${seed}`).toBe(index % 2 === 0 ? 12 : 16)
-      else
-        expect(
-          snapshot.jobs.some((job) => job.reason === 'poisoned'),
-          `seed ${seed}: ${snapshot.state}`,
-        ).toBe(true)
-    }
+    const place = await makePlace()
+    closing.push(() => place.remove())
+    const { killed, jobs } = await killWhileTheyRun(place, { canvases: 120, processes: 4, lease, pause: [120, 300] })
+    expect(killed).toBeGreaterThan(8)
+    expect(jobs).toBeGreaterThan(60 * 12 + 60 * 17)
   })
 
   test('a process that was stopped past its lease is refused what it then has to say', async () => {
