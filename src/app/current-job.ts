@@ -41,6 +41,8 @@ const inertJob: CurrentJob = {
   },
   completeWithin() {
     const advice = "send it as a job and run a worker; for a test, on new Celeriac({ url: 'sqlite::memory:' })"
-    return Promise.reject(new CeleriacError('UNSUPPORTED', `completeWithin needs a worker that runs the job: ${advice}.`))
+    return Promise.reject(
+      new CeleriacError('UNSUPPORTED', `completeWithin needs a worker that runs the job: ${advice}.`),
+    )
   },
 }

@@ -16,7 +16,9 @@ export class Database {
   readonly #lists = new Map<string, StatementSync>()
   readonly #patience: number
   /** Other connections of this process to the same file, which may hold a transaction over turns of the event loop. */
-  readonly #others = new Set<DatabaseSync>()
+  readonly #others = new Set<Database>()
+  /** Ends with the transaction that is held here. */
+  #holding: Promise<void> | null = null
 
   /** @param patience how long a write waits for other processes before it fails, in milliseconds */
   constructor(db: DatabaseSync, runtime: Runtime, patience = 10_000) {
@@ -100,8 +102,12 @@ export class Database {
    * the answer is to be kept.
    */
   async hold<T>(body: () => Promise<T>, isKept: (answer: T) => boolean): Promise<T> {
+    const held = Promise.withResolvers<void>()
     await this.#patiently(
-      () => this.statement('begin immediate').run(),
+      () => {
+        this.statement('begin immediate').run()
+        this.#holding = held.promise
+      },
       () => this.#db.isTransaction || this.#isHeld(),
     )
     try {
@@ -109,8 +115,11 @@ export class Database {
       this.exec(isKept(answer) ? 'commit' : 'rollback')
       return answer
     } catch (error) {
-      if (this.#db.isOpen && this.#db.isTransaction) this.exec('rollback')
+      if (this.#isTaken) this.exec('rollback')
       throw error
+    } finally {
+      this.#holding = null
+      held.resolve()
     }
   }
 
@@ -131,13 +140,17 @@ export class Database {
   }
 
   /** While this connection has a transaction open, writes wait for it without trying. */
-  waitFor(other: DatabaseSync): void {
-    if (other !== this.#db) this.#others.add(other)
+  waitFor(other: Database): void {
+    if (other.#db !== this.#db) this.#others.add(other)
+  }
+
+  get #isTaken(): boolean {
+    return this.#db.isOpen && this.#db.isTransaction
   }
 
   #isHeld(): boolean {
     for (const other of this.#others) {
-      if (other.isOpen && other.isTransaction) return true
+      if (other.#isTaken) return true
       this.#others.delete(other)
     }
     return false
@@ -154,9 +167,17 @@ export class Database {
         if (!isBusy(error) || this.#runtime.elapsed() > giveUpAt) throw storeError(error)
       }
       if (isHeldHere && this.#runtime.elapsed() > giveUpAt) throw heldHere()
-      const pause = (isHeldHere ? Math.min(wait, 5) : wait) * (0.5 + this.#runtime.random())
-      await new Promise<void>((resolve) => this.#runtime.after(pause, resolve))
+      await this.#pause((isHeldHere ? Math.min(wait, 5) : wait) * (0.5 + this.#runtime.random()))
     }
+  }
+
+  /** Ends early with a transaction that is held here: of one that a user holds, nobody tells when it ends. */
+  async #pause(ms: number): Promise<void> {
+    const { promise: rung, resolve } = Promise.withResolvers<void>()
+    const timer = this.#runtime.after(ms, resolve)
+    const held = [this, ...this.#others].flatMap((database) => database.#holding ?? [])
+    await Promise.race([rung, ...held])
+    timer.cancel()
   }
 
   #savepoint<T>(body: () => T): T {

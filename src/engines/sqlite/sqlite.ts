@@ -178,7 +178,7 @@ class SqliteEngine implements Engine {
       if (this.#db === null) migrateInside(guest)
       return this.#change(guest, body)
     })
-    this.#db?.waitFor(transaction as DatabaseSync)
+    this.#db?.waitFor(guest)
     // Told at once: whoever looks waits for the transaction to end.
     return this.#tell(made)
   }
@@ -240,7 +240,7 @@ class SqliteEngine implements Engine {
     const { connection, db } = await this.#writer()
     const made = await db.hold(
       async () => {
-        own.waitFor(connection)
+        own.waitFor(db)
         const result = await write(connection)
         checkStillOpen(connection)
         return this.#change(db, (change) => settleOnce(change, ref as Ref, token, result))
