@@ -1,17 +1,30 @@
 import { expect, it } from 'vitest'
 import type { Graph } from '../../src/core/graph.ts'
+import type { Engine } from '../../src/engine/engine.ts'
 import { pageSize, rowKinds, type Transfer } from '../../src/engine/transfer.ts'
 import { type CopyReport, undoCopy } from '../../src/engine/copy.ts'
 import type { ManualRuntime } from '../fixtures/clock.ts'
 import { alone, chainOf, chordOf, freshId, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
-import { continued, failed, hand, type Hand, lease, retried, statesOf, succeeded, sweepAll } from '../fixtures/hand.ts'
-import { copyBetween, onEveryPair, type Pair, readAll, transferOf } from '../fixtures/pairs.ts'
+import {
+  continued,
+  failed,
+  goOn,
+  hand,
+  type Hand,
+  lease,
+  retried,
+  statesOf,
+  succeeded,
+  sweepAll,
+} from '../fixtures/hand.ts'
+import { copyBetween, exportAll, onEveryPair, type Pair, readAll, transferOf } from '../fixtures/pairs.ts'
 
 const actor = { id: 'user-7' }
 
 /** A bit of everything: jobs in every state, with history; keys that are held; a queue that is paused; a dead worker. */
 async function fill({ source: engine, clock }: Pair): Promise<Filled> {
-  const worker = await hand(engine, { name: 'wanda' })
+  await fillAttic(engine, clock)
+  const worker = await hand(engine, { name: 'wanda', queues: ['default'] })
   const chord = chordOf(['a', 'b', 'c'])
   const inner = groupOf('x', 'y')
   const outer = chainOf('grow', 'pick')
@@ -54,6 +67,21 @@ interface Filled {
   readonly idempotency: { readonly key: string; readonly fingerprint: string }
 }
 
+/** A job whose worker died once, and a canvas that was retried whole: its first continuation is history. */
+async function fillAttic(engine: Engine, clock: ManualRuntime): Promise<void> {
+  const attic = { options: { queue: 'attic' } }
+  const whole = graphOf({ whole: { feeds: 0, ...attic } }, [{}])
+  await engine.submit([submission(whole)])
+  const worker = await hand(engine)
+  await worker.settle(await worker.take(), continued(graphOf({ before: { feeds: 0, ...attic } }, [{}])))
+  await worker.succeed(await worker.take('before'))
+  await engine.retry({ selection: { collectionId: whole.id }, expectedRound: 1, mode: 'all' })
+  await worker.settle(await worker.take(), continued(graphOf({ since: { feeds: 0, ...attic } }, [{}])))
+  await (await hand(engine)).take('since')
+  await goOn({ engine, clock }, 3 * lease, worker)
+  await worker.beat({ ended: true })
+}
+
 /** The chord up to its last member, a canvas of which one job is done, one that failed, one that is tried again. */
 async function runSome(worker: Hand, inner: Graph): Promise<void> {
   for (const job of await worker.claim(10)) {
@@ -84,6 +112,9 @@ onEveryPair((open) => {
     const stays = await giveBackAndRead(pair)
     expect(await copyBetween(pair)).toMatchObject({ type: 'copied' })
     expect(await readAll(pair.target)).toEqual(stays)
+    const rows = await exportAll(pair.target)
+    expect(rows).toEqual(await exportAll(pair.source))
+    for (const kind of rowKinds) expect(rows[kind], kind).not.toEqual([])
   })
 
   it('goes on at the target as it would have at the source', async () => {

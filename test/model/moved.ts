@@ -4,7 +4,7 @@ import type { Engine } from '../../src/engine/engine.ts'
 import type { EngineUnderTest } from '../engines.ts'
 import { manualRuntime } from '../fixtures/clock.ts'
 import { freshId } from '../fixtures/graphs.ts'
-import { copyBetween, readAll, transferOf } from '../fixtures/pairs.ts'
+import { copyBetween, exportAll, readAll, transferOf } from '../fixtures/pairs.ts'
 import { arbitrarySteps, play, type Step } from './random-operations.ts'
 import { repeating } from './repeating.ts'
 import { changesOf, listened, renamer } from './same-history.ts'
@@ -36,7 +36,10 @@ async function told(from: EngineUnderTest, to: EngineUnderTest | null, steps: re
   try {
     const move = async (): Promise<Engine> => {
       if (target === source) await giveBack(source)
-      else expect(await copyBetween({ source, target })).toMatchObject({ type: 'copied' })
+      else {
+        expect(await copyBetween({ source, target })).toMatchObject({ type: 'copied' })
+        expect(await exportAll(target)).toEqual(await exportAll(source))
+      }
       return listened(target, tell)
     }
     const history = await play(listened(source, tell), clock, steps, move)
