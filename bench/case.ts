@@ -1,7 +1,9 @@
 /** One thing that is measured, by one or more contenders in the same run. One file each, in cases/. */
 export interface Case {
-  /** What `--only` takes, and the file is called. */
+  /** What `--only` takes, and where the file is: `postgres/drain`. */
   readonly name: string
+  /** The servers it is measured on, and what must be on this machine besides; none by default. */
+  readonly needs?: readonly (keyof Urls)[]
   /** How often each contender is sampled; the first sample of each is a warm-up and dropped unless this is 1. */
   readonly rounds: number
   /** Runs once before the samples, in a process of its own: makes files that the contenders share. */
@@ -19,6 +21,14 @@ export interface Run {
   readonly folder: string
   /** Smaller numbers, for a look in between. */
   readonly quick: boolean
+  /** The servers of this run that the case needs. */
+  readonly urls: Urls
+}
+
+/** Where the servers of the bench are; only those that a case needs are there. */
+export interface Urls {
+  readonly postgres: string
+  readonly redis: string
 }
 
 export type Figures = Readonly<Record<string, number>>
@@ -36,11 +46,17 @@ export interface Line {
   readonly target?: Target
 }
 
-/** `peer`: beside plainjob. `itself`: beside Celeriac under other circumstances. `alone`: beside nothing. */
-export type Section = 'peer' | 'itself' | 'alone'
+/**
+ * The store and what its figures stand beside. `itself`: Celeriac under other circumstances, or what the same store can do
+ * at most. `alone`: nothing.
+ */
+export type Section =
+  `${'sqlite' | 'postgres' | 'redis'} ${'itself' | 'alone'}` | 'plainjob' | 'graphile-worker' | 'bullmq' | 'celery'
 
 export type Target =
   /** The figure is at least so many times what it is compared with. */
   | { readonly type: 'ratio'; readonly atLeast: number }
+  /** The figure is at most so many times what it is compared with: for times. */
+  | { readonly type: 'share'; readonly atMost: number }
   /** The figure itself is below. */
   | { readonly type: 'below'; readonly limit: number }

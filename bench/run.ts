@@ -3,33 +3,62 @@ import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Case } from './case.ts'
-import { sentence, thisMachine } from './machine.ts'
+import { sentence, thisMachine, type Machine } from './machine.ts'
 import { installPeers } from './peers.ts'
 import { sampleCase, type Samples } from './sample.ts'
+import { Servers } from './servers.ts'
 import { table } from './table.ts'
 import { judge, type Verdict } from './verdict.ts'
 import { writeTable } from './write-table.ts'
 
 const caseNames = [
-  'drain',
-  'delay-many',
-  'delay-concurrent',
-  'delay-sequential',
-  'chain',
-  'full-file',
-  'latency',
-  'chord',
-  'idle',
-  'memory',
-  'progress',
-  'pauses',
-  'durability',
+  ...[
+    'drain',
+    'delay-many',
+    'delay-concurrent',
+    'delay-sequential',
+    'chain',
+    'full-file',
+    'latency',
+    'chord',
+    'idle',
+    'memory',
+    'progress',
+    'pauses',
+    'durability',
+  ].map((name) => `sqlite/${name}`),
+  ...[
+    'drain',
+    'processes',
+    'delay-many',
+    'latency',
+    'chain',
+    'chord',
+    'depth',
+    'transaction',
+    'remote',
+    'crash',
+    'floor',
+  ].map((name) => `postgres/${name}`),
+  ...[
+    'drain',
+    'processes',
+    'delay-many',
+    'latency',
+    'chain',
+    'chord',
+    'depth',
+    'celery',
+    'remote',
+    'crash',
+    'floor',
+  ].map((name) => `redis/${name}`),
 ]
 const usage = `npm run bench -- [options]
 
   --quick         smaller numbers and fewer rounds, for a look in between
-  --only <name>   one case; may be repeated: ${caseNames.slice(0, 6).join(', ')},
-                  ${caseNames.slice(6).join(', ')}
+  --only <name>   one case, such as postgres/drain, or all of a store; may be repeated. There are:
+${['sqlite', 'postgres', 'redis'].map((store) => `                  ${store}/ ${casesOf(store).join(', ')}`).join('\n')}
   --write         puts the table into docs/performance.md`
 
 const { values: options } = parseArgs({
@@ -47,34 +76,50 @@ if (options.help) {
   await bench()
 }
 
+interface Measurement {
+  readonly name: string
+  readonly samples: Samples
+  readonly verdicts: readonly Verdict[]
+}
+
 async function bench(): Promise<void> {
   const names = chosen()
   installPeers()
-  const measurements: { name: string; samples: Samples; verdicts: Verdict[] }[] = []
-  for (const name of names) {
-    process.stderr.write(`${name} … `)
-    const startedAt = performance.now()
-    measurements.push({ name, ...(await measure(name)) })
-    process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(0)} s\n`)
+  const servers = new Servers()
+  try {
+    const measurements: Measurement[] = []
+    for (const name of names) {
+      process.stderr.write(`${name} … `)
+      const startedAt = performance.now()
+      measurements.push(await measure(name, servers))
+      process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(0)} s\n`)
+    }
+    report(measurements, await thisMachine(await servers.urlsFor([])))
+  } finally {
+    await servers.stop()
   }
-  report(measurements)
+}
+
+function casesOf(store: string): string[] {
+  return caseNames.filter((name) => name.startsWith(`${store}/`)).map((name) => name.slice(store.length + 1))
 }
 
 function chosen(): readonly string[] {
-  const unknown = options.only?.find((name) => !caseNames.includes(name))
+  const isOf = (name: string, asked: string): boolean => name === asked || name.startsWith(`${asked}/`)
+  const unknown = options.only?.find((asked) => !caseNames.some((name) => isOf(name, asked)))
   if (unknown !== undefined) throw new Error(`there is no case ${unknown}; there are: ${caseNames.join(', ')}`)
-  return caseNames.filter((name) => options.only?.includes(name) ?? true)
+  return caseNames.filter((name) => options.only?.some((asked) => isOf(name, asked)) ?? true)
 }
 
-async function measure(name: string): Promise<{ samples: Samples; verdicts: Verdict[] }> {
+async function measure(name: string, servers: Servers): Promise<Measurement> {
   const file = fileURLToPath(new URL(`cases/${name}.ts`, import.meta.url))
   const { measured } = (await import(file)) as { measured: Case }
-  const samples = await sampleCase(measured, file, options.quick)
-  return { samples, verdicts: judge(measured, samples) }
+  const urls = await servers.urlsFor(measured.needs ?? [])
+  const samples = await sampleCase(measured, file, { quick: options.quick, urls })
+  return { name, samples, verdicts: judge(measured, samples) }
 }
 
-function report(measurements: readonly { name: string; samples: Samples; verdicts: Verdict[] }[]): void {
-  const machine = thisMachine()
+function report(measurements: readonly Measurement[], machine: Machine): void {
   const verdicts = measurements.flatMap((measurement) => measurement.verdicts)
   const text = `${table(verdicts)}\n\n${sentence(machine)}${options.quick ? '\n--quick: smaller numbers' : ''}`
   const results = {

@@ -1,15 +1,21 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Case, Figures, Run } from './case.ts'
+import type { Case, Figures, Run, Urls } from './case.ts'
 import { ContenderProcess } from './contender-process.ts'
 
 /** The samples of each contender, round by round: the same position means the same round. */
 export type Samples = Readonly<Record<string, readonly Figures[]>>
 
+export interface Asked {
+  readonly quick: boolean
+  readonly urls: Urls
+}
+
 /** Samples every contender of a case in turn, A B C A B C …, so that whatever slows the machine slows all of them. */
-export async function sampleCase(measured: Case, caseFile: string, quick: boolean): Promise<Samples> {
-  const run: Run = { folder: await mkdtemp(join(tmpdir(), `celeriac-bench-${measured.name}-`)), quick }
+export async function sampleCase(measured: Case, caseFile: string, asked: Asked): Promise<Samples> {
+  const folder = await mkdtemp(join(tmpdir(), `celeriac-bench-${measured.name.replace('/', '-')}-`))
+  const run: Run = { folder, ...asked }
   const processes = new Map<string, ContenderProcess>()
   try {
     if (measured.prepare) await prepare(caseFile, run)
@@ -17,7 +23,7 @@ export async function sampleCase(measured: Case, caseFile: string, quick: boolea
       await mkdir(join(run.folder, name), { recursive: true })
       processes.set(name, await ContenderProcess.start(caseFile, name))
     }
-    return await inTurn(processes, run, roundsOf(measured, quick))
+    return await inTurn(processes, run, roundsOf(measured, asked.quick))
   } finally {
     await Promise.all([...processes.values()].map((process) => process.stop()))
     await rm(run.folder, { recursive: true, force: true })

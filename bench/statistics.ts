@@ -18,3 +18,7 @@ export interface Spread {
 export function spread(values: readonly number[]): Spread {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) }
 }
+
+export function quantiles(values: readonly number[]): { readonly p50: number; readonly p99: number } {
+  return { p50: quantile(values, 0.5), p99: quantile(values, 0.99) }
+}

@@ -2,13 +2,20 @@ import type { Section } from './case.ts'
 import type { Verdict } from './verdict.ts'
 
 const headings: Readonly<Record<Section, readonly [string, string, string, string]>> = {
-  peer: ['Beside plainjob', 'celeriac', 'plainjob', 'ratio'],
-  itself: ['Beside itself', 'measured', 'beside', 'ratio'],
-  alone: ['Alone', 'measured', '', ''],
+  plainjob: ['SQLite, beside plainjob', 'celeriac', 'plainjob', 'ratio'],
+  'sqlite itself': ['SQLite, beside itself', 'measured', 'beside', 'ratio'],
+  'sqlite alone': ['SQLite, alone', 'measured', '', ''],
+  'graphile-worker': ['PostgreSQL, beside graphile-worker', 'celeriac', 'graphile', 'ratio'],
+  'postgres itself': ['PostgreSQL, beside itself', 'measured', 'beside', 'ratio'],
+  'postgres alone': ['PostgreSQL, alone', 'measured', '', ''],
+  bullmq: ['Redis, beside BullMQ', 'celeriac', 'bullmq', 'ratio'],
+  celery: ['Redis, beside Celery', 'celeriac', 'celery', 'ratio'],
+  'redis itself': ['Redis, beside itself', 'measured', 'beside', 'ratio'],
+  'redis alone': ['Redis, alone', 'measured', '', ''],
 }
-const widths = [36, 10, 10, 8, 9, 6] as const
+const widths = [38, 10, 10, 8, 9, 6] as const
 
-/** 80 columns of text, a block for each section. */
+/** A block of text for each section. */
 export function table(verdicts: readonly Verdict[]): string {
   const sections = (Object.keys(headings) as Section[]).map((section) => {
     const lines = verdicts.filter((verdict) => verdict.section === section)
@@ -19,7 +26,7 @@ export function table(verdicts: readonly Verdict[]): string {
 
 function block(section: Section, verdicts: readonly Verdict[]): string {
   const heading = row([...headings[section], 'target', ''])
-  return [heading, '─'.repeat(79), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
+  return [heading, '─'.repeat(81), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
 }
 
 function cells({ label, figure, beside, ratio, target, met, decimals }: Verdict): string[] {
@@ -27,7 +34,7 @@ function cells({ label, figure, beside, ratio, target, met, decimals }: Verdict)
     label,
     number(figure.median, decimals),
     beside === null ? '' : number(beside.median, decimals),
-    ratio === null ? '' : `${ratio.median.toFixed(2)}×`,
+    ratio === null || Number.isNaN(ratio.median) ? '' : `${ratio.median.toFixed(2)}×`,
     target ?? '',
     met === null ? '' : met ? 'ok' : 'MISS',
   ]
@@ -42,5 +49,6 @@ function row(cells: readonly string[]): string {
 }
 
 function number(value: number, decimals: number): string {
+  if (Number.isNaN(value)) return '–'
   return value.toLocaleString('en', { minimumFractionDigits: decimals, maximumFractionDigits: decimals })
 }

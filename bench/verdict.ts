@@ -38,7 +38,9 @@ function judgeLine(caseName: string, line: Line, samples: Samples): Verdict {
 
 function promise({ target }: Line, figure: number, ratio: number): Pick<Verdict, 'target' | 'met'> {
   if (!target) return { target: null, met: null }
+  if (target.type !== 'below' && Number.isNaN(ratio)) return { target: 'not measured', met: null }
   if (target.type === 'ratio') return { target: `≥ ${target.atLeast}×`, met: ratio >= target.atLeast }
+  if (target.type === 'share') return { target: `≤ ${target.atMost}×`, met: ratio <= target.atMost }
   return { target: `< ${target.limit}`, met: figure < target.limit }
 }
 

@@ -15,11 +15,13 @@ export interface Bench {
 }
 
 export function withFreshBench<T>(run: Run, mode: Mode, use: (bench: Bench) => Promise<T>): Promise<T> {
-  return withScratchFile(run, (path) => withBench(path, mode, use))
+  return withScratchFile(run, (path) => withBench(fileUrl(path, mode), use))
 }
 
-export async function withBench<T>(path: string, mode: Mode, use: (bench: Bench) => Promise<T>): Promise<T> {
-  const app = new Celeriac({ url: `sqlite:${path}?mode=${mode}` })
+export const fileUrl = (path: string, mode: Mode): string => `sqlite:${path}?mode=${mode}`
+
+export async function withBench<T>(url: string, use: (bench: Bench) => Promise<T>): Promise<T> {
+  const app = new Celeriac({ url })
   try {
     return await use(bench(app))
   } finally {
@@ -56,17 +58,22 @@ export async function fill(task: Pick<Bench['add'], 'delayMany'>, count: number)
   return handles
 }
 
-type Awaitable = Pick<JobHandle<number>, 'result'>
+export type Awaitable = Pick<JobHandle<number>, 'result'>
 
-/** Milliseconds from the start of a worker until it has run and settled what is in the file: `count` jobs. */
+/** The last settlement is still to be stored. Jobs finish nearly in order, so some of the last thousand tell. */
+export async function settled(handles: readonly Awaitable[]): Promise<void> {
+  const some = handles.slice(-1000).filter((_, index, { length }) => (length - index) % 200 === 1)
+  await Promise.all(some.map((handle) => handle.result()))
+}
+
+/** Milliseconds from the start of a worker until it has run and settled what is in the store: `count` jobs. */
 export async function drain({ app, called }: Bench, count: number, handles: readonly Awaitable[]): Promise<number> {
   const all = called(count)
   const worker = new Worker(app)
   const startedAt = performance.now()
   await worker.start()
   await all
-  // The last settlement is still to be stored. Jobs finish nearly in order, so the last handles tell.
-  await Promise.all(handles.slice(-100).map((handle) => handle.result()))
+  await settled(handles)
   const took = performance.now() - startedAt
   await worker.stop()
   await refuseLeftovers(app)
@@ -74,7 +81,7 @@ export async function drain({ app, called }: Bench, count: number, handles: read
 }
 
 /** A figure for work that was not done would be worthless. */
-async function refuseLeftovers(app: Celeriac): Promise<void> {
+export async function refuseLeftovers(app: Celeriac): Promise<void> {
   const left = await app.jobs.list({ state: ['queued', 'running', 'failed'], limit: 1 })
   if (left.items.length > 0) throw new Error(`a job was left ${left.items[0]?.state}`)
 }

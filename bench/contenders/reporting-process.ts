@@ -1,12 +1,12 @@
-// Another process on the same file: works on one job that tells how far it is, and when it said so.
+// Another process on the same store: works on one job that tells how far it is, and when it said so.
 import { setTimeout as wait } from 'node:timers/promises'
 import { currentJob } from 'celeriac'
 import { Worker } from 'celeriac/worker'
 import { withBench } from './celeriac.ts'
 
-const [path = ''] = process.argv.slice(2)
+const [url = ''] = process.argv.slice(2)
 
-await withBench(path, 'durable', async ({ app }) => {
+await withBench(url, async ({ app }) => {
   app.task('bench.report', async (count: number) => {
     for (let done = 1; done <= count; done++) {
       // No beat: what is told falls anywhere between two looks of the reader.

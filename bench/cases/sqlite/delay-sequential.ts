@@ -1,10 +1,10 @@
-import type { Case, Figures, Run } from '../case.ts'
-import { withFreshBench, type Mode } from '../contenders/celeriac.ts'
-import { addOneByOne, withPlainjob } from '../peers/plainjob.ts'
-import { timed } from '../timed.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { withFreshBench, type Mode } from '../../contenders/celeriac.ts'
+import { addOneByOne, withPlainjob } from '../../peers/plainjob.ts'
+import { timed } from '../../timed.ts'
 
 export const measured: Case = {
-  name: 'delay-sequential',
+  name: 'sqlite/delay-sequential',
   rounds: 7,
   contenders: {
     plainjob: (run) => withPlainjob(run, (queue) => timed(jobs(run), () => addOneByOne(queue, jobs(run)))),
@@ -13,13 +13,13 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'peer',
+      section: 'plainjob',
       label: 'delay() after delay() / add, jobs/s',
       figure: 'celeriac.rate',
       beside: 'plainjob.rate',
       target: { type: 'ratio', atLeast: 0.8 },
     },
-    { section: 'peer', label: '  durable', figure: 'durable.rate', beside: 'plainjob.rate' },
+    { section: 'plainjob', label: '  durable', figure: 'durable.rate', beside: 'plainjob.rate' },
   ],
 }
 

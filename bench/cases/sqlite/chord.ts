@@ -1,12 +1,12 @@
 import { chord } from 'celeriac'
 import { Worker } from 'celeriac/worker'
-import type { Case, Figures, Run } from '../case.ts'
-import { withFreshBench, type Mode } from '../contenders/celeriac.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { withFreshBench, type Mode } from '../../contenders/celeriac.ts'
 
 const members = 10_000
 
 export const measured: Case = {
-  name: 'chord',
+  name: 'sqlite/chord',
   rounds: 5,
   contenders: {
     celeriac: (run) => tenThousand(run, 'fast'),
@@ -14,13 +14,13 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'alone',
+      section: 'sqlite alone',
       label: 'chord of 10,000, submit to result, s',
       figure: 'celeriac.seconds',
       decimals: 2,
       target: { type: 'below', limit: 1 },
     },
-    { section: 'alone', label: '  durable, s', figure: 'durable.seconds', decimals: 2 },
+    { section: 'sqlite alone', label: '  durable, s', figure: 'durable.seconds', decimals: 2 },
   ],
 }
 

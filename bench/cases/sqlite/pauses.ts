@@ -3,21 +3,21 @@ import { once } from 'node:events'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'celeriac/worker'
-import type { Case, Figures, Run } from '../case.ts'
-import { fill, withBench } from '../contenders/celeriac.ts'
-import { withScratchFile } from '../contenders/scratch-file.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { fileUrl, fill, withBench } from '../../contenders/celeriac.ts'
+import { withScratchFile } from '../../contenders/scratch-file.ts'
 
-const busyProcess = fileURLToPath(new URL('../contenders/busy-process.ts', import.meta.url))
+const busyProcess = fileURLToPath(new URL('../../contenders/busy-process.ts', import.meta.url))
 
 export const measured: Case = {
-  name: 'pauses',
+  name: 'sqlite/pauses',
   rounds: 3,
   contenders: { alone: (run) => pauses(run, false), shared: (run) => pauses(run, true) },
   lines: [
-    { section: 'alone', label: 'event loop held, draining, p50, ms', figure: 'alone.p50', decimals: 1 },
-    { section: 'alone', label: '  longest, ms', figure: 'alone.longest', decimals: 1 },
-    { section: 'alone', label: '  2 processes draining, p50, ms', figure: 'shared.p50', decimals: 1 },
-    { section: 'alone', label: '  longest, ms', figure: 'shared.longest', decimals: 1 },
+    { section: 'sqlite alone', label: 'event loop held, draining, p50, ms', figure: 'alone.p50', decimals: 1 },
+    { section: 'sqlite alone', label: '  longest, ms', figure: 'alone.longest', decimals: 1 },
+    { section: 'sqlite alone', label: '  2 processes draining, p50, ms', figure: 'shared.p50', decimals: 1 },
+    { section: 'sqlite alone', label: '  longest, ms', figure: 'shared.longest', decimals: 1 },
   ],
 }
 
@@ -25,7 +25,7 @@ export const measured: Case = {
 function pauses(run: Run, isShared: boolean): Promise<Figures> {
   const count = run.quick ? 10_000 : 40_000
   return withScratchFile(run, (path) =>
-    withBench(path, 'fast', async ({ app, add, called }) => {
+    withBench(fileUrl(path, 'fast'), async ({ app, add, called }) => {
       await fill(add.with({ queue: 'ours' }), count)
       // Enough for the other one to be busy for as long as this one is.
       if (isShared) await fill(add.with({ queue: 'theirs' }), count * 4)

@@ -2,17 +2,17 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Case, Figures, Run } from '../case.ts'
-import { fill, withBench } from '../contenders/celeriac.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { fileUrl, fill, withBench } from '../../contenders/celeriac.ts'
 
 const queued = 100_000
-const program = fileURLToPath(new URL('../programs/draining-worker.mjs', import.meta.url))
+const program = fileURLToPath(new URL('../../programs/draining-worker.mjs', import.meta.url))
 
 export const measured: Case = {
-  name: 'memory',
+  name: 'sqlite/memory',
   rounds: 1,
   async prepare(run) {
-    await withBench(file(run), 'fast', ({ add }) => fill(add, queued))
+    await withBench(fileUrl(file(run), 'fast'), ({ add }) => fill(add, queued))
   },
   contenders: {
     async worker(run) {
@@ -26,7 +26,7 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'alone',
+      section: 'sqlite alone',
       label: 'worker draining 100,000, peak MB',
       figure: 'worker.megabytes',
       target: { type: 'below', limit: 150 },

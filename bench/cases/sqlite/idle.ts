@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'celeriac/worker'
-import type { Case, Run } from '../case.ts'
-import { withFreshBench } from '../contenders/celeriac.ts'
+import type { Case, Run } from '../../case.ts'
+import { withFreshBench } from '../../contenders/celeriac.ts'
 
 export const measured: Case = {
-  name: 'idle',
+  name: 'sqlite/idle',
   rounds: 1,
   contenders: {
     worker: (run) =>
@@ -20,7 +20,7 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'alone',
+      section: 'sqlite alone',
       label: 'idle worker, % of a core',
       figure: 'worker.percent',
       decimals: 2,

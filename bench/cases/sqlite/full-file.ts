@@ -1,29 +1,29 @@
 import { join } from 'node:path'
-import type { Case, Figures, Run } from '../case.ts'
-import { drain, fill, withBench, withFreshBench, type Bench } from '../contenders/celeriac.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { drain, fileUrl, fill, withBench, withFreshBench, type Bench } from '../../contenders/celeriac.ts'
 
 export const measured: Case = {
-  name: 'full-file',
+  name: 'sqlite/full-file',
   rounds: 7,
   async prepare(run) {
-    await withBench(finishedFile(run), 'fast', (bench) => finish(bench, run.quick ? 100_000 : 1_000_000))
-    await withBench(delayedFile(run), 'fast', ({ add }) => fill(add.with({ startIn: '1d' }), 100_000))
+    await withBench(fileUrl(finishedFile(run), 'fast'), (bench) => finish(bench, run.quick ? 100_000 : 1_000_000))
+    await withBench(fileUrl(delayedFile(run), 'fast'), ({ add }) => fill(add.with({ startIn: '1d' }), 100_000))
   },
   contenders: {
     empty: (run) => withFreshBench(run, 'fast', (bench) => drained(bench, run)),
-    finished: (run) => withBench(finishedFile(run), 'fast', (bench) => drained(bench, run)),
-    delayed: (run) => withBench(delayedFile(run), 'fast', (bench) => drained(bench, run)),
+    finished: (run) => withBench(fileUrl(finishedFile(run), 'fast'), (bench) => drained(bench, run)),
+    delayed: (run) => withBench(fileUrl(delayedFile(run), 'fast'), (bench) => drained(bench, run)),
   },
   lines: [
     {
-      section: 'itself',
+      section: 'sqlite itself',
       label: 'drain, 1,000,000 finished / empty',
       figure: 'finished.rate',
       beside: 'empty.rate',
       target: { type: 'ratio', atLeast: 0.85 },
     },
     {
-      section: 'itself',
+      section: 'sqlite itself',
       label: 'drain, 100,000 delayed / empty',
       figure: 'delayed.rate',
       beside: 'empty.rate',

@@ -1,11 +1,11 @@
-import type { Case, Figures, Run } from '../case.ts'
-import { fill, withFreshBench, type Mode } from '../contenders/celeriac.ts'
-import { addByThousands, addOneByOne, withPlainjob } from '../peers/plainjob.ts'
-import { withRawTable } from '../contenders/raw.ts'
-import { timed } from '../timed.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { fill, withFreshBench, type Mode } from '../../contenders/celeriac.ts'
+import { addByThousands, addOneByOne, withPlainjob } from '../../peers/plainjob.ts'
+import { withRawTable } from '../../contenders/raw-sqlite.ts'
+import { timed } from '../../timed.ts'
 
 export const measured: Case = {
-  name: 'delay-many',
+  name: 'sqlite/delay-many',
   rounds: 7,
   contenders: {
     plainjob: (run) => withPlainjob(run, (queue) => timed(jobs(run), () => addOneByOne(queue, jobs(run)))),
@@ -16,15 +16,15 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'peer',
+      section: 'plainjob',
       label: 'delayMany of 1,000 / add, jobs/s',
       figure: 'celeriac.rate',
       beside: 'plainjob.rate',
       target: { type: 'ratio', atLeast: 4 },
     },
-    { section: 'peer', label: '  durable', figure: 'durable.rate', beside: 'plainjob.rate' },
-    { section: 'peer', label: '  / addMany of 1,000', figure: 'celeriac.rate', beside: 'plainjobMany.rate' },
-    { section: 'peer', label: '  one bare table in node:sqlite', figure: 'raw.rate', beside: 'plainjobMany.rate' },
+    { section: 'plainjob', label: '  durable', figure: 'durable.rate', beside: 'plainjob.rate' },
+    { section: 'plainjob', label: '  / addMany of 1,000', figure: 'celeriac.rate', beside: 'plainjobMany.rate' },
+    { section: 'plainjob', label: '  one bare table in node:sqlite', figure: 'raw.rate', beside: 'plainjobMany.rate' },
   ],
 }
 

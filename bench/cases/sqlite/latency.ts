@@ -1,11 +1,11 @@
 import { Worker } from 'celeriac/worker'
-import type { Case, Figures, Run } from '../case.ts'
-import { withFreshBench, type Mode } from '../contenders/celeriac.ts'
-import { plainjobWorker, withPlainjob } from '../peers/plainjob.ts'
-import { quantile } from '../statistics.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { withFreshBench, type Mode } from '../../contenders/celeriac.ts'
+import { plainjobWorker, withPlainjob } from '../../peers/plainjob.ts'
+import { quantiles } from '../../statistics.ts'
 
 export const measured: Case = {
-  name: 'latency',
+  name: 'sqlite/latency',
   rounds: 3,
   contenders: {
     celeriac: (run) => celeriacLatency(run, 'fast'),
@@ -14,15 +14,15 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'alone',
+      section: 'sqlite alone',
       label: 'delay() to handler, p50, ms',
       figure: 'celeriac.p50',
       decimals: 3,
       target: { type: 'below', limit: 0.3 },
     },
-    { section: 'alone', label: '  p99, ms', figure: 'celeriac.p99', decimals: 3 },
-    { section: 'alone', label: '  durable, p50, ms', figure: 'durable.p50', decimals: 3 },
-    { section: 'alone', label: '  plainjob, polling at 1 ms, p50, ms', figure: 'plainjob.p50', decimals: 3 },
+    { section: 'sqlite alone', label: '  p99, ms', figure: 'celeriac.p99', decimals: 3 },
+    { section: 'sqlite alone', label: '  durable, p50, ms', figure: 'durable.p50', decimals: 3 },
+    { section: 'sqlite alone', label: '  plainjob, polling at 1 ms, p50, ms', figure: 'plainjob.p50', decimals: 3 },
   ],
 }
 
@@ -65,10 +65,6 @@ function plainjobLatency(run: Run): Promise<Figures> {
     await stopped
     return quantiles(waits)
   })
-}
-
-function quantiles(waits: readonly number[]): Figures {
-  return { p50: quantile(waits, 0.5), p99: quantile(waits, 0.99) }
 }
 
 function samples({ quick }: Run): number {

@@ -1,13 +1,13 @@
 import { chain } from 'celeriac'
 import { Worker } from 'celeriac/worker'
-import type { Case, Figures, Run } from '../case.ts'
-import { drain, fill, withFreshBench, type Bench } from '../contenders/celeriac.ts'
-import { timed } from '../timed.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { drain, fill, withFreshBench, type Bench } from '../../contenders/celeriac.ts'
+import { timed } from '../../timed.ts'
 
 const linksPerChain = 20
 
 export const measured: Case = {
-  name: 'chain',
+  name: 'sqlite/chain',
   rounds: 5,
   contenders: {
     drain: (run) =>
@@ -20,13 +20,13 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'itself',
+      section: 'sqlite itself',
       label: 'links of chains / drain, jobs/s',
       figure: 'chains.rate',
       beside: 'drain.rate',
       target: { type: 'ratio', atLeast: 0.5 },
     },
-    { section: 'itself', label: '  of one chain alone', figure: 'long.rate', beside: 'drain.rate' },
+    { section: 'sqlite itself', label: '  of one chain alone', figure: 'long.rate', beside: 'drain.rate' },
   ],
 }
 

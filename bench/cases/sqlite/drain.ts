@@ -1,10 +1,10 @@
-import type { Case, Figures, Run } from '../case.ts'
-import { drain, fill, withFreshBench, type Mode } from '../contenders/celeriac.ts'
-import { addByThousands, drainPlainjob, withPlainjob } from '../peers/plainjob.ts'
-import { withRawTable } from '../contenders/raw.ts'
+import type { Case, Figures, Run } from '../../case.ts'
+import { drain, fill, withFreshBench, type Mode } from '../../contenders/celeriac.ts'
+import { addByThousands, drainPlainjob, withPlainjob } from '../../peers/plainjob.ts'
+import { withRawTable } from '../../contenders/raw-sqlite.ts'
 
 export const measured: Case = {
-  name: 'drain',
+  name: 'sqlite/drain',
   rounds: 5,
   contenders: {
     plainjob: (run) =>
@@ -22,14 +22,14 @@ export const measured: Case = {
   },
   lines: [
     {
-      section: 'peer',
+      section: 'plainjob',
       label: 'drain, jobs/s',
       figure: 'celeriac.rate',
       beside: 'plainjob.rate',
       target: { type: 'ratio', atLeast: 5 },
     },
-    { section: 'peer', label: '  durable', figure: 'durable.rate', beside: 'plainjob.rate' },
-    { section: 'peer', label: '  one bare table in node:sqlite', figure: 'raw.rate', beside: 'plainjob.rate' },
+    { section: 'plainjob', label: '  durable', figure: 'durable.rate', beside: 'plainjob.rate' },
+    { section: 'plainjob', label: '  one bare table in node:sqlite', figure: 'raw.rate', beside: 'plainjob.rate' },
   ],
 }
 

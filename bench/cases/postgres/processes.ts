@@ -1,0 +1,26 @@
+import type { Case, Run } from '../../case.ts'
+import { withDatabase } from '../../contenders/database.ts'
+import { drainedBy } from '../../contenders/elsewhere.ts'
+
+export const measured: Case = {
+  name: 'postgres/processes',
+  needs: ['postgres'],
+  rounds: 5,
+  contenders: {
+    one: (run) => withDatabase(run, (url) => drainedBy(1, url, jobs(run))),
+    two: (run) => withDatabase(run, (url) => drainedBy(2, url, jobs(run))),
+  },
+  lines: [
+    {
+      section: 'postgres itself',
+      label: 'drain by 2 processes / by one, jobs/s',
+      figure: 'two.rate',
+      beside: 'one.rate',
+      target: { type: 'ratio', atLeast: 1 },
+    },
+  ],
+}
+
+function jobs({ quick }: Run): number {
+  return quick ? 30_000 : 100_000
+}
