@@ -43,5 +43,6 @@ export type {
   UniqueOptions,
 } from './core/options.ts'
 export type { Runtime, Timer } from './core/runtime.ts'
+export type { OpenTransaction, TransactionClient } from './core/transaction.ts'
 export type { Duration } from './core/time.ts'
 export type { Engine } from './engine/engine.ts'

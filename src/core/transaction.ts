@@ -12,8 +12,8 @@ export interface TransactionClient extends PgClient, SqliteDatabase {}
 
 export interface PgClient {
   query(text: string, values?: any[]): Promise<{ rows: any[]; rowCount: number | null }>
-  /** A pool has it, a client has not. */
-  readonly totalCount?: never
+  /** A pool has it, a client has not: the type is what the compiler says to one. */
+  readonly totalCount?: 'this is a pool, and no transaction is open on it: give a client of it on which you began one'
 }
 
 export interface SqliteDatabase {

@@ -2,8 +2,13 @@
 // What a user is told about a mistake is part of the product: mistakes.txt holds the words. src/canvas/mistakes.test.ts
 // compiles this file without its directives and compares them.
 import { Celeriac, chain, chord, currentJob, each, group } from 'celeriac'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Pool } from 'pg'
 import { z } from 'zod'
 import { add, app, configure, load, log, pad, ship, show, stats, sum, upper } from './tasks.ts'
+
+declare const database: DatabaseSync
+declare const pool: Pool
 
 // @ts-expect-error the link does not fit
 chain(add.s(1, 2), upper.s())
@@ -131,3 +136,9 @@ chain([add.s(1, 2), show.s()])
 chain(add.s(1, 2), (x: number) => x + 1)
 // @ts-expect-error the header of a chord is no list
 chord(add.s(1, 2), sum.s())
+// @ts-expect-error a transaction for a part of a canvas
+add.s(1, 2).with({ within: database })
+// @ts-expect-error a pool in the place of a transaction
+add.with({ within: pool })
+// @ts-expect-error a completion whose result JSON cannot carry
+app.task('seen', () => currentJob().completeWithin(() => ({ at: new Date() })))
