@@ -83,6 +83,11 @@ export class Database {
     return this.#persist((connection) => connection.ask(command)) as Promise<T>
   }
 
+  /** Has the server looked at anew, as behind a new connection. */
+  async greetAgain(): Promise<void> {
+    if (this.#connection !== null) await this.#greet(this.#connection)
+  }
+
   /** One more connection, that the caller watches over. */
   connect(): Promise<Connection> {
     return Connection.open(this.settings, this.runtime, this.prefix)

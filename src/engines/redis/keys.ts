@@ -25,10 +25,11 @@ import { part } from './scripts.ts'
  * g:<n>             long arguments
  * s:<n>             how it stands. Not there: as submitted, that is waiting if behind anything, else queued; version 1, attempt 0.
  *                     state,version,attempt,token,session,startedAt,finishedAt
- *                     [;round,failures,crashes,dueAt,expiresAt,markedAt,reason,cause,continuation,archived]
+ *                     [;round,failures,crashes,dueAt,expiresAt,markedAt,reason,cause,continuation,archived,again]
  *                     [LF result | CR length of the result, where it is long]
  *                     Without the second list: the round of its head (1), zeros and nothing; it expires as submitted. The token stays
- *                     until the next claim, or until somebody else decides about the job.
+ *                     until the next claim, or until somebody else decides about the job. again: put back by a retry, startIn and
+ *                     startAt hold it no more.
  * r:<n>             a long result
  * f:<n>             its last failure
  * p:<n>             progress: attempt LF text; of an earlier attempt it is none
@@ -79,9 +80,10 @@ import { part } from './scripts.ts'
  * events            stream, one entry for each call that changed something: t (when), c (flat list of numbers, see journal.ts), p (JSON list of
  *                     payloads). An entry's id says how many characters of events came before it, so what is kept is bounded by size,
  *                     and who reads on at the end of one entry knows that none between is missing.
- * events-end        the id that the next entry gets
- * meta              hash: version, epoch, sweptAt, calmUntil, work (the last number in `work`)
- * signal            channel: what changed, to look: 1 queued + 2 changed + 4 cancel
+ * events-end        the characters of all events so far: the next entry gets the id after it
+ * meta              hash: version, epoch, run (the server's run id), processes (how many opened it), lost, lostAt, sweptAt, calmUntil,
+ *                     oldest (no lower number is taken any more), work (the last number in `work`)
+ * signal            channel: who says it, and what changed, to look: 1 queued + 2 changed + 4 cancel
  * ```
  *
  * A place is a job's number behind a letter that says how many digits it has: places sort as numbers do.

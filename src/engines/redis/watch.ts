@@ -17,14 +17,6 @@ const sayAgainAfter = 10
 const pollEvery = 2_000
 const pingEvery = 1_500
 
-/** Whether a message was sent on with the call that made the change, and what is left to say. */
-export interface Saying {
-  /** Who says it, so that it does not hear itself. */
-  readonly origin: string
-  /** Of what it may say, the sum: the rest was said a moment ago. */
-  readonly mask: number
-}
-
 /**
  * Tells listeners what this process changed at once, and what other processes tell it. Messages may be lost: so the store is
  * asked now and then, and whoever has listened anew is told to look.
@@ -33,7 +25,8 @@ export class Watch {
   readonly #db: Database
   readonly #runtime: Runtime
   readonly #channel: string
-  readonly #origin: string
+  /** Who says it, so that it does not hear itself. */
+  readonly origin: string
   /** Changes with every change. */
   readonly #version: () => Promise<string>
   readonly #listeners = new Set<(signal: Signal) => void>()
@@ -52,7 +45,7 @@ export class Watch {
     this.#db = db
     this.#runtime = db.runtime
     this.#channel = channel
-    this.#origin = origin
+    this.origin = origin
     this.#version = version
   }
 
@@ -69,15 +62,15 @@ export class Watch {
 
   // ── saying ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What a call that begins now may tell the others by itself. */
-  get saying(): Saying {
+  /** What a call that begins now may tell the others by itself: the sum of what was not said a moment ago. */
+  get mask(): number {
     const now = this.#runtime.elapsed()
     let mask = 0
     for (const bit of Object.values(signalBits)) {
       const saidAt = this.#saidAt.get(bit)
       if (saidAt === undefined || now - saidAt >= sayAgainAfter) mask += bit
     }
-    return { origin: this.#origin, mask }
+    return mask
   }
 
   /** A call changed something. `mask` is what it was allowed to tell the others by itself. */
@@ -100,7 +93,7 @@ export class Watch {
       if (said === 0) return
       const now = this.#runtime.elapsed()
       for (const bit of Object.values(signalBits)) if (said & bit) this.#saidAt.set(bit, now)
-      this.#db.send('PUBLISH', this.#channel, `${this.#origin} ${said}`).catch(() => undefined)
+      this.#db.send('PUBLISH', this.#channel, `${this.origin} ${said}`).catch(() => undefined)
     })
   }
 
@@ -167,7 +160,7 @@ export class Watch {
 
   #hear(message: string): void {
     const [origin, bits] = message.split(' ')
-    if (origin !== this.#origin) this.#tell(Number(bits) & everything)
+    if (origin !== this.origin) this.#tell(Number(bits) & everything)
   }
 
   /** Not awaited by anything that keeps a process alive. */

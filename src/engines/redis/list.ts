@@ -1,0 +1,206 @@
+import { type CollectionRecord, collectionStates } from '../../core/collection.ts'
+import { CeleriacError } from '../../core/errors.ts'
+import { type JobRecord, jobStates } from '../../core/job.ts'
+import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
+import { state } from './codes.ts'
+import type { Database, Script } from './database.ts'
+import { collectionAt, collectionPart, collectionRecord } from './inspect.ts'
+import { afterOf, hidden, jobRecord, record, Rows } from './record.ts'
+import { reading } from './scripts.ts'
+
+/**
+ * A filter may match few of very many rows, and no index stands behind filters. So a list looks at so many numbers in one
+ * script, some milliseconds, and lets others have their turn in between.
+ */
+const window = 1_000
+/** The most that one script tells of. */
+const mostTold = 200
+
+type Filters = readonly (string | number)[]
+type Reply = readonly [found: string[], matched: number[], reached: number]
+
+interface Listing<T> {
+  readonly script: Script
+  readonly filters: Filters
+  /** What one number comes to; null where what only this side can tell rules it out. */
+  readonly tell: (rows: Rows, number: number) => T | null
+  /** No number above this one matches; the last one given where there is none. */
+  readonly from: number | null
+  readonly downTo: number
+}
+
+/** Reads window after window, newest first, until the page is full or there is nothing more. */
+async function page<T>(
+  db: Database,
+  query: { readonly limit: number; readonly cursor?: string },
+  { script, filters, tell, from, downTo }: Listing<T>,
+): Promise<RecordPage<T>> {
+  let before = query.cursor === undefined ? await newest(db) : position(query.cursor)
+  if (from !== null) before = Math.min(before, from + 1)
+  const items: T[] = []
+  for (let last = before; before > downTo;) {
+    const most = Math.min(query.limit + 1 - items.length, mostTold)
+    const [found, matched, reached] = await db.read<Reply>(script, [before, window, most, ...filters])
+    const rows = new Rows(found)
+    for (const number of matched) {
+      const item = tell(rows, number)
+      if (item === null) continue
+      if (items.length === query.limit) return { items, next: String(last) }
+      items.push(item)
+      last = number
+    }
+    before = reached
+  }
+  return { items, next: null }
+}
+
+const newest = async (db: Database): Promise<number> =>
+  Number((await db.send<string | null>('GET', `${db.prefix}numbers`)) ?? 0) + 1
+
+function position(cursor: string): number {
+  const number = Number(cursor)
+  if (/^\d{1,15}$/.test(cursor)) return number
+  throw new CeleriacError(
+    'BAD_CURSOR',
+    `"${cursor.slice(0, 40)}" is not a cursor of this list: pass the "next" of the page before, unchanged.`,
+  )
+}
+
+// ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const jobsScript = reading(
+  'jobs',
+  `
+local before, window, most = number(), number(), number()
+local states, task, queue, collection, from, till = arg(), arg(), arg(), number(), number(), number()
+local reached, matched = before, {}
+while #matched < most and reached > 1 and reached > before - window do
+  local numbers = {}
+  for at = reached - 1, math.max(reached - 100, 1), -1 do numbers[#numbers + 1] = at end
+  local jobs, standings = rowsAt('j:', numbers), rowsAt('s:', numbers)
+  for at, seq in ipairs(numbers) do
+    if #matched == most then break end
+    reached = seq
+    local row = jobs[at]
+    if row and not isHidden(seq) then
+      local createdAt, head = string.match(row, '^(%d+)'), headIn(row, seq)
+      local ownQueue, ownTask = string.match(row, '^[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n([^\\n]*)')
+      local code = standings[at] and string.match(standings[at], '^%d') or (head.behind and '${state.waiting}' or '${state.queued}')
+      if (states == '' or string.find(states, code, 1, true))
+        and (task == '' or string.match(ownTask, task))
+        and (queue == '' or (ownQueue == '' and 'default' or ownQueue) == queue)
+        and (not collection or head.collection == collection)
+        and (not from or tonumber(createdAt) >= from)
+        and (not till or tonumber(createdAt) < till) then matched[#matched + 1] = seq end
+    end
+  end
+end
+tellJobs(matched, true)
+if reached <= 1 then reached = 0 end
+return {found, matched, reached}
+`,
+  record,
+  hidden,
+)
+
+/** The lowest and the highest number of a collection's jobs. */
+const spanScript = reading(
+  'span',
+  `
+local number = call('HGET', P .. 'ids', arg())
+if not number then return {} end
+local span = {tonumber(number), tonumber(number)}
+local graphs = call('ZRANGE', P .. 'm:' .. number, -1, -1)
+local row = call('GET', P .. 'c:' .. number)
+if row then graphs[#graphs + 1] = string.match(row, '^%d+,([^,]*,[^,]*,[^,]*)') end
+for _, graph in ipairs(graphs) do
+  local base, jobs = string.match(graph, '^([^,]*),([^,]*)')
+  span[2] = math.max(span[2], base + jobs)
+end
+return span
+`,
+)
+
+export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<JobRecord>> {
+  const span = query.collectionId === undefined ? null : await db.read<number[]>(spanScript, [query.collectionId])
+  if (span?.length === 0) return { items: [], next: null }
+  const { states = [], task, queue = '', createdFrom = '', createdBefore = '' } = query
+  if (query.states?.length === 0) return { items: [], next: null }
+  const codes = states.map((name) => jobStates.indexOf(name)).join('')
+  return page(db, query, {
+    script: jobsScript,
+    filters: [codes, task === undefined ? '' : pattern(task), queue, span?.[0] ?? '', createdFrom, createdBefore],
+    from: span?.[1] ?? null,
+    downTo: span?.[0] === undefined ? 0 : span[0] - 1,
+    tell(rows, number) {
+      const row = rows.job(number)
+      if (row === null) return null
+      const told = jobRecord(rows, row, afterOf(rows, row))
+      return isAmong(told, query) ? told : null
+    },
+  })
+}
+
+/** What stands in payloads is looked at here: scripts do not. */
+const isAmong = (
+  { actor, tags }: Pick<JobRecord, 'actor' | 'tags'>,
+  query: { readonly actor?: string; readonly tag?: string },
+): boolean =>
+  (query.actor === undefined || actor?.id === query.actor) && (query.tag === undefined || tags.includes(query.tag))
+
+/** `*` stands for any characters, everything else for itself; as a pattern of Lua. */
+const pattern = (task: string): string => `^${task.replace(/[^A-Za-z0-9_*]/g, '%$&').replaceAll('*', '.*')}$`
+
+// ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const collectionsScript = reading(
+  'collections',
+  `
+local before, window, most = number(), number(), number()
+local wanted, from, till = arg(), number(), number()
+local reached, matched = before, {}
+while #matched < most and reached > 1 and reached > before - window do
+  local numbers = {}
+  for at = reached - 1, math.max(reached - 100, 1), -1 do numbers[#numbers + 1] = at end
+  local jobs, collections = rowsAt('j:', numbers), rowsAt('c:', numbers)
+  local standings, settled = rowsAt('s:', numbers), rowsAt('k:', numbers)
+  for at, seq in ipairs(numbers) do
+    if #matched == most then break end
+    reached = seq
+    local code
+    if collections[at] then
+      code = string.match(settled[at] or '0', '^%d')
+      if settled[at] and string.match(settled[at], '([^,]*)$') ~= '' then code = nil end
+    elseif jobs[at] and headIn(jobs[at], seq).collection == seq then
+      local own = tonumber(standings[at] and string.match(standings[at], '^%d') or '0')
+      code = own < ${state.succeeded} and '0' or tostring(math.min(own - 3, 3))
+    end
+    if code and (wanted == '' or wanted == code) then
+      local createdAt = tonumber(string.match(collections[at] or jobs[at], '^(%d+)'))
+      if (not from or createdAt >= from) and (not till or createdAt < till) then matched[#matched + 1] = seq end
+    end
+  end
+end
+for _, seq in ipairs(matched) do tellCollection(seq) end
+if reached <= 1 then reached = 0 end
+return {found, matched, reached}
+`,
+  record,
+  collectionPart,
+)
+
+export function collections(db: Database, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
+  const code = query.state === undefined ? '' : collectionStates.indexOf(query.state)
+  return page(db, query, {
+    script: collectionsScript,
+    filters: [code, query.createdFrom ?? '', query.createdBefore ?? ''],
+    from: null,
+    downTo: 0,
+    tell(rows, number) {
+      const row = collectionAt(rows, number)
+      if (row === null) return null
+      const told = collectionRecord(rows, row)
+      return isAmong(told, query) ? told : null
+    },
+  })
+}

@@ -1,0 +1,374 @@
+import type { Failure, FailureReason } from '../../core/failure.ts'
+import type { JobRecord, Progress } from '../../core/job.ts'
+import { reason, reasonName, role, roleName, state, stateName } from './codes.ts'
+import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
+import { part } from './scripts.ts'
+
+/**
+ * What a reading script hands over: rows as they are stored, by their names without the prefix (`j:12`), and what it found
+ * out on the way to them. One script sees one state of the store, so it fetches all that one answer is told from.
+ */
+export class Rows {
+  readonly #rows = new Map<string, string>()
+  readonly #jobs = new Map<number, JobAt | null>()
+
+  constructor(flat: readonly string[]) {
+    for (let at = 0; at < flat.length; at += 2) this.#rows.set(flat[at] as string, flat[at + 1] as string)
+  }
+
+  get(name: string): string | null {
+    return this.#rows.get(name) ?? null
+  }
+
+  job(number: number): JobAt | null {
+    let known = this.#jobs.get(number)
+    if (known === undefined) {
+      const row = this.get(`j:${number}`)
+      const job = row === null ? null : readJob(number, row)
+      known = job === null ? null : { ...job, ...readStanding(job, this.get(`s:${number}`)) }
+      this.#jobs.set(number, known)
+    }
+    return known
+  }
+
+  collection(number: number): CollectionAt | null {
+    const row = this.get(`c:${number}`)
+    return row === null ? null : readCollection(number, row, this.get(`k:${number}`))
+  }
+}
+
+/** A job as it was submitted and as it stands. */
+export type JobAt = JobRow & Standing
+
+export interface CollectionAt {
+  readonly number: number
+  readonly createdAt: number
+  readonly exit: number
+  readonly retention: number | null
+  readonly id: string
+  readonly shape: string
+  readonly actor: string | null
+  readonly description: string | null
+  readonly tags: readonly string[]
+  readonly callbackUrl: string | null
+  readonly state: number
+  readonly round: number
+  readonly settledAt: number | null
+  readonly cancelledAt: number | null
+  readonly removedAt: number | null
+}
+
+type Label = readonly [
+  actor: string | null,
+  description: string | null,
+  tags: readonly string[] | null,
+  callbackUrl: string | null,
+]
+
+function readCollection(number: number, row: string, standing: string | null): CollectionAt {
+  const [head = '', retention = '', id = '', shape = '', label = ''] = row.split('\n')
+  const [createdAt, base, , , exit] = head.split(',').map(Number) as [number, number, number, number, number]
+  const [code, round, settledAt, cancelledAt, removedAt] = (standing ?? '0,1,,,').split(',')
+  const [actor, description, tags, callbackUrl] = JSON.parse(label) as Label
+  return {
+    number,
+    createdAt,
+    exit: base + exit,
+    retention: orNull(retention),
+    id,
+    shape,
+    actor,
+    description,
+    tags: tags ?? [],
+    callbackUrl,
+    state: Number(code),
+    round: Number(round),
+    settledAt: orNull(settledAt),
+    cancelledAt: orNull(cancelledAt),
+    removedAt: orNull(removedAt),
+  }
+}
+
+const orNull = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
+
+// ── fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A job behind a large group names so many of the jobs it waits for. */
+const afterLimit = 1_000
+
+/**
+ * `look` fetches rows once, `found` is what the script hands over. `tellJobs` fetches all that is told of jobs: their rows, those of
+ * their collections, of the jobs they continue, of those whose failure they have; names of workers; the jobs they wait for.
+ */
+export const record = part(`
+local rows, found = {}, {}
+local function keep(name, value)
+  rows[name] = value
+  found[#found + 1] = name
+  found[#found + 1] = value
+end
+local function look(kind, numbers)
+  local names, keys = {}, {}
+  for at = 1, #numbers do
+    local name = kind .. numbers[at]
+    if rows[name] == nil then
+      rows[name] = false
+      names[#names + 1] = name
+      keys[#keys + 1] = P .. name
+    end
+  end
+  local values = many('MGET', nil, keys)
+  for at = 1, #names do
+    if values[at] then keep(names[at], values[at]) end
+  end
+end
+local function rowsAt(kind, numbers)
+  local keys = {}
+  for at = 1, #numbers do keys[at] = P .. kind .. numbers[at] end
+  return many('MGET', nil, keys)
+end
+local function headIn(row, number)
+  local line = string.match(row, '^[^\\n]*')
+  if not string.find(line, ',', 1, true) then return {collection = number, role = '0'} end
+  local base, collection, parent, roleOf, behind, feeds =
+    string.match(line, '^[^,]*,([^,]*),([^,]*),([^,]*),[^,]*,[^,]*,[^,]*,([^,]*),([^,]*),[^,]*,([^,]*)')
+  base = tonumber(base)
+  return {
+    collection = tonumber(collection),
+    parent = tonumber(parent),
+    role = roleOf,
+    behind = behind ~= '' and base + behind or nil,
+    feeds = feeds ~= '' and base + feeds or nil
+  }
+end
+local function standingIn(row)
+  if not row then return {} end
+  local code, session, finishedAt = string.match(row, '^(%d*),%d*,%d*,[^,]*,(%d*),%d*,(%d*)')
+  local why, cause, continuation, archived =
+    string.match(row, '^[^;\\n\\r]*;[^,]*,[^,]*,[^,]*,[^,]*,[^,]*,[^,]*,(%d*),(%d*),(%d*),(%d*)')
+  return {
+    state = code,
+    session = tonumber(session),
+    finishedAt = tonumber(finishedAt),
+    reason = why,
+    cause = tonumber(cause),
+    continuation = tonumber(continuation),
+    archived = tonumber(archived)
+  }
+end
+local function runsOf(line, base, into)
+  for run in string.gmatch(line, '[^,]+') do
+    local first, last, step = string.match(run, '^(%d+)%-(%d+)/?(%d*)$')
+    first = tonumber(first or run)
+    for offset = first, tonumber(last) or first, tonumber(step) or 1 do into[#into + 1] = base + offset end
+  end
+end
+local function leavesAt(barriers, into)
+  while #barriers > 0 do
+    look('b:', barriers)
+    look('l:', barriers)
+    local inner = {}
+    for _, barrier in ipairs(barriers) do
+      local row = rows['b:' .. barrier]
+      if row then
+        local base = tonumber(string.match(row, '^%d+'))
+        local jobs, nested = string.match(rows['l:' .. barrier] or string.match(row, '^[^\\n]*\\n(.*)$'), '^[^\\n]*\\n([^\\n]*)\\n([^\\n]*)')
+        runsOf(jobs, base, into)
+        runsOf(nested, base, inner)
+      end
+    end
+    barriers = inner
+  end
+  table.sort(into)
+  return into
+end
+local function keepAfter(barrier)
+  if rows['after:' .. barrier] then return end
+  local numbers, ids = leavesAt({barrier}, {}), {}
+  for at = #numbers, ${afterLimit} + 1, -1 do numbers[at] = nil end
+  for _, row in ipairs(rowsAt('j:', numbers)) do
+    if row then ids[#ids + 1] = string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)') end
+  end
+  keep('after:' .. barrier, table.concat(ids, '\\n'))
+end
+local function keepWorker(session)
+  if session and rows['worker:' .. session] == nil then
+    keep('worker:' .. session, call('HGET', P .. 'session:' .. session, 'name') or '')
+  end
+end
+local function tellJobs(numbers, withAfter)
+  for _, kind in ipairs({'j:', 's:', 'f:', 'p:'}) do look(kind, numbers) end
+  local long, collections, others, causes = {}, {}, {}, {}
+  for _, number in ipairs(numbers) do
+    local row = rows['j:' .. number]
+    if row then
+      local head, standing = headIn(row, number), standingIn(rows['s:' .. number])
+      if string.byte(row, -1) == 13 and string.byte(row, -2) == 10 then long[#long + 1] = number end
+      if head.collection ~= number then collections[#collections + 1] = head.collection end
+      if head.parent then others[#others + 1] = head.parent end
+      if standing.cause and standing.cause ~= number then causes[#causes + 1] = standing.cause end
+      if withAfter and head.behind then keepAfter(head.behind) end
+      keepWorker(standing.session)
+    end
+  end
+  look('g:', long)
+  look('c:', collections)
+  look('k:', collections)
+  for _, number in ipairs(collections) do
+    if not rows['c:' .. number] then others[#others + 1] = number end
+  end
+  look('j:', others)
+  for _, kind in ipairs({'j:', 's:', 'f:'}) do look(kind, causes) end
+end
+`)
+
+/** Rows that belong to an unfinished upload are not to be seen. */
+export const hidden = part(`
+local uploads = {}
+for _, row in ipairs(call('HVALS', P .. 'uploads')) do
+  local base, jobs, barriers = string.match(row, '^[^,]*,([^,]*),([^,]*),([^,]*)')
+  uploads[#uploads + 1] = {base - 1, base + jobs + barriers - 1}
+end
+local function isHidden(number)
+  for _, upload in ipairs(uploads) do
+    if number >= upload[1] and number <= upload[2] then return true end
+  end
+  return false
+end
+`)
+
+// ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): JobRecord {
+  const { number } = job
+  const collection = job.collection === number ? null : rows.collection(job.collection)
+  const alone = collection === null ? (rows.job(job.collection) ?? job) : null
+  const failed = job.cause === null || job.cause === number ? null : failureOf(rows, job.cause)
+  const own = job.cause === number ? failureOf(rows, number) : null
+  const actor = collection === null ? alone?.label.actor : collection.actor
+  const markedAt = job.markedAt ?? (job.role === role.main ? (collection?.cancelledAt ?? null) : null)
+  return {
+    id: job.id,
+    collectionId: collection?.id ?? alone?.id ?? job.id,
+    task: job.task,
+    state: stateName(job.state),
+    reason: job.state >= state.succeeded ? reasonName(job.reason) : null,
+    role: roleName(job.role),
+    queue: job.queue,
+    priority: job.priority,
+    args: job.args ?? rows.get(`g:${number}`) ?? '[]',
+    parentId: job.parent === null ? null : (rows.job(job.parent)?.id ?? null),
+    after,
+    attempt: job.attempt,
+    failures: job.failures,
+    round: job.round,
+    version: job.version,
+    progress: progressOf(rows, job),
+    failure: job.state === state.succeeded ? null : (failed?.failure ?? own?.failure ?? earlierFailure(rows, number)),
+    failedJobId: failed?.jobId ?? own?.jobId ?? null,
+    actor: actor == null ? null : { id: actor },
+    description: job.label.description,
+    tags: job.label.tags ?? job.options.tags ?? [],
+    worker: job.session === null ? null : workerOf(rows, job.session),
+    createdAt: job.createdAt,
+    dueAt: job.dueAt,
+    startedAt: job.startedAt,
+    finishedAt: job.finishedAt,
+    cancelling: job.state < state.succeeded && markedAt !== null,
+    continued: job.continuation !== null,
+  }
+}
+
+export const afterOf = (rows: Rows, { behind }: JobAt): string[] =>
+  behind === null ? [] : (rows.get(`after:${behind}`) ?? '').split('\n').filter((id) => id !== '')
+
+export const workerOf = (rows: Rows, session: number): string | null => rows.get(`worker:${session}`) || null
+
+/** That of an earlier attempt is none. */
+function progressOf(rows: Rows, { number, attempt }: JobAt): Progress | null {
+  const row = rows.get(`p:${number}`)
+  if (row === null) return null
+  const end = row.indexOf('\n')
+  return Number(row.slice(0, end)) === attempt ? (JSON.parse(row.slice(end + 1)) as Progress) : null
+}
+
+function earlierFailure(rows: Rows, number: number): Failure | null {
+  const row = rows.get(`f:${number}`)
+  return row === null ? null : (JSON.parse(row) as Failure)
+}
+
+// ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface FoundFailure {
+  readonly jobId: string
+  readonly task: string
+  readonly reason: FailureReason
+  readonly failure: Failure
+}
+
+/** The failure of a job that failed or was cancelled. */
+export function failureOf(rows: Rows, number: number): FoundFailure | null {
+  const job = rows.job(number)
+  return job === null ? null : failureIn(job, rows.get(`f:${number}`))
+}
+
+export interface FailedJob {
+  readonly id: string
+  readonly task: string
+  readonly state: number
+  readonly reason: number | null
+  readonly attempt: number
+  readonly finishedAt: number | null
+}
+
+/** @param failure its own, as it is stored */
+export function failureIn(job: FailedJob, failure: string | null): FoundFailure {
+  const why = (reasonName(job.reason) ?? 'failed') as string
+  const known: FailureReason =
+    why === 'fail-fast' || why === 'upstream' || why === 'not-needed' ? 'cancelled' : (why as FailureReason)
+  return { jobId: job.id, task: job.task, reason: known, failure: ownFailure(job, why, failure) }
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  cancelled: 'It was cancelled.',
+  expired: 'It expired before it could start.',
+  'fail-fast': 'It was cancelled because another member of its group did not succeed.',
+}
+
+/** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
+function ownFailure(job: FailedJob, why: string, failure: string | null): Failure {
+  const said = sentences[why]
+  if (failure !== null && (said === undefined || job.state !== state.cancelled)) return JSON.parse(failure) as Failure
+  const at = new Date(job.finishedAt ?? 0).toISOString()
+  const name =
+    why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'
+  return { name, message: said ?? 'It failed.', attempt: job.attempt, at }
+}
+
+/** Counts of jobs by state and role; those that were not needed, and those of history, do not count. And who failed first. */
+export const tally = part(
+  `
+local function tallyJobs(numbers)
+  local counts, first, cause = {}, nil, nil
+  for at = 1, 24 do counts[at] = 0 end
+  local jobs, standings = rowsAt('j:', numbers), rowsAt('s:', numbers)
+  for at, number in ipairs(numbers) do
+    if jobs[at] then
+      local head, standing = headIn(jobs[at], number), standingIn(standings[at])
+      local code = standing.state or (head.behind and '${state.waiting}' or '${state.queued}')
+      local isNeeded = code ~= '${state.skipped}' or standing.reason ~= '${reason.notNeeded}'
+      if not standing.archived and isNeeded then
+        local slot = code * 3 + head.role + 1
+        counts[slot] = counts[slot] + 1
+        local isUnlucky = head.role == '0' and (code == '${state.failed}' or code == '${state.cancelled}')
+        if isUnlucky and standing.cause and (not first or standing.finishedAt < first) then
+          first, cause = standing.finishedAt, standing.cause
+        end
+      end
+    end
+  end
+  return table.concat(counts, ','), cause
+end
+`,
+  record,
+)

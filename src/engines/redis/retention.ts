@@ -1,0 +1,200 @@
+import { state } from './codes.ts'
+import { control } from './control.ts'
+import { removal } from './removal.ts'
+import { part, type Runs } from './scripts.ts'
+import { writing } from './work.ts'
+
+/** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
+const collectionRetention = 7 * 24 * 60 * 60_000
+const eventRetention = 24 * 60 * 60_000
+const sessionRetention = 30 * 24 * 60 * 60_000
+
+/** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
+const window = 2_000
+const removedPerCall = 200
+const pause = 60_000
+
+/** Keys that have run out are looked at so many at a time. */
+const keysPerCall = 500
+/** An idempotency key is kept as long as its collection: when to look again. */
+const lookAgainAfter = 60 * 60_000
+
+/** Where this process stands in its pass over what has settled: oldest first, some numbers a call, then a pause. */
+export interface RetentionPass {
+  after: number
+  nextAt: number
+}
+export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
+
+const isOver = part(
+  `
+local function isBusy(number)
+  for _, span in ipairs(membersOf(number)) do
+    for first = span.first, span.last, 1000 do
+      local numbers = {}
+      for seq = first, math.min(first + 999, span.last) do numbers[#numbers + 1] = seq end
+      loadJobs(numbers)
+      for _, seq in ipairs(numbers) do
+        local job = jobAt(seq)
+        if job and seq ~= number and not job.archived and job.state < ${state.succeeded} then return true end
+      end
+    end
+  end
+  return false
+end
+`,
+  control,
+)
+
+// ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const removeScript = writing(
+  'remove',
+  `
+local header = select(arg(), true)
+if not header then return 'not-found' end
+local isSettled = header.state ~= 0
+if header.isAlone then isSettled = jobAt(header.number).state >= ${state.succeeded} end
+if not isSettled or isBusy(header.number) then return 'unsettled' end
+forget(header.number)
+return 'removed'
+`,
+  isOver,
+  removal,
+)
+
+/** Removes a settled collection on request. */
+export function remove(runs: Runs, id: string): Promise<'removed' | 'unsettled' | 'not-found'> {
+  return runs.write(removeScript, [id])
+}
+
+// ── by time ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const trimming = part(`
+-- Entries are numbered by the characters before them, and are in the order of time: so the first one to stay is found by halving.
+local function trimEvents()
+  local events = P .. 'events'
+  local function timeAt(id)
+    local entry = call('XRANGE', events, string.format('%.0f', id), '+', 'COUNT', 1)[1]
+    return entry and tonumber(entry[2][2]), entry and entry[1]
+  end
+  local before = now - ${eventRetention}
+  local oldest, first = timeAt(0)
+  if not oldest or oldest >= before then return end
+  local low, high = tonumber(string.match(first, '^%d+')), tonumber(call('GET', P .. 'events-end')) + 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local at = timeAt(middle)
+    if at and at < before then low = middle + 1 else high = middle end
+  end
+  call('XTRIM', events, 'MINID', string.format('%.0f', low))
+end
+local function trimIdempotency()
+  local set = P .. 'idempotency-until'
+  for _, member in ipairs(call('ZRANGEBYSCORE', set, '-inf', '(' .. now, 'LIMIT', 0, ${keysPerCall})) do
+    local row = call('HGET', P .. 'idempotency', member)
+    local id = row and string.match(row, '([^\\n]*)$')
+    if id and call('HEXISTS', P .. 'ids', id) == 1 then call('ZADD', set, now + ${lookAgainAfter}, member)
+    else
+      call('ZREM', set, member)
+      call('HDEL', P .. 'idempotency', member)
+    end
+  end
+end
+local function trimUnique()
+  local set = P .. 'unique-until'
+  for _, key in ipairs(call('ZRANGEBYSCORE', set, '-inf', '(' .. now, 'LIMIT', 0, ${keysPerCall})) do
+    local till = tonumber(string.match(call('HGET', P .. 'unique', key) or '', '^%d+,time,(%d+)'))
+    if till and till < now then call('HDEL', P .. 'unique', key) end
+    call('ZREM', set, key)
+  end
+end
+local function trimSessions()
+  local sessions = call('HGETALL', P .. 'sessions')
+  for at = 1, #sessions, 2 do
+    local number = sessions[at + 1]
+    local endedAt = tonumber(call('HGET', P .. 'session:' .. number, 'endedAt') or nil)
+    if endedAt and endedAt < now - ${sessionRetention} then
+      call('HDEL', P .. 'sessions', sessions[at])
+      call('DEL', P .. 'session:' .. number, P .. 'tokens:' .. number, P .. 'run:' .. number, P .. 'trying:' .. number)
+    end
+  end
+end
+`)
+
+/**
+ * Nothing finished stands in an index for this, so passes go over all rows, a window of numbers in each call however few of them
+ * are due.
+ */
+const dueNumbers = part(
+  `
+local function dueAlone(number, row, standing)
+  local code, finishedAt = string.match(standing or '', '^(%d),%d+,%d+,[^,]*,%d*,%d*,(%d*)')
+  if not code or tonumber(code) < ${state.succeeded} or finishedAt == '' then return false end
+  local line = string.match(row, '^[^\\n]*')
+  if string.find(line, ',', 1, true) and tonumber(string.match(line, '^%d+,%d+,(%d+)')) ~= number then return false end
+  local kept = tonumber(string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(%d*)')) or ${collectionRetention}
+  return finishedAt + kept <= now
+end
+local function dueTogether(row, standing)
+  local settledAt, removedAt = string.match(standing or '', '^%d,%d+,(%d*),%d*,(%d*)')
+  if not settledAt or settledAt == '' or removedAt ~= '' then return false end
+  local kept = tonumber(string.match(row, '^[^\\n]*\\n(%d*)')) or ${collectionRetention}
+  return settledAt + kept <= now
+end
+local function rowsOf(kind, numbers)
+  local keys = {}
+  for at = 1, #numbers do keys[at] = P .. kind .. numbers[at] end
+  return many('MGET', nil, keys)
+end
+-- Forgets what is due of a window; gives the number that it came to, and whether it found anything at all.
+local function forgetDue(first, last)
+  local numbers, count, isEmpty = {}, 0, true
+  for number = first, last do numbers[#numbers + 1] = number end
+  local jobs, collections = rowsOf('j:', numbers), rowsOf('c:', numbers)
+  local standings, settled = rowsOf('s:', numbers), rowsOf('k:', numbers)
+  for at, number in ipairs(numbers) do
+    local isDue = false
+    if collections[at] then isDue = dueTogether(collections[at], settled[at])
+    elseif jobs[at] then isDue = dueAlone(number, jobs[at], standings[at]) end
+    if collections[at] or jobs[at] then isEmpty = false end
+    if isDue and not isBusy(number) then
+      forget(number)
+      count = count + 1
+      if count == ${removedPerCall} then return number, false end
+    end
+  end
+  return last, isEmpty
+end
+`,
+  isOver,
+  removal,
+)
+
+const retainScript = writing(
+  'retain',
+  `
+local after = number()
+trimEvents()
+trimIdempotency()
+trimUnique()
+trimSessions()
+local oldest = tonumber(call('HGET', P .. 'meta', 'oldest') or '1')
+local last = tonumber(call('GET', P .. 'numbers') or '0')
+local first = math.max(after + 1, oldest)
+if first > last then return -1 end
+local reached, isEmpty = forgetDue(first, math.min(first + ${window - 1}, last))
+if isEmpty and first == oldest then call('HSET', P .. 'meta', 'oldest', reached + 1) end
+return reached
+`,
+  trimming,
+  dueNumbers,
+)
+
+/** Removes what has been settled for longer than it is kept. */
+export async function retain(runs: Runs, now: number, pass: RetentionPass): Promise<void> {
+  if (now < pass.nextAt) return
+  const reached = await runs.write<number>(retainScript, [pass.after])
+  pass.after = Math.max(reached, 0)
+  if (reached < 0) pass.nextAt = now + pause
+}
