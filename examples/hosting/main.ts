@@ -1,5 +1,6 @@
 // Backs up a folder, restores it elsewhere and compares the two, though the storage it needs is down at first:
 //   node examples/hosting/main.ts [folder]
+// Its jobs are kept in a file of their own, or wherever CELERIAC_URL says.
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
@@ -16,8 +17,8 @@ if (!statSync(source, { throwIfNoEntry: false })?.isDirectory()) {
 }
 
 const home = mkdtempSync(join(tmpdir(), 'celeriac-hosting-'))
-const url = `sqlite:${join(home, 'jobs.db')}`
-process.env['CELERIAC_URL'] = url
+const given = process.env['CELERIAC_URL']
+process.env['CELERIAC_URL'] ||= `sqlite:${join(home, 'jobs.db')}`
 // Loaded only now: the app in it reads the variable.
 const { app, backUp } = await import('./tasks.ts')
 
@@ -72,11 +73,12 @@ Ran again  ${tell(done.jobs.filter(({ id, attempt }) => attempts.get(id) !== att
 }
 
 function tellWhereToLook(id: string): void {
+  // One that was given is known, and may hold a password.
+  const where = given ? '' : `export CELERIAC_URL=${process.env['CELERIAC_URL']}\n  `
   console.log(`
 Its jobs are kept. Look at them now or later:
 
-  export CELERIAC_URL=${url}
-  npx celeriac show ${id}
+  ${where}npx celeriac show ${id}
   npx celeriac jobs
   npx celeriac --help
 

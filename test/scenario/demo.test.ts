@@ -13,10 +13,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Celeriac } from 'celeriac'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { areSame } from '../../examples/hosting/bytes.ts'
 import { displayWidth } from '../../src/cli/text.ts'
 import { start, type Started } from '../fixtures/command-process.ts'
+import { describeEngines } from '../fixtures/store.ts'
 
 const demo = fileURLToPath(new URL('../../examples/hosting/main.ts', import.meta.url))
 const place = mkdtempSync(join(tmpdir(), 'celeriac-demo-'))
@@ -32,13 +33,13 @@ const mayBeLockedOut = process.platform !== 'win32' && (!isRoot || spawnSync('se
 /** A folder to back up, and another that the demo takes for the one of temporary files. */
 function layOut(name: string, files: { readonly [path: string]: string | Buffer }) {
   const [source, temporary] = [join(place, name), join(place, `${name}.tmp`)]
-  for (const folder of [source, temporary]) mkdirSync(folder)
+  for (const folder of [source, temporary]) mkdirSync(folder, { recursive: true })
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(join(source, path, '..'), { recursive: true })
     writeFileSync(join(source, path), content)
   }
-  const run = (args: readonly string[], by: readonly string[] = []): Started =>
-    start([demo, ...args], { env: { TMPDIR: temporary }, by })
+  const run = (args: readonly string[], by: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Started =>
+    start([demo, ...args], { env: { TMPDIR: temporary, ...env }, by })
   /** What is left when it has ended. */
   const left = (): string[] =>
     readdirSync(temporary).flatMap((folder) =>
@@ -47,9 +48,14 @@ function layOut(name: string, files: { readonly [path: string]: string | Buffer 
   return { source, run, left }
 }
 
-describe.concurrent('the demo', () => {
+/** What every run says alike, wherever its jobs are kept. */
+const told: string[] = []
+
+describeEngines((engine) => {
   it('fails without the storage, is retried with the same ids, and restores every byte', async () => {
-    const { source, run, left } = layOut('shop', {
+    const store = await engine.place()
+    onTestFinished(() => store.remove())
+    const { source, run, left } = layOut(`${engine.name}/shop`, {
       'price list.txt': 'one table\n'.repeat(20_000),
       'поръчки/注文 👩‍👩‍👧.json': '{"table":1}',
       'поръчки/empty': '',
@@ -58,7 +64,7 @@ describe.concurrent('the demo', () => {
     mkdirSync(join(source, 'nothing here'))
     symlinkSync('price list.txt', join(source, 'prices'))
     symlinkSync('gone', join(source, 'dangling'))
-    const { said, ended } = run([source])
+    const { said, ended } = run([source], [], { CELERIAC_URL: store.url })
     expect(await ended, said.out + said.err).toBe(0)
     expect(said.err).toBe('')
 
@@ -73,15 +79,38 @@ describe.concurrent('the demo', () => {
     for (const line of said.out.split('\n').filter((line) => !line.includes(place) && !/^\d\d:/.test(line))) {
       expect(displayWidth(line)).toBeLessThanOrEqual(80)
     }
-
-    const url = /export CELERIAC_URL=(\S+)/.exec(said.out)![1]!
-    expect(left()).toEqual([url.replace('sqlite:', '')])
-    await using app = new Celeriac({ url })
+    expect(left()).toEqual([])
+    await using app = new Celeriac({ url: store.url })
     const { items } = await app.collections.list()
     expect(items).toMatchObject([{ state: 'succeeded', round: 2 }])
     const { jobs } = await (await app.collection(items[0]!.id)).snapshot()
     expect(jobs.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 1, 1, 2, 1, 1])
     expect(await app.workers.list()).toMatchObject([{ state: 'ended' }])
+    told.push(sayingAlike(said.out))
+    expect(told.at(-1)).toBe(told[0])
+  })
+})
+
+/** The tree of the failure and the account at the end, without what differs from one run to the next. */
+function sayingAlike(out: string): string {
+  const tree = /✗ failed {2}Back up[^]*?\n\n\$/.exec(out)?.[0] ?? ''
+  const account = out.slice(out.indexOf('\nArchive'))
+  return (tree + account)
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'id')
+    .replaceAll(/[0-9a-f]{64}/g, 'checksum')
+    .replaceAll(/port \d+|:\d{4,5}/g, 'port')
+    .replaceAll(/ +(\d+ ms|\d+\.\d s)/g, '')
+    .replaceAll(/packed .*/g, 'packed')
+    .replaceAll(/ +/g, ' ')
+}
+
+describe.concurrent('the demo', () => {
+  it('keeps its jobs in a file of its own where no other place is named', async () => {
+    const { source, run, left } = layOut('file', { 'a.txt': 'a' })
+    const { said, ended } = run([source])
+    expect(await ended, said.out + said.err).toBe(0)
+    const url = /export CELERIAC_URL=(\S+)/.exec(said.out)![1]!
+    expect(left()).toEqual([url.replace('sqlite:', '')])
   })
 
   it('backs up an empty folder', async () => {

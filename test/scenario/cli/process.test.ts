@@ -2,8 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Place } from '../../engines.ts'
 import { sourceOfCommand, type Started, startCommand } from '../../fixtures/command-process.ts'
+import { describeEngines } from '../../fixtures/store.ts'
 
 const folders: string[] = []
 const started: Started[] = []
@@ -21,7 +23,7 @@ export const wait = app.task('wait', () => new Promise<void>(() => {}))
 `
 
 /** A project with an app in it, in a folder of its own. */
-function project(files: { readonly [name: string]: string } = {}) {
+function project(files: { readonly [name: string]: string } = {}, env: NodeJS.ProcessEnv = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'celeriac-project-'))
   folders.push(folder)
   const write = (name: string, text: string): void => writeFileSync(join(folder, name), text)
@@ -32,7 +34,7 @@ function project(files: { readonly [name: string]: string } = {}) {
   }
   for (const [name, text] of Object.entries({ ...all, ...files })) write(name, text)
   const celeriac = (...args: readonly string[]): Started => {
-    const command = startCommand(args, { cwd: folder })
+    const command = startCommand(args, { cwd: folder, env })
     started.push(command)
     return command
   }
@@ -114,6 +116,29 @@ describe.concurrent('a module', () => {
     expect((await run('tasks', 'a.ts', '--url', 'sqlite:b.db')).err).toMatch(
       /names its store itself, so --url does not count/,
     )
+  })
+})
+
+describeEngines((engine) => {
+  let place: Place
+  beforeAll(async () => {
+    place = await engine.place()
+  })
+  afterAll(async () => place.remove())
+
+  it('a worker runs what is submitted elsewhere, until it is told to stop', async () => {
+    const { celeriac, run } = project({}, { CELERIAC_URL: place.url })
+    const worker = celeriac('worker', 'shop.ts', '--queues', 'doors', '--name', 'wanda')
+    await worker.says(/^2 tasks of shop\.ts, jobs in .*\nWorking\.\n/)
+    const { password } = new URL(place.url)
+    if (password !== '') expect(worker.said.out).not.toContain(password)
+    const submitted = await run('submit', 'greet', 'World', '--follow', '--module', 'shop.ts', '--json')
+    expect(submitted).toMatchObject({ code: 0, err: '' })
+    const settled = JSON.parse(submitted.out.trimEnd().split('\n').at(-1)!)
+    expect(settled).toMatchObject({ type: 'settled', state: 'succeeded' })
+    worker.process.kill('SIGTERM')
+    expect(await worker.ended).toBe(0)
+    expect(JSON.parse((await run('workers', '--json')).out)).toMatchObject([{ name: 'wanda', state: 'ended' }])
   })
 })
 
