@@ -1,4 +1,5 @@
 import { CeleriacError, type ErrorCode, StoreUnavailable } from '../../core/errors.ts'
+import { closedBy } from '../../engine/transfer.ts'
 
 /** What an error of the driver or the server means for a request. */
 export interface Trouble {
@@ -193,6 +194,9 @@ export function isUseless(error: unknown): boolean {
 
 /** @param where the name of the server, without user and password */
 export function storeError(trouble: Trouble, where: string, cause: unknown, mayBeStored: boolean): CeleriacError {
+  // What the triggers of a store raise that is closed while it is copied, or since: they stand for a sentence of their own.
+  const closed = closedBy(told(cause).message)
+  if (closed !== null) return closed
   const message = `${where} ${trouble.sentence}.`
   if (trouble.code === 'STORE_UNREACHABLE') return new StoreUnavailable(message, { cause, mayBeStored })
   return new CeleriacError(trouble.code, message, { cause })
