@@ -137,6 +137,11 @@ export class Database extends Asking {
     }
   }
 
+  /** Requests on a connection that was made by `connect`. */
+  on(client: PgClient): Requests {
+    return new Connection(client, this.schema)
+  }
+
   /** Free and taken connections of the pool, and the most there may be. */
   get connections(): { readonly open: number; readonly idle: number; readonly most: number } {
     const pool = this.#opened()

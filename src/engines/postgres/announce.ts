@@ -1,0 +1,71 @@
+import type { Runtime } from '../../core/runtime.ts'
+import type { Signal } from '../../engine/feed.ts'
+import type { Database } from './database.ts'
+
+/**
+ * How long after one announcement the next may follow, in milliseconds: soon where jobs are to be claimed or cancelled.
+ * Commits that notify wait for one another in the server, so they are made few, and hold nothing else.
+ */
+const urgentPause = 10
+const pause = 20
+
+export const channelOf = (schema: string): string => `celeriac:${schema}`
+
+let made = 0
+
+/** Tells other processes that there is something to look for: at once, then at most once in a while. */
+export class Announcer {
+  readonly #db: Database
+  readonly #runtime: Runtime
+  /** Stands in every announcement, so that a process does not wake itself. */
+  readonly #origin: string
+  #kept: Signal | null = null
+  #saidAt = -Infinity
+  #isWaiting = false
+
+  constructor(db: Database, runtime: Runtime) {
+    this.#db = db
+    this.#runtime = runtime
+    const bytes = new Uint8Array(6)
+    runtime.randomBytes(bytes)
+    this.#origin = `${Buffer.from(bytes).toString('base64url')}.${process.pid}.${++made}`
+  }
+
+  announce(signal: Signal): void {
+    this.#kept = this.#kept === null ? signal : either(this.#kept, signal)
+    if (this.#isWaiting) return
+    const wait = this.#saidAt + (isUrgent(this.#kept) ? urgentPause : pause) - this.#runtime.elapsed()
+    if (wait <= 0) return this.#say()
+    this.#isWaiting = true
+    this.#runtime.after(wait, () => this.#say(), { unref: true })
+  }
+
+  /** What came from another process; null for what this one said. */
+  heard(payload: string): Signal | null {
+    const [kinds = '', origin] = payload.split(' ')
+    if (origin === this.#origin) return null
+    return { queued: kinds.includes('q'), changed: kinds.includes('c'), cancel: kinds.includes('x') }
+  }
+
+  /** What is to be said to go along with a call that says so itself, as one within a user's transaction. */
+  payload(signal: Signal): string {
+    return `${signal.queued ? 'q' : ''}${signal.changed ? 'c' : ''}${signal.cancel ? 'x' : ''} ${this.#origin}`
+  }
+
+  #say(): void {
+    this.#isWaiting = false
+    const signal = this.#kept
+    this.#kept = null
+    if (signal === null) return
+    this.#saidAt = this.#runtime.elapsed()
+    // Lost, it is found by those who look from time to time.
+    this.#db.all('select pg_notify($1, $2)', channelOf(this.#db.schema), this.payload(signal)).catch(() => undefined)
+  }
+}
+
+const either = (one: Signal, other: Signal): Signal => ({
+  queued: one.queued || other.queued,
+  changed: one.changed || other.changed,
+  cancel: one.cancel || other.cancel,
+})
+const isUrgent = (signal: Signal): boolean => signal.queued || signal.cancel

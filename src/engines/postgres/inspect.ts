@@ -1,0 +1,246 @@
+import type { CollectionDetail } from '../../core/collection.ts'
+import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
+import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
+import { state } from './codes.ts'
+import type { Database, Requests } from './database.ts'
+import {
+  aloneColumns,
+  attemptsOf,
+  collectionColumns,
+  collectionRecord,
+  type CollectionRow,
+  historyColumns,
+  isVisible,
+  jobColumns,
+  jobRecord,
+  type JobRow,
+  jobTables,
+  logOf,
+  toldColumns,
+  toldTables,
+} from './record.ts'
+
+/** Results up to so many bytes come along with a snapshot; larger ones are loaded on demand. */
+const inlineLimit = 1_048_576
+const resultsAt = (barrier: string): string =>
+  `(select s.results from celeriac.results_at(${barrier}, ${inlineLimit}) s)`
+const resultsIn = (text: string | null): StoredResult[] | null =>
+  text === null ? null : (JSON.parse(text) as StoredResult[])
+/** A job behind a large group names so many of the jobs it waits for. */
+const afterLimit = 1_000
+
+// ── a job ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The ids of the jobs at the barrier that the job `j` stands behind, as JSON. */
+export const afterColumn = `
+  case when j.behind is not null then (
+    with recursive inner_barriers (number) as (
+      select j.behind union all select b.number from celeriac.barriers b join inner_barriers i on b.feeds = i.number)
+    select json_agg(id order by seq) from (
+      select id, seq from celeriac.jobs where feeds = any (array(select number from inner_barriers)) and archived is null
+      order by seq limit ${afterLimit}) inputs)::text end as after`
+export const afterIn = (text: string | null): string[] => (text === null ? [] : (JSON.parse(text) as string[]))
+
+/** The result of the job `j`; that of one which continued as a canvas is found at the end of that. */
+const resultColumns = `
+  case when j.state = 4 then j.result end as result, j.shape,
+  case when j.state = 4 and j.continuation is not null then ${resultsAt('j.continuation')} end as results`
+
+interface WholeJobRow extends JobRow {
+  readonly after: string | null
+  readonly attempts?: string | null
+  readonly log?: string | null
+  readonly result: string | null
+  readonly shape: string | null
+  readonly results: string | null
+  readonly cursor: string
+}
+
+export async function job(
+  requests: Requests,
+  id: string,
+  withHistory: boolean,
+): Promise<(JobDetail & { cursor: string }) | null> {
+  const row = await requests.get<WholeJobRow>(
+    `select ${jobColumns}, ${afterColumn}, ${resultColumns}, celeriac.feed_cursor() as cursor${withHistory ? `, ${historyColumns}` : ''}
+     from ${jobTables} where j.id = $1 and ${isVisible}`,
+    id,
+  )
+  if (row === undefined) return null
+  return {
+    ...jobRecord(row, afterIn(row.after)),
+    result: row.state === state.succeeded ? resultIn(row) : null,
+    attempts: withHistory ? attemptsOf(row, row.attempts ?? null) : [],
+    log: withHistory ? logOf(row.log ?? null) : [],
+    cursor: row.cursor,
+  }
+}
+
+function resultIn({
+  result,
+  continuation,
+  shape,
+  results,
+}: Pick<WholeJobRow, 'result' | 'continuation' | 'shape' | 'results'>): StoredResult {
+  if (continuation === null) return { json: result }
+  return { shape: shape ?? '0', barrier: continuation, results: resultsIn(results) }
+}
+
+// ── a collection ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface WholeCollectionRow extends CollectionRow {
+  readonly cursor: string
+  readonly result: string | null
+  readonly continuation: number | null
+  readonly own_shape: string | null
+  readonly results: string | null
+}
+
+const whole = `
+select ${toldColumns}, celeriac.feed_cursor() as cursor, o.result, o.continuation, o.shape as own_shape,
+  case when n.state = 1 and coalesce(n.exit, o.continuation) is not null
+    then ${resultsAt('coalesce(n.exit, o.continuation)')} end as results
+from (
+  select ${collectionColumns} from celeriac.collections where id = $1 and removed_at is null
+  union all select ${aloneColumns} from celeriac.jobs where id = $1 and collection = seq
+) n ${toldTables}
+left join celeriac.jobs o on n.alone and n.state = 1 and o.seq = n.number
+limit 1`
+
+export async function collection(db: Database, id: string, withJobs: boolean): Promise<CollectionDetail | null> {
+  if (!withJobs) return detail(await db.get<WholeCollectionRow>(whole, id), [])
+  return db.read(async (requests) => {
+    const row = await requests.get<WholeCollectionRow>(whole, id)
+    return detail(row, row === undefined ? [] : await membersOf(requests, row))
+  })
+}
+
+function detail(row: WholeCollectionRow | undefined, jobs: readonly JobRecord[]): CollectionDetail | null {
+  if (row === undefined) return null
+  return { ...collectionRecord(row), jobs, cursor: row.cursor, shape: row.shape, result: collectionResult(row) }
+}
+
+function collectionResult(row: WholeCollectionRow): CollectionDetail['result'] {
+  if (row.state !== 1) return null
+  if (row.exit === null) return resultIn({ ...row, shape: row.own_shape })
+  return { shape: row.shape, barrier: row.exit, results: resultsIn(row.results) }
+}
+
+async function membersOf(requests: Requests, { number, alone }: CollectionRow): Promise<JobRecord[]> {
+  const members = `select ${jobColumns} from ${jobTables} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
+  const rows = await requests.all<JobRow>(
+    alone
+      ? `${members} union all select ${jobColumns} from ${jobTables} where j.seq = $1 order by seq`
+      : `${members} order by j.seq`,
+    number,
+  )
+  const barriers = await requests.lists<[number: number, feeds: number | null]>(
+    'select number, feeds from celeriac.barriers where collection = $1',
+    number,
+  )
+  const after = afterByBarrier(new Map(barriers), rows)
+  return inOrder(rows).map((row) => jobRecord(row, row.behind === null ? [] : (after.get(row.behind) ?? [])))
+}
+
+/** The ids of the jobs at each barrier; one list for all the jobs behind it. */
+function afterByBarrier(outer: ReadonlyMap<number, number | null>, rows: readonly JobRow[]): Map<number, string[]> {
+  const after = new Map<number, string[]>()
+  for (const row of rows) {
+    for (let barrier = row.feeds; barrier !== null; barrier = outer.get(barrier) ?? null) {
+      const ids = after.get(barrier) ?? []
+      if (ids.length < afterLimit) ids.push(row.id)
+      after.set(barrier, ids)
+    }
+  }
+  return after
+}
+
+/** As written; the jobs of a continuation behind the job that continued. */
+function inOrder(rows: readonly JobRow[]): JobRow[] {
+  const inside = new Map<string, JobRow[]>()
+  for (const row of rows) {
+    if (row.parent_id === null) continue
+    const list = inside.get(row.parent_id)
+    if (list === undefined) inside.set(row.parent_id, [row])
+    else list.push(row)
+  }
+  if (inside.size === 0) return [...rows]
+  const ordered: JobRow[] = []
+  const left = rows.filter((row) => row.parent_id === null).reverse()
+  for (let row = left.pop(); row !== undefined; row = left.pop()) {
+    ordered.push(row)
+    left.push(...(inside.get(row.id) ?? []).reverse())
+  }
+  return ordered
+}
+
+// ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** Each state is counted where its jobs are found: what waits stands in no index, so all jobs are gone over for it. */
+const counted = `
+  select queue, 2 as state, count(*) from celeriac.ready group by queue
+  union all select queue, 2, count(*) from celeriac.suspects group by queue
+  union all select j.queue, 3, count(*) from celeriac.claims k cross join unnest(k.seqs) s (seq)
+    join celeriac.jobs j on j.seq = s.seq and j.state = 3 and j.session = k.session and j.token = k.token group by j.queue
+  union all select queue, 1, count(*) from celeriac.jobs where due_at is not null and state = 1 group by queue
+  union all select queue, 0, count(*) from celeriac.jobs j where state = 0 and archived is null and ${isVisible} group by queue`
+
+export async function queues(requests: Requests): Promise<QueueRecord[]> {
+  const rows = await requests.all<{ name: string; paused: number; state: number | null; count: number }>(
+    `select q.name, q.paused, c.state, coalesce(c.count, 0) as count from celeriac.queues q left join (${counted}) c on c.queue = q.name
+     order by q.name`,
+  )
+  return [...new Set(rows.map(({ name }) => name))].map((name) => {
+    const own = rows.filter((row) => row.name === name)
+    const of = (code: number): number => own.reduce((sum, row) => sum + (row.state === code ? row.count : 0), 0)
+    return {
+      name,
+      paused: own[0]?.paused === 1,
+      counts: {
+        waiting: of(state.waiting),
+        scheduled: of(state.scheduled),
+        queued: of(state.queued),
+        running: of(state.running),
+      },
+    }
+  })
+}
+
+interface SessionRow {
+  readonly id: string
+  readonly name: string
+  readonly host: string
+  readonly pid: number
+  readonly queues: string | null
+  readonly concurrency: number
+  readonly started_at: number
+  readonly seen_at: number
+  readonly is_over: boolean
+  readonly is_lost: boolean
+  readonly running: number
+}
+
+export async function workers(db: Database): Promise<WorkerRecord[]> {
+  const rows = await db.all<SessionRow>(
+    `select s.id, s.name, s.host, s.pid, s.queues, s.concurrency, s.started_at, s.seen_at, s.ended_at is not null as is_over,
+       s.lost = 1 or (s.ended_at is null and s.expires_at <= n.now) as is_lost,
+       (select count(*) from celeriac.claims k cross join unnest(k.seqs) t (seq)
+        join celeriac.jobs j on j.seq = t.seq and j.state = 3 and j.session = k.session and j.token = k.token
+        where k.session = s.number) as running
+     from (select celeriac.instant($1) as now offset 0) n join celeriac.sessions s on s.ended_at is null or s.ended_at > n.now - 86400000
+     order by s.number desc`,
+    db.now(),
+  )
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    host: row.host,
+    pid: row.pid,
+    concurrency: row.concurrency,
+    queues: row.queues === null ? null : (JSON.parse(row.queues) as string[]),
+    state: row.is_lost ? 'lost' : row.is_over ? 'ended' : 'running',
+    startedAt: row.started_at,
+    seenAt: row.seen_at,
+    runningCount: row.running,
+  }))
+}

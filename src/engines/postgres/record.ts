@@ -1,0 +1,243 @@
+import type { CollectionRecord } from '../../core/collection.ts'
+import type { Failure } from '../../core/failure.ts'
+import type { AttemptRecord, JobRecord, LogLine, Progress } from '../../core/job.ts'
+import { attemptOutcomeName, collectionStateName, reasonName, roleName, state, stateName } from './codes.ts'
+import { failureIn, type FoundFailure, tally } from './gather.ts'
+
+// ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A job as it is told to people, from its row. */
+export interface JobRow extends FailureColumns {
+  readonly seq: number
+  readonly id: string
+  readonly collection: number
+  readonly collection_id: string
+  readonly task: string
+  readonly state: number
+  readonly reason: number | null
+  readonly role: number
+  readonly queue: string
+  readonly priority: number
+  readonly args: string
+  readonly parent_id: string | null
+  readonly behind: number | null
+  readonly feeds: number | null
+  readonly attempt: number
+  readonly failures: number
+  readonly round: number
+  readonly version: number
+  readonly progress: string | null
+  readonly failure: string | null
+  readonly cause: number | null
+  readonly actor: string | null
+  readonly description: string | null
+  readonly tags: string | null
+  readonly worker: string | null
+  readonly created_at: number
+  readonly due_at: number | null
+  readonly started_at: number | null
+  readonly finished_at: number | null
+  readonly marked_at: number | null
+  readonly continuation: number | null
+}
+
+/** The failure of the job `f`: the one to blame. */
+export const failureColumns = `f.id as failed_id, f.task as failed_task, f.state as failed_state, f.reason as failed_reason,
+  f.failure as failed_failure, f.attempt as failed_attempt, f.finished_at as failed_at`
+
+/** Everything but the result, which may be large. */
+export const jobColumns = `j.seq, j.id, j.collection, coalesce(c.id, h.id) as collection_id, j.task, j.state, j.reason, j.role, j.queue, j.priority,
+  j.args, p.id as parent_id, j.behind, j.feeds, j.attempt, j.failures, j.round, j.version, j.progress, j.failure, j.cause,
+  coalesce(c.actor, h.actor) as actor, j.description, j.tags, s.name as worker, j.created_at,
+  coalesce(j.due_at, case when j.state = 0 then j.start_at end) as due_at, j.started_at, j.finished_at,
+  coalesce(j.marked_at, case when j.role = 0 then c.cancelled_at end) as marked_at, j.continuation, ${failureColumns}`
+export const jobTables = `celeriac.jobs j
+  left join celeriac.collections c on c.number = j.collection
+  left join celeriac.jobs h on h.seq = j.collection
+  left join celeriac.jobs p on p.seq = j.parent
+  left join celeriac.sessions s on s.number = j.session
+  left join celeriac.jobs f on f.seq = j.cause`
+
+/** Of a graph that is still being uploaded nobody knows yet. */
+export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
+
+export function jobRecord(row: JobRow, after: readonly string[]): JobRecord {
+  const failed = failedIn(row)
+  const earlier = row.failure === null ? null : (JSON.parse(row.failure) as Failure)
+  return {
+    id: row.id,
+    collectionId: row.collection_id,
+    task: row.task,
+    state: stateName(row.state),
+    reason: row.state >= state.succeeded ? reasonName(row.reason) : null,
+    role: roleName(row.role),
+    queue: row.queue,
+    priority: row.priority,
+    args: row.args,
+    parentId: row.parent_id,
+    after,
+    attempt: row.attempt,
+    failures: row.failures,
+    round: row.round,
+    version: row.version,
+    progress: row.progress === null ? null : (JSON.parse(row.progress) as Progress),
+    failure: row.state === state.succeeded ? null : (failed?.failure ?? earlier),
+    failedJobId: failed?.jobId ?? null,
+    actor: row.actor === null ? null : { id: row.actor },
+    description: row.description,
+    tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
+    worker: row.worker,
+    createdAt: row.created_at,
+    dueAt: row.due_at,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    cancelling: row.state < state.succeeded && row.marked_at !== null,
+    continued: row.continuation !== null,
+  }
+}
+
+// ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface FailureColumns {
+  readonly failed_id: string | null
+  readonly failed_task: string | null
+  readonly failed_state: number | null
+  readonly failed_reason: number | null
+  readonly failed_failure: string | null
+  readonly failed_attempt: number | null
+  readonly failed_at: number | null
+}
+
+function failedIn(row: FailureColumns): FoundFailure | null {
+  if (row.failed_id === null) return null
+  return failureIn({
+    id: row.failed_id,
+    task: row.failed_task as string,
+    state: row.failed_state as number,
+    reason: row.failed_reason,
+    failure: row.failed_failure,
+    attempt: row.failed_attempt as number,
+    finished_at: row.failed_at,
+  })
+}
+
+// ── attempts and log ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** As JSON, so that one statement tells all of a job. */
+export const historyColumns = `
+  (select json_agg(json_build_array(a.attempt, a.round, w.name, a.started_at, a.finished_at, a.outcome, a.failure) order by a.attempt)
+   from celeriac.attempts a left join celeriac.sessions w on w.number = a.session where a.job = j.seq)::text as attempts,
+  (select json_agg(json_build_array(l.at, l.attempt, l.level, l.message, l.data) order by l.number)
+   from celeriac.log l where l.job = j.seq)::text as log`
+
+type AttemptRow = readonly [
+  attempt: number,
+  round: number,
+  worker: string | null,
+  startedAt: number,
+  finishedAt: number,
+  outcome: number,
+  failure: string | null,
+]
+
+/** The attempts that ended, and the one that stands on the job itself. */
+export function attemptsOf(row: JobRow, text: string | null): AttemptRecord[] {
+  const rows = (text === null ? [] : JSON.parse(text)) as AttemptRow[]
+  const attempts = rows.map(([attempt, round, worker, startedAt, finishedAt, outcome, failure]): AttemptRecord => ({
+    attempt,
+    round,
+    worker,
+    startedAt,
+    finishedAt,
+    outcome: attemptOutcomeName(outcome),
+    failure: failure === null ? null : (JSON.parse(failure) as Failure),
+  }))
+  const isKept = rows.some(([attempt]) => attempt === row.attempt)
+  return row.started_at === null || isKept ? attempts : [...attempts, standing(row)]
+}
+
+function standing(row: JobRow): AttemptRecord {
+  const outcomes: Readonly<Record<number, AttemptRecord['outcome']>> = {
+    3: 'running',
+    4: 'succeeded',
+    5: 'failed',
+    6: 'cancelled',
+  }
+  const failure = row.state === state.failed && row.failure !== null ? (JSON.parse(row.failure) as Failure) : null
+  return {
+    attempt: row.attempt,
+    round: row.round,
+    worker: row.worker,
+    startedAt: row.started_at as number,
+    finishedAt: row.finished_at,
+    outcome: outcomes[row.state] ?? 'released',
+    failure,
+  }
+}
+
+export function logOf(text: string | null): LogLine[] {
+  const rows = (text === null ? [] : JSON.parse(text)) as [number, number, LogLine['level'], string, string | null][]
+  return rows.map(([at, attempt, level, message, data]) => ({ at, attempt, level, message, data }))
+}
+
+// ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface CollectionRow extends FailureColumns {
+  readonly number: number
+  readonly id: string
+  readonly alone: boolean
+  readonly state: number
+  readonly round: number
+  readonly exit: number | null
+  readonly shape: string
+  readonly created_at: number
+  readonly settled_at: number | null
+  readonly cancelled_at: number | null
+  readonly description: string | null
+  readonly actor: string | null
+  readonly tags: string | null
+  readonly callback_url: string | null
+  readonly tally: string | null
+}
+
+export const collectionColumns =
+  'number, id, false as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url'
+/** A job alone, told as a collection of one: its states map onto a collection's. */
+export const aloneColumns = `seq as number, id, true as alone, (case when state < 4 then 0 else least(state - 3, 3) end)::smallint as state, round,
+  null::bigint as exit, '0' as shape, created_at, case when state > 3 then finished_at end as settled_at,
+  case when state < 4 or state = 6 then marked_at end as cancelled_at, description, actor, tags, null::text as callback_url`
+
+/** What is told of the collections `n` besides their own row. Only where something went wrong is it looked for what. */
+export const toldColumns = `n.*, t.tally::text as tally, ${failureColumns}`
+export const toldTables = `
+  left join lateral (
+    select json_agg(json_build_array(state, role, count)) as tally, bool_or(state in (5, 6)) as is_unlucky from (
+      select state, role, count(*) as count from (
+        select state, role, reason from celeriac.jobs where collection = n.number and collection <> seq and archived is null
+        union all select state, role, reason from celeriac.jobs where seq = n.number and n.alone and archived is null) own
+      where state <> 7 or reason <> 7 group by state, role) counted
+  ) t on true
+  left join celeriac.jobs f on t.is_unlucky and n.state <> 1 and f.seq = coalesce(
+    (select cause from celeriac.barriers where number = n.exit),
+    (select cause from celeriac.jobs where seq = n.number and n.alone and state in (5, 6)),
+    (select cause from celeriac.jobs where collection = n.number and collection <> seq and role = 0 and state in (5, 6) and archived is null
+     order by finished_at, seq limit 1))`
+
+export function collectionRecord(row: CollectionRow): CollectionRecord {
+  const failed = failedIn(row)
+  return {
+    id: row.id,
+    state: collectionStateName(row.state),
+    round: row.round,
+    description: row.description,
+    actor: row.actor === null ? null : { id: row.actor },
+    tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
+    callbackUrl: row.callback_url,
+    ...tally(row.tally === null ? [] : (JSON.parse(row.tally) as [number, number, number][])),
+    createdAt: row.created_at,
+    settledAt: row.settled_at,
+    cancelling: row.state === 0 && row.cancelled_at !== null,
+    failure: failed?.failure ?? null,
+    failedJobId: failed?.jobId ?? null,
+  }
+}
