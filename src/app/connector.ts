@@ -16,7 +16,7 @@ export function createConnector(openEngine: () => Promise<Engine>, runtime: Runt
 
   async function open(): Promise<Connection> {
     const engine = instrument(await openEngine(), { runtime })
-    return { engine, feed: new FeedReader(engine, runtime) }
+    return { engine, feed: new FeedReader(engine, runtime), runtime }
   }
 
   async function closeOpened(): Promise<void> {

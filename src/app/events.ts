@@ -1,10 +1,13 @@
+import { StoreUnavailable } from '../core/errors.ts'
 import type { Change } from '../core/event.ts'
 import type { FollowOptions } from '../core/handle.ts'
 import type { JobRecord, Progress } from '../core/job.ts'
+import type { Runtime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { FeedReader } from './follow.ts'
 import { Inbox } from './inbox.ts'
 import { advance, changesBehind, parsePosition, positionAt, type Position } from './position.ts'
+import { persistentReads } from './while-followed.ts'
 
 /** What one stream of events makes of what it finds and of the changes it is told, and what it remembers for that. */
 export interface View<Found, Event> {
@@ -27,6 +30,7 @@ export interface View<Found, Event> {
 export interface Connection {
   readonly engine: Engine
   readonly feed: FeedReader
+  readonly runtime: Runtime
 }
 
 /** Largest page of old changes read at once. */
@@ -65,15 +69,18 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
   inbox: Inbox,
   { after, signal }: FollowOptions,
 ): AsyncGenerator<Event, undefined> {
-  const connection = await connect()
-  const view = makeView(connection)
+  const { engine, ...connection } = await connect()
+  let hasBegun = false
+  const persistent = persistentReads(engine, connection.runtime, inbox, () => hasBegun)
+  const view = makeView({ ...connection, engine: persistent })
   const stop = (): void => inbox.stop()
   if (signal?.aborted) return
   signal?.addEventListener('abort', stop)
   try {
     const isWorthIt = (found: Found): boolean => after !== undefined || !view.isEnd(found)
     const found = await connection.feed.follow(inbox, () => view.look(), isWorthIt)
-    for await (const event of begin(connection.engine, view, found, inbox.collectionId, after)) {
+    hasBegun = true
+    for await (const event of begin(persistent, view, found, inbox.collectionId, after)) {
       yield event
       if (inbox.isStopped) return
     }
@@ -83,6 +90,9 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
         if (inbox.isStopped) return
       }
     }
+  } catch (error) {
+    // Who no longer follows need not hear that the store was away.
+    if (!(inbox.isStopped && error instanceof StoreUnavailable)) throw error
   } finally {
     signal?.removeEventListener('abort', stop)
     connection.feed.leave(inbox)

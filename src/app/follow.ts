@@ -85,10 +85,14 @@ export class FeedReader {
 
   /** Ends it for everybody. */
   close(error: unknown): void {
-    const everybody = [...this.#followers.values()].flatMap((followers) => [...followers])
+    const everybody = this.#everybody()
     this.#followers.clear()
     this.#stop()
     for (const follower of everybody) follower.failed(error)
+  }
+
+  #everybody(): Follower[] {
+    return [...this.#followers.values()].flatMap((followers) => [...followers])
   }
 
   #add(follower: Follower): void {
@@ -98,7 +102,15 @@ export class FeedReader {
   }
 
   #start(cursor: string | null): Run {
-    const run: Run = { cursor, page: null, isDue: false, wait: firstWait, timer: undefined, unsubscribe: () => {} }
+    const run: Run = {
+      cursor,
+      page: null,
+      isDue: false,
+      isLate: false,
+      wait: firstWait,
+      timer: undefined,
+      unsubscribe: () => {},
+    }
     this.#run = run
     run.unsubscribe = this.#feed.subscribe((signal) => {
       if (signal.changed) this.#wake(run)
@@ -136,6 +148,7 @@ export class FeedReader {
   async #readPage(run: Run): Promise<boolean> {
     if (run.cursor === null) {
       run.cursor = await this.#feed.cursor()
+      if (run.isLate) for (const follower of this.#everybody()) follower.missed()
       return false
     }
     const followed = this.#followers.size > mostNamed ? null : [...this.#followers.keys()]
@@ -143,7 +156,7 @@ export class FeedReader {
     if (this.#run !== run) return false
     if (page.gap) {
       run.cursor = await this.#feed.cursor()
-      for (const followers of this.#followers.values()) for (const follower of followers) follower.missed()
+      for (const follower of this.#everybody()) follower.missed()
     } else {
       this.#tell(page.changes, run.cursor)
       run.cursor = page.cursor
@@ -181,8 +194,9 @@ export class FeedReader {
     if (this.#run !== run) return
     const code = error instanceof CeleriacError ? error.code : 'STORE_FAILED'
     const isLasting = code === 'CLOSED' || (!passing.includes(code) && run.wait > longestWait)
-    // Without a first cursor the followers cannot be told what they asked for.
-    if (isLasting || run.cursor === null) return this.close(error)
+    if (isLasting) return this.close(error)
+    // Followers that look before there is a first cursor may miss what comes in between.
+    run.isLate = true
     run.timer = this.#runtime.after(Math.min(run.wait, longestWait), () => this.#read(run))
     run.wait *= 2
   }
@@ -195,6 +209,8 @@ interface Run {
   page: Promise<void> | null
   /** A read is to come. */
   isDue: boolean
+  /** The first read failed. */
+  isLate: boolean
   wait: number
   timer: Timer | undefined
   unsubscribe: () => void

@@ -21,6 +21,7 @@ import { type FoundJob, jobEvents, lookAtJob } from './job-events.ts'
 import { resultOfCollection, resultOfJob } from './results.ts'
 import { retrySelection } from './retry.ts'
 import { snapshotOfCollection, snapshotOfJob } from './snapshots.ts'
+import { steadily } from './store-away.ts'
 import { waitUntilOver, type Watched } from './wait.ts'
 
 /** What a handle needs of its app. One object shared by all, so that a thousand handles are a thousand short rows. */
@@ -84,7 +85,7 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
       endsWith: (change) => change.type === 'job' && change.jobId === this.id && isFinal(change.state),
     }
     const found = await waitUntilOver(connection.feed, this.#access.runtime, watched, options)
-    return (await resultOfJob(connection.engine, found)) as R
+    return (await steadily(this.#access.runtime, () => resultOfJob(connection.engine, found))) as R
   }
 
   async snapshot(): Promise<JobSnapshot<R>> {
@@ -129,7 +130,7 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
       endsWith: (change) => change.type === 'collection' && change.state !== 'running',
     }
     const found = await waitUntilOver(connection.feed, this.#access.runtime, watched, options)
-    return (await resultOfCollection(connection.engine, found)) as R
+    return (await steadily(this.#access.runtime, () => resultOfCollection(connection.engine, found))) as R
   }
 
   async snapshot(): Promise<CollectionSnapshot<R>> {

@@ -18,6 +18,7 @@ export class Inbox implements Follower {
   #hasMissed = false
   #end: { readonly error?: unknown } | undefined
   #wake: (() => void) | undefined
+  #stopped: PromiseWithResolvers<void> | undefined
 
   /** @param concerns which changes of the collection are kept */
   constructor(collectionId: string, concerns: (change: Change) => boolean) {
@@ -44,6 +45,13 @@ export class Inbox implements Follower {
     return this.#end !== undefined
   }
 
+  /** Resolves when it has ended, from outside or inside. */
+  whenStopped(): Promise<void> {
+    this.#stopped ??= Promise.withResolvers<void>()
+    if (this.#end) this.#stopped.resolve()
+    return this.#stopped.promise
+  }
+
   changed(change: Change, position: Position): void {
     if (this.#hasMissed || !this.#concerns(change)) return
     if (this.#news.length === mostHeld) return this.missed()
@@ -61,11 +69,13 @@ export class Inbox implements Follower {
   failed(error: unknown): void {
     this.#end ??= { error }
     this.#wake?.()
+    this.#stopped?.resolve()
   }
 
   /** Ends it from inside: `take` answers `stopped`. */
   stop(): void {
     this.#end ??= {}
     this.#wake?.()
+    this.#stopped?.resolve()
   }
 }

@@ -41,6 +41,16 @@ export async function whileAway<T>(runtime: Runtime, patience: number, call: () 
   }
 }
 
+/** Reads what somebody has waited for: should the store be away just now, that is waited for too. */
+export async function steadily<T>(runtime: Runtime, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return whileAway(runtime, 60_000, read)
+    throw error
+  }
+}
+
 /** What is thrown when the store has been away for too long. */
 export function gaveUp(patience: number, mayBeStored: boolean, cause: StoreUnavailable | null): StoreUnavailable {
   const found = cause === null ? '' : ` (${cause.message.replace(/\.$/, '')})`

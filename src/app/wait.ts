@@ -5,6 +5,7 @@ import type { Runtime } from '../core/runtime.ts'
 import { formatDuration, milliseconds } from '../core/time.ts'
 import type { FeedReader } from './follow.ts'
 import { Inbox } from './inbox.ts'
+import { whileFollowed } from './while-followed.ts'
 
 export interface Watched<Found> {
   /** For the message of a time-out: `job 0198…`. */
@@ -37,9 +38,13 @@ export async function waitUntilOver<Found extends { readonly cursor: string }>(
     )
     while (!awaited.isOver(found)) {
       await inbox.take()
-      found = await awaited.look()
+      found = await whileFollowed(runtime, inbox, () => awaited.look())
     }
     return found
+  } catch (error) {
+    // What ended the wait says more than that the store was away just then.
+    if (inbox.isStopped) await inbox.take()
+    throw error
   } finally {
     stopClock?.()
     signal?.removeEventListener('abort', abort)

@@ -93,7 +93,9 @@ async function request(attempt: Attempt, call: Callback, { store, runtime, repor
     try {
       const news = before()
       if (news) await news
-      return await store.settleWithin(attempt.job, (transaction) => call.run(transaction))
+      const answer = await store.settleWithin(attempt.job, (transaction) => call.run(transaction))
+      reporter.over('settle', 'Settling jobs works again.')
+      return answer
     } catch (error) {
       if (call.thrown) throw call.thrown.error
       if (call.hasRun || !isPassing(error)) throw error

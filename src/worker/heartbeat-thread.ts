@@ -1,6 +1,7 @@
 // Runs as a thread: keeps the session of its worker alive, whatever the handlers in the main loop are doing.
 import { parentPort, workerData } from 'node:worker_threads'
 import { engineFromUrl } from '../app/connect.ts'
+import { StoreUnavailable } from '../core/errors.ts'
 import { systemRuntime as runtime, type Timer } from '../core/runtime.ts'
 import { beatAgainIn, beatEvery } from './heartbeat.ts'
 import type { ThreadNews, ThreadOrders } from './session-thread.ts'
@@ -29,7 +30,8 @@ async function beat(): Promise<number> {
     tell({ failure: null })
     return beatEvery(lease)
   } catch (error) {
-    tell({ failure: error instanceof Error ? error.message : String(error) })
+    const message = error instanceof Error ? error.message : String(error)
+    tell({ failure: { message, isAway: error instanceof StoreUnavailable } })
     return beatAgainIn(lease)
   }
 }

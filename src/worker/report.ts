@@ -1,3 +1,5 @@
+import { StoreUnavailable } from '../core/errors.ts'
+
 /** What a worker has to say about itself. Never holds arguments, results or other payload. */
 export interface WorkerNotice {
   readonly level: 'info' | 'warn' | 'error'
@@ -11,7 +13,7 @@ export interface Reporter {
   info(message: string): void
   /** Says it unless this kind was said already. */
   warn(kind: string, message: string): void
-  /** Something failed that will be tried again. */
+  /** Something failed that will be tried again. Of a store that is away it is said once, whatever it was asked. */
   trouble(kind: string, what: string, error: unknown): void
   /** It works again: says so, and the next time it fails is news again. */
   over(kind: string, message: string): void
@@ -27,6 +29,8 @@ const mostKinds = 1000
 
 export function createReporter(log: WorkerLog): Reporter {
   const said = new Set<string>()
+  /** What has been asked of a store that is away, and not answered since. */
+  const away = new Set<string>()
   const sayOnce = (kind: string, level: WorkerNotice['level'], message: string): void => {
     if (said.has(kind) || said.size >= mostKinds) return
     said.add(kind)
@@ -35,8 +39,16 @@ export function createReporter(log: WorkerLog): Reporter {
   return {
     info: (message) => sayTo(log, { level: 'info', message }),
     warn: (kind, message) => sayOnce(kind, 'warn', message),
-    trouble: (kind, what, error) => sayOnce(kind, 'error', `${what}: ${describe(error)}. Trying again.`),
+    trouble(kind, what, error) {
+      if (!(error instanceof StoreUnavailable))
+        return sayOnce(kind, 'error', `${what}: ${describe(error)}. Trying again.`)
+      away.add(kind)
+      sayOnce('away', 'error', `${describe(error)}. Jobs that run go on, and what they come to is kept. Trying again.`)
+    },
     over(kind, message) {
+      if (away.delete(kind) && away.size === 0 && said.delete('away')) {
+        sayTo(log, { level: 'info', message: 'The store answers again.' })
+      }
       if (said.size > 0 && said.delete(kind)) sayTo(log, { level: 'info', message })
     },
   }

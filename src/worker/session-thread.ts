@@ -1,6 +1,7 @@
 import { Worker as Thread } from 'node:worker_threads'
 import type { Runtime } from '../core/runtime.ts'
 import type { SessionRecord } from '../engine/work.ts'
+import { StoreUnavailable } from '../core/errors.ts'
 import type { Reporter } from './report.ts'
 
 /** What the thread is told at its start. */
@@ -12,7 +13,7 @@ export interface ThreadOrders {
 }
 
 /** What the thread tells: null when a beat went well, else why it did not. */
-export type ThreadNews = { readonly failure: string | null }
+export type ThreadNews = { readonly failure: { readonly message: string; readonly isAway: boolean } | null }
 
 /**
  * Keeps a session alive from a thread of its own, so that a handler which blocks the event loop does not lose its jobs.
@@ -31,7 +32,7 @@ export class SessionThread {
     this.#thread.unref()
     this.#thread.on('message', ({ failure }: ThreadNews) => {
       if (failure === null) reporter.over('thread', 'The heartbeat thread works again.')
-      else reporter.trouble('thread', 'A heartbeat failed', failure)
+      else reporter.trouble('thread', 'A heartbeat failed', asError(failure))
     })
     this.#thread.on('error', (error) => {
       reporter.warn('thread-gone', `The heartbeat thread ended, so the main loop beats alone: ${error.message}`)
@@ -52,3 +53,7 @@ export class SessionThread {
     force.cancel()
   }
 }
+
+/** Errors do not cross from a thread as what they were. */
+const asError = ({ message, isAway }: NonNullable<ThreadNews['failure']>): Error =>
+  isAway ? new StoreUnavailable(message, { mayBeStored: true }) : new Error(message)
