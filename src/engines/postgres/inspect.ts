@@ -19,13 +19,8 @@ import {
   toldColumns,
   toldTables,
 } from './record.ts'
+import { inlineLimit, resultsIn } from './results.ts'
 
-/** Results up to so many bytes come along with a snapshot; larger ones are loaded on demand. */
-const inlineLimit = 1_048_576
-const resultsAt = (barrier: string): string =>
-  `(select s.results from celeriac.results_at(${barrier}, ${inlineLimit}) s)`
-const resultsIn = (text: string | null): StoredResult[] | null =>
-  text === null ? null : (JSON.parse(text) as StoredResult[])
 /** A job behind a large group names so many of the jobs it waits for. */
 const afterLimit = 1_000
 
@@ -44,7 +39,7 @@ export const afterIn = (text: string | null): string[] => (text === null ? [] : 
 /** The result of the job `j`; that of one which continued as a canvas is found at the end of that. */
 const resultColumns = `
   case when j.state = 4 then j.result end as result, j.shape,
-  case when j.state = 4 and j.continuation is not null then ${resultsAt('j.continuation')} end as results`
+  case when j.state = 4 and j.continuation is not null then celeriac.results_at(j.continuation, ${inlineLimit}) end as results`
 
 interface WholeJobRow extends JobRow {
   readonly after: string | null
@@ -83,7 +78,7 @@ function resultIn({
   results,
 }: Pick<WholeJobRow, 'result' | 'continuation' | 'shape' | 'results'>): StoredResult {
   if (continuation === null) return { json: result }
-  return { shape: shape ?? '0', barrier: continuation, results: resultsIn(results) }
+  return { shape: shape ?? '0', barrier: continuation, results: resultsIn(continuation, results) }
 }
 
 // ── a collection ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,7 +94,7 @@ interface WholeCollectionRow extends CollectionRow {
 const whole = `
 select ${toldColumns}, celeriac.feed_cursor() as cursor, o.result, o.continuation, o.shape as own_shape,
   case when n.state = 1 and coalesce(n.exit, o.continuation) is not null
-    then ${resultsAt('coalesce(n.exit, o.continuation)')} end as results
+    then celeriac.results_at(coalesce(n.exit, o.continuation), ${inlineLimit}) end as results
 from (
   select ${collectionColumns} from celeriac.collections where id = $1 and removed_at is null
   union all select ${aloneColumns} from celeriac.jobs where id = $1 and collection = seq
@@ -123,7 +118,7 @@ function detail(row: WholeCollectionRow | undefined, jobs: readonly JobRecord[])
 function collectionResult(row: WholeCollectionRow): CollectionDetail['result'] {
   if (row.state !== 1) return null
   if (row.exit === null) return resultIn({ ...row, shape: row.own_shape })
-  return { shape: row.shape, barrier: row.exit, results: resultsIn(row.results) }
+  return { shape: row.shape, barrier: row.exit, results: resultsIn(row.exit, row.results) }
 }
 
 async function membersOf(requests: Requests, { number, alone }: CollectionRow): Promise<JobRecord[]> {

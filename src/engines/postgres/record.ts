@@ -1,8 +1,7 @@
 import type { CollectionRecord } from '../../core/collection.ts'
-import type { Failure } from '../../core/failure.ts'
+import type { Failure, FailureReason } from '../../core/failure.ts'
 import type { AttemptRecord, JobRecord, LogLine, Progress } from '../../core/job.ts'
-import { attemptOutcomeName, collectionStateName, reasonName, roleName, state, stateName } from './codes.ts'
-import { failureIn, type FoundFailure, tally } from './gather.ts'
+import { attemptOutcomeName, collectionStateName, reasonName, role, roleName, state, stateName } from './codes.ts'
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +61,7 @@ export const jobTables = `celeriac.jobs j
 export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
 
 export function jobRecord(row: JobRow, after: readonly string[]): JobRecord {
-  const failed = failedIn(row)
+  const failed = failureIn(row)
   const earlier = row.failure === null ? null : (JSON.parse(row.failure) as Failure)
   return {
     id: row.id,
@@ -108,17 +107,41 @@ export interface FailureColumns {
   readonly failed_at: number | null
 }
 
-function failedIn(row: FailureColumns): FoundFailure | null {
+export interface FoundFailure {
+  readonly jobId: string
+  readonly task: string
+  readonly reason: FailureReason
+  readonly failure: Failure
+}
+
+/** The failure of a job that failed or was cancelled. */
+export function failureIn(row: FailureColumns): FoundFailure | null {
   if (row.failed_id === null) return null
-  return failureIn({
-    id: row.failed_id,
-    task: row.failed_task as string,
-    state: row.failed_state as number,
-    reason: row.failed_reason,
-    failure: row.failed_failure,
-    attempt: row.failed_attempt as number,
-    finished_at: row.failed_at,
-  })
+  const why = (reasonName(row.failed_reason) ?? 'failed') as string
+  const isCancelled = why === 'fail-fast' || why === 'upstream' || why === 'not-needed'
+  return {
+    jobId: row.failed_id,
+    task: row.failed_task ?? '',
+    reason: isCancelled ? 'cancelled' : (why as FailureReason),
+    failure: ownFailure(row, why),
+  }
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  cancelled: 'It was cancelled.',
+  expired: 'It expired before it could start.',
+  'fail-fast': 'It was cancelled because another member of its group did not succeed.',
+}
+
+/** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
+function ownFailure(row: FailureColumns, why: string): Failure {
+  const said = sentences[why]
+  if (row.failed_failure !== null && (said === undefined || row.failed_state !== state.cancelled))
+    return JSON.parse(row.failed_failure) as Failure
+  const at = new Date(row.failed_at ?? 0).toISOString()
+  const name =
+    why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'
+  return { name, message: said ?? 'It failed.', attempt: row.failed_attempt ?? 0, at }
 }
 
 // ── attempts and log ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,7 +247,7 @@ export const toldTables = `
      order by finished_at, seq limit 1))`
 
 export function collectionRecord(row: CollectionRow): CollectionRecord {
-  const failed = failedIn(row)
+  const failed = failureIn(row)
   return {
     id: row.id,
     state: collectionStateName(row.state),
@@ -233,11 +256,24 @@ export function collectionRecord(row: CollectionRow): CollectionRecord {
     actor: row.actor === null ? null : { id: row.actor },
     tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
     callbackUrl: row.callback_url,
-    ...tally(row.tally === null ? [] : (JSON.parse(row.tally) as [number, number, number][])),
+    ...tallyIn(row.tally),
     createdAt: row.created_at,
     settledAt: row.settled_at,
     cancelling: row.state === 0 && row.cancelled_at !== null,
     failure: failed?.failure ?? null,
     failedJobId: failed?.jobId ?? null,
   }
+}
+
+/** Counts by state, and the progress of the main jobs. Jobs that were not needed do not count. */
+function tallyIn(text: string | null): Pick<CollectionRecord, 'counts' | 'progress'> {
+  const counts = { waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 }
+  const progress = { done: 0, total: 0 }
+  for (const [code, roleOf, count] of (text === null ? [] : JSON.parse(text)) as [number, number, number][]) {
+    counts[stateName(code)] += count
+    if (roleOf !== role.main) continue
+    progress.total += count
+    if (code >= state.succeeded) progress.done += count
+  }
+  return { counts, progress }
 }

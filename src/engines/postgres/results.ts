@@ -1,0 +1,66 @@
+import type { StoredResult } from '../../core/job.ts'
+import { hot } from './change.ts'
+import type { Requests } from './database.ts'
+
+/** Results up to so many bytes come along with a claim or a snapshot; larger ones are loaded on demand. */
+export const inlineLimit = 1_048_576
+
+type Leaf = readonly [barrier: number, result: string | null, continuation: number | null, shape: string | null]
+
+/** What `celeriac.results_at` found at this barrier; null where it was too large to come along. */
+export function resultsIn(barrier: number, text: string | null): StoredResult[] | null {
+  if (text === null) return null
+  const leaves = new Map<number, Leaf[]>()
+  for (const leaf of JSON.parse(text) as Leaf[]) {
+    const others = leaves.get(leaf[0])
+    if (others === undefined) leaves.set(leaf[0], [leaf])
+    else others.push(leaf)
+  }
+  const at = (number: number): StoredResult[] =>
+    (leaves.get(number) ?? []).map(([, json, continuation, shape]) =>
+      continuation === null ? { json } : { shape: shape ?? '0', barrier: continuation, results: at(continuation) },
+    )
+  return at(barrier)
+}
+
+/** Loads what was left out, however large. */
+export async function loadResult(requests: Requests, result: StoredResult): Promise<StoredResult> {
+  if ('json' in result) return result
+  if (result.results !== null)
+    return { ...result, results: await Promise.all(result.results.map((each) => loadResult(requests, each))) }
+  const barrier = result.barrier as number
+  const [row] = await requests.lists<[string]>('select celeriac.results_at($1, null)', barrier)
+  return { ...result, results: resultsIn(barrier, row?.[0] ?? null) ?? [] }
+}
+
+/**
+ * The results at a barrier, with those of the canvases that its jobs continued as, and so on inward: all of them, or none
+ * where they are longer than the limit. `[barrier, result, continuation, shape]` each, in order.
+ */
+export const resultFunctions = `
+create or replace function celeriac.results_at(a_barrier bigint, a_limit bigint) returns text language plpgsql stable ${hot} as $$
+#variable_conflict use_column
+declare
+  v_text text;
+begin
+  with recursive nested (root, number) as (
+    select a_barrier, a_barrier
+    union all
+    select i.root, i.number from nested n cross join lateral (
+      select n.root, b.number from celeriac.barriers b where b.feeds = n.number
+      union all
+      select j.continuation, j.continuation from celeriac.jobs j
+      where j.feeds = n.number and j.continuation is not null and j.archived is null
+    ) i (root, number)
+  ),
+  leaves as materialized (
+    select n.root, j.seq, j.result, j.continuation, j.shape
+    from nested n join celeriac.jobs j on j.feeds = n.number where j.archived is null
+  )
+  select case when a_limit is null
+      or coalesce((select sum(coalesce(octet_length(result), 4)) from leaves where continuation is null), 0) <= a_limit
+    then (select coalesce(json_agg(json_build_array(root, result, continuation, shape) order by seq)::text, '[]') from leaves) end
+  into v_text;
+  return v_text;
+end $$;
+`
