@@ -18,9 +18,8 @@ import { defineScript, type Script } from './database.ts'
  * call         redis.call
  * now          the instant of this call, in milliseconds: the server's clock, or the one that the client tells (in tests)
  * arg()        the next argument, a string          number() the same as a number, nil where it is empty
- * eachChunk(list, call)   calls with pieces of the list that are short enough for unpack
- * many(command, list)     what MGET answers for keys, however many; '' and false are left as they are
- * change(command, first, list)   a command with a key and many more arguments (ZADD, HSET, SREM, …), in pieces; nil as first: MSET, DEL
+ * many(command, first, list)     what MGET, HMGET, … answer for so many keys or fields, however many; first: the key, nil for MGET
+ * change(command, first, list)   the same of commands that write (ZADD, HSET, SREM, …; nil as first: MSET, DEL)
  * ```
  *
  * Numbers: every value in Lua is a double, and turned into text with 14 digits, which is enough for instants and numbers of rows. Tokens
@@ -38,7 +37,7 @@ export function part(lua: string, ...needs: readonly Part[]): Part {
   return { lua: lua.trim(), needs }
 }
 
-const prelude = part(`
+export const prelude = part(`
 local P = KEYS[1]
 local call = redis.call
 local now = tonumber(ARGV[1])
@@ -55,18 +54,16 @@ local function number()
   argAt = argAt + 1
   return tonumber(ARGV[argAt])
 end
-local function eachChunk(list, run)
-  local count = #list
-  if count == 0 then return end
-  for from = 1, count, 4000 do run(from, math.min(from + 3999, count)) end
-end
-local function many(command, list)
+local function many(command, first, list)
   local count = #list
   if count == 0 then return {} end
-  if count <= 4000 then return call(command, unpack(list)) end
   local all = {}
   for from = 1, count, 4000 do
-    for _, value in ipairs(call(command, unpack(list, from, math.min(from + 3999, count)))) do all[#all + 1] = value end
+    local to = math.min(from + 3999, count)
+    local some
+    if first then some = call(command, first, unpack(list, from, to)) else some = call(command, unpack(list, from, to)) end
+    if count <= 4000 then return some end
+    for at = 1, #some do all[from + at - 1] = some[at] end
   end
   return all
 end

@@ -1,0 +1,155 @@
+import type { LogLine } from '../../core/job.ts'
+import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
+import type { Ref } from './claim.ts'
+import { attemptOutcomeCode, reason, state } from './codes.ts'
+import { section } from './pack.ts'
+import type { Runs } from './scripts.ts'
+import { settling } from './settle.ts'
+import { writing } from './work.ts'
+
+/** A job keeps so many log lines; what comes after is left out. */
+const logLimit = 1_000
+
+const heartbeatScript = writing(
+  'heartbeat',
+  `
+local id, lease, hasEnded = arg(), number(), arg() == '1'
+
+local function renew(fields)
+  local session = call('HGET', P .. 'sessions', id)
+  local key
+  if not session then
+    session = tostring(takeNumbers(1))
+    key = P .. 'session:' .. session
+    call('HSET', P .. 'sessions', id, session)
+    call('HSET', key, 'id', id, 'startedAt', now, unpack(fields))
+  end
+  key = P .. 'session:' .. session
+  -- A session that was given up as lost comes back to life here: what it held is gone, what it claims from now on is its own.
+  if not call('ZSCORE', P .. 'alive', session) then call('HDEL', key, 'endedAt', 'lost') end
+  call('HSET', key, 'seenAt', now, 'expiresAt', now + lease)
+  call('ZADD', P .. 'alive', now + lease, session)
+  return session
+end
+local fields = {}
+for at = 1, number() do fields[at] = arg() end
+local session = renew(fields)
+
+-- Reports of jobs that still run under the token they name, or ran.
+local function reports(see)
+  local list, numbers = {}, {}
+  for at = 1, number() do
+    local seq = number()
+    list[at], numbers[at] = {seq, arg(), arg()}, seq
+  end
+  loadJobs(numbers)
+  for _, each in ipairs(list) do
+    local job = jobAt(each[1])
+    if job and job.token == each[2] then see(job, each[3]) end
+  end
+end
+reports(function(job, text)
+  if job.state ~= ${state.running} then return end
+  put(P .. 'p:' .. job.seq, job.attempt .. '\\n' .. text)
+  tellProgress(job.collection, job.seq, job.attempt, text)
+end)
+reports(function(job, text)
+  local key = P .. 'log:' .. job.seq
+  if call('LLEN', key) < ${logLimit} then call('RPUSH', key, text) end
+end)
+
+local running = call('SMEMBERS', P .. 'run:' .. session)
+for at = 1, #running do running[at] = tonumber(running[at]) end
+table.sort(running)
+loadJobs(running)
+
+-- Back in line, and no crash: the worker never ran it, or is well.
+local function release(job)
+  if job.marked then return endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq) end
+  recordAttempt(job, ${attemptOutcomeCode('released')})
+  job.token = nil
+  putBack(job, 0)
+end
+
+local toCancel, held, isTold = {}, {}, arg() == '1'
+local holds = {}
+for at = 1, number() do
+  local seq = number()
+  holds[at] = {seq, arg()}
+  held[seq] = holds[at][2]
+end
+if hasEnded then
+  for _, seq in ipairs(running) do
+    local job = jobAt(seq)
+    if job then release(job) end
+  end
+  call('ZREM', P .. 'alive', session)
+  call('HSET', P .. 'session:' .. session, 'endedAt', now, 'expiresAt', now)
+  call('DEL', P .. 'tokens:' .. session)
+  return {{}, {}}
+end
+local tokens = {}
+for _, seq in ipairs(running) do
+  local job = jobAt(seq)
+  if job then
+    tokens[seq] = job.token
+    if job.marked then
+      toCancel[#toCancel + 1] = job.id
+      toCancel[#toCancel + 1] = job.token
+    end
+    -- What the worker does not know it holds: the reply to its claim was lost.
+    if isTold and held[seq] ~= job.token and job.started + lease <= now then release(job) end
+  end
+end
+local lost = {}
+for at, each in ipairs(holds) do
+  if tokens[each[1]] ~= each[2] then lost[#lost + 1] = at end
+end
+return {lost, toCancel}
+`,
+  settling,
+)
+
+export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatAnswer> {
+  const { session, lease, ended, held, progress, log } = beat
+  const fields = ['name', session.name, 'host', session.host, 'pid', session.pid, 'concurrency', session.concurrency]
+  if (session.queues !== null) fields.push('queues', JSON.stringify(session.queues))
+  const [lost, toCancel] = await runs.write<[number[], string[]]>(heartbeatScript, [
+    session.id,
+    lease,
+    ended === true ? 1 : 0,
+    ...section(fields.map((field) => [field])),
+    ...section(progress.map((each) => [seqOf(each), String(each.token), JSON.stringify(each.progress)])),
+    ...section(log.map((each) => [seqOf(each), String(each.token), lineText(each.line)])),
+    held === null ? 0 : 1,
+    ...section((held ?? []).map((each) => [seqOf(each), String(each.token)])),
+  ])
+  return {
+    lost: lost.map((at) => {
+      const { id, token } = (held ?? [])[at - 1] as { id: string; token: number }
+      return { id, token }
+    }),
+    toCancel: Array.from({ length: toCancel.length / 2 }, (_, n) => ({
+      id: toCancel[2 * n] as string,
+      token: Number(toCancel[2 * n + 1]),
+    })),
+  }
+}
+
+const seqOf = ({ ref }: { readonly ref: unknown }): number => (ref as Ref).seq
+
+/** A line of the log as it is stored. */
+function lineText({ attempt, at, level, message, data }: Heartbeat['log'][number]['line']): string {
+  return JSON.stringify([attempt, at, level, message, data])
+}
+
+export function logLine(row: string): LogLine {
+  const [attempt, at, level, message, data] = JSON.parse(row) as [
+    number,
+    number,
+    LogLine['level'],
+    string,
+    string | null,
+  ]
+  return { attempt, at, level, message, data }
+}

@@ -1,0 +1,233 @@
+import type { StoredOptions } from '../../core/job.ts'
+import { role, state } from './codes.ts'
+import { defaultQueue } from './keys.ts'
+
+/** A job as it was submitted (`j:<n>`). */
+export interface JobRow {
+  readonly number: number
+  readonly createdAt: number
+  /** The number of the first job of its graph. */
+  readonly base: number
+  readonly collection: number
+  readonly parent: number | null
+  readonly depth: number
+  readonly round: number
+  readonly role: number
+  readonly behind: number | null
+  readonly fit: number
+  readonly feeds: number | null
+  readonly scope: number | null
+  readonly startIn: number | null
+  readonly startAt: number | null
+  readonly expires: number | null
+  readonly timeout: number | null
+  readonly priority: number
+  readonly input: string
+  readonly queue: string
+  readonly id: string
+  readonly task: string
+  readonly options: StoredOptions
+  readonly label: Label
+  /** null where they are long, and stand in `g:<n>`. */
+  readonly args: string | null
+}
+
+/** Of a job alone. */
+export interface Label {
+  readonly retention: number | null
+  readonly actor: string | null
+  readonly description: string | null
+  readonly tags: readonly string[] | null
+}
+export const noLabel: Label = { retention: null, actor: null, description: null, tags: null }
+
+export function labelText({ retention, actor, description, tags }: Label): string {
+  const isEmpty = retention === null && actor === null && description === null && tags === null
+  return isEmpty ? '' : `${retention ?? ''};${JSON.stringify([actor, description, tags])}`
+}
+
+function readLabel(text: string): Label {
+  if (text === '') return noLabel
+  const at = text.indexOf(';')
+  const [actor, description, tags] = JSON.parse(text.slice(at + 1)) as [
+    string | null,
+    string | null,
+    readonly string[] | null,
+  ]
+  return { retention: numberIn(text.slice(0, at)), actor, description, tags }
+}
+
+const numberIn = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
+
+export function readJob(number: number, row: string): JobRow {
+  const ends: number[] = []
+  for (let at = -1, line = 0; line < 6; line++) ends.push((at = row.indexOf('\n', at + 1)))
+  const line = (n: number): string => row.slice((ends[n - 1] as number) + 1, ends[n])
+  const head = row.slice(0, ends[0])
+  const args = row.slice((ends[5] as number) + 1)
+  return {
+    number,
+    ...(head.includes(',') ? readHead(head) : plainHead(number, head)),
+    queue: line(1) || defaultQueue,
+    id: line(2),
+    task: line(3),
+    options: readOptions(line(4)),
+    label: readLabel(line(5)),
+    args: args === '\r' ? null : args,
+  }
+}
+
+type Head = Omit<JobRow, 'number' | 'queue' | 'id' | 'task' | 'options' | 'label' | 'args'>
+
+const plainHead = (number: number, createdAt: string): Head => ({
+  createdAt: Number(createdAt),
+  base: number,
+  collection: number,
+  parent: null,
+  depth: 0,
+  round: 1,
+  role: role.main,
+  behind: null,
+  fit: 0,
+  feeds: null,
+  scope: null,
+  startIn: null,
+  startAt: null,
+  expires: null,
+  timeout: null,
+  priority: 0,
+  input: '',
+})
+
+function readHead(head: string): Head {
+  const parts = head.split(',')
+  const numbers = parts.slice(0, 17).map(numberIn)
+  const [createdAt, base, collection, parent, depth, scope0, round, roleOf, behind, fit, feeds, scope] = numbers
+  const [startIn, startAt, expires, timeout, priority] = numbers.slice(12)
+  const absolute = (offset: number | null | undefined): number | null =>
+    offset === null || offset === undefined ? null : (base as number) + offset
+  return {
+    createdAt: createdAt as number,
+    base: base as number,
+    collection: collection as number,
+    parent: parent ?? null,
+    depth: depth as number,
+    round: round as number,
+    role: roleOf as number,
+    behind: absolute(behind),
+    fit: fit as number,
+    feeds: absolute(feeds),
+    scope: roleOf === role.main ? (scope0 ?? absolute(scope)) : null,
+    startIn: startIn ?? null,
+    startAt: startAt ?? null,
+    expires: expires ?? null,
+    timeout: timeout ?? null,
+    priority: priority as number,
+    input: parts.slice(17).join(','),
+  }
+}
+
+/** How a job stands (`s:<n>`). */
+export interface Standing {
+  readonly state: number
+  readonly version: number
+  readonly attempt: number
+  readonly token: string
+  readonly session: number | null
+  readonly startedAt: number | null
+  readonly finishedAt: number | null
+  readonly round: number
+  readonly failures: number
+  readonly crashes: number
+  readonly dueAt: number | null
+  readonly expiresAt: number | null
+  readonly markedAt: number | null
+  readonly reason: number | null
+  readonly cause: number | null
+  readonly continuation: number | null
+  readonly archived: number | null
+  /** null: there is none, or it is long and stands in `r:<n>`. */
+  readonly result: string | null
+  /** Characters of a result that is long; null where there is none. */
+  readonly longResult: number | null
+}
+
+export function readStanding(job: JobRow, row: string | null): Standing {
+  const submitted: Standing = {
+    ...untouched,
+    state: job.behind === null ? state.queued : state.waiting,
+    round: job.round,
+    expiresAt: job.expires === null ? null : job.createdAt + job.expires,
+  }
+  if (row === null) return submitted
+  const end = row.search(/[\n\r]/)
+  const result = end < 0 ? '' : row.slice(end)
+  const [often = '', seldom] = (end < 0 ? row : row.slice(0, end)).split(';', 2) as [string, string?]
+  const [code, version, attempt, token = '', session, startedAt, finishedAt] = often.split(',')
+  return {
+    ...submitted,
+    ...(seldom !== undefined && readSeldom(seldom)),
+    state: Number(code),
+    version: Number(version),
+    attempt: Number(attempt),
+    token,
+    session: numberIn(session),
+    startedAt: numberIn(startedAt),
+    finishedAt: numberIn(finishedAt),
+    result: result.startsWith('\n') ? result.slice(1) : null,
+    longResult: result.startsWith('\r') ? Number(result.slice(1)) : null,
+  }
+}
+
+const untouched: Standing = {
+  state: state.queued,
+  version: 1,
+  attempt: 0,
+  token: '',
+  session: null,
+  startedAt: null,
+  finishedAt: null,
+  round: 1,
+  failures: 0,
+  crashes: 0,
+  dueAt: null,
+  expiresAt: null,
+  markedAt: null,
+  reason: null,
+  cause: null,
+  continuation: null,
+  archived: null,
+  result: null,
+  longResult: null,
+}
+
+function readSeldom(seldom: string): Partial<Standing> {
+  const [round, failures, crashes, dueAt, expiresAt, markedAt, why, cause, continuation, archived] = seldom
+    .split(',')
+    .map(numberIn)
+  return {
+    round: round as number,
+    failures: failures as number,
+    crashes: crashes as number,
+    dueAt: dueAt as number | null,
+    expiresAt: expiresAt as number | null,
+    markedAt: markedAt as number | null,
+    reason: why as number | null,
+    cause: cause as number | null,
+    continuation: continuation as number | null,
+    archived: archived as number | null,
+  }
+}
+
+/** Most jobs of a task carry the same options, so the text is read once. */
+const known = new Map<string, StoredOptions>()
+const none: StoredOptions = {}
+export function readOptions(text: string): StoredOptions {
+  if (text === '') return none
+  let options = known.get(text)
+  if (options === undefined) {
+    if (known.size > 1_000) known.clear()
+    known.set(text, (options = JSON.parse(text) as StoredOptions))
+  }
+  return options
+}

@@ -1,0 +1,315 @@
+import { CeleriacError } from '../../core/errors.ts'
+import type { Graph } from '../../core/graph.ts'
+import type { SettleAnswer, Settlement } from '../../engine/work.ts'
+import { changes, rowsPerCall } from './change.ts'
+import type { Ref } from './claim.ts'
+import { attemptOutcomeCode, reason, reasonCode, role, state } from './codes.ts'
+import { longResult } from './keys.ts'
+import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
+import { part, type Runs } from './scripts.ts'
+import { exitOf, isLarge, uploads } from './submit.ts'
+import { writing } from './work.ts'
+
+/** What mostly follows from one settlement: its row, a barrier, the job behind it. */
+const rowsPerSettlement = 3
+
+/**
+ * ```
+ * recordAttempt(job, outcome, failure)   keeps an attempt that did not end the job
+ * putBack(job, delay)         ends an attempt without ending the job: it is queued, or scheduled where it is to wait. It keeps its place
+ * retryLater(job, failure, delay)        the failed attempt goes to history, the job back in line
+ * ```
+ */
+export const settling = part(
+  `
+local function recordAttempt(job, outcome, failure)
+  left = left - 1
+  if not job.started then return end
+  call('HSETNX', P .. 'a:' .. job.seq, job.attempt, job.round .. ',' .. (job.session or '') .. ',' .. job.started .. ',' .. now .. ',' .. outcome ..
+    (failure and '\\n' .. failure or ''))
+end
+local function putBack(job, delay)
+  left = left - 1
+  job.state = delay > 0 and ${state.scheduled} or ${state.queued}
+  job.due = delay > 0 and now + math.ceil(delay) or nil
+  job.version = job.version + 1
+  save(job)
+  tell(job.state, job.collection, job.seq, job.attempt, job.version)
+end
+local function retryLater(job, failure, delay)
+  recordAttempt(job, ${attemptOutcomeCode('retried')}, failure)
+  put(P .. 'f:' .. job.seq, failure)
+  job.failures, job.crashes = job.failures + 1, 0
+  putBack(job, delay)
+end
+`,
+  changes,
+)
+
+const settleScript = writing(
+  'settle',
+  `
+local answers = {}
+
+-- The job waits for the canvas that its handler returned, holding no slot; the graph is inserted, or sealed if it was uploaded.
+local function continueAs(job)
+  local isUploaded, id, jobCount, barrierCount, exit, shape = arg() == '1', arg(), number(), number(), number(), arg()
+  local home = {jobCount = jobCount, barrierCount = barrierCount, created = now}
+  if isUploaded then
+    home = uploadAt(id)
+    if not home then return false end
+  else
+    home.base = takeNumbers(jobCount + barrierCount)
+  end
+  homeInside(home, job)
+  recordAttempt(job, ${attemptOutcomeCode('continued')})
+  left = left - 1
+  job.state, job.continuation, job.crashes, job.version = ${state.waiting}, home.base + exit, 0, job.version + 1
+  save(job)
+  put(P .. 'h:' .. job.seq, shape)
+  call('ZADD', P .. 'm:' .. job.collection, home.base, home.base .. ',' .. home.jobCount .. ',' .. home.barrierCount)
+  tell(job.state, job.collection, job.seq, job.attempt, job.version)
+  -- Before anything that happens to them, and before the end, should there be no jobs at all.
+  tellCollection(0, job.collection, home.round)
+  if isUploaded then
+    seal(id, home)
+  else
+    left = left - jobCount
+    meetQueues()
+    insertRows(home)
+    insertEntries(home)
+    insertState(home)
+  end
+  return true
+end
+
+local function succeed(job, result)
+  left = left - 1
+  job.state, job.result, job.finished, job.version = ${state.succeeded}, result, now, job.version + 1
+  save(job)
+  ended(job)
+end
+
+-- Its own arguments follow, and are read where it is stored.
+local outcomes = {
+  succeeded = function(job)
+    local result, long = arg(), arg()
+    if long ~= '' then put(P .. 'r:' .. job.seq, long) end
+    succeed(job, result)
+  end,
+  failed = function(job) endJob(job, ${state.failed}, number(), job.seq, arg(), true) end,
+  cancelled = function(job) endJob(job, ${state.cancelled}, ${reason.cancelled}, job.seq, nil, true) end,
+  retried = function(job)
+    local failure = arg()
+    retryLater(job, failure, number())
+  end,
+  snoozed = function(job)
+    recordAttempt(job, ${attemptOutcomeCode('snoozed')})
+    job.crashes = 0
+    putBack(job, number())
+  end,
+  released = function(job)
+    if arg() == '1' then
+      recordAttempt(job, ${attemptOutcomeCode('released')})
+    else
+      job.attempt, job.started, job.session = job.attempt - 1, nil, nil
+    end
+    putBack(job, number())
+  end,
+  continued = continueAs
+}
+
+local function settleOne(seq, token, store)
+  local job = jobAt(seq)
+  if not job or job.token ~= token then return 's' end
+  -- The token stays until the next claim, or until somebody else decides about the job: so this one was sent before.
+  if job.state ~= ${state.running} then return job.state == ${state.cancelled} and 'c' or 'a' end
+  if job.marked or (job.role == ${role.main} and isCancelling(job.collection)) then
+    endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq, nil, true)
+    return 'c'
+  end
+  return store(job) == false and 'g' or 'a'
+end
+
+-- Successes of jobs that nobody has touched since they were claimed: how they stand is still the very text that was told then.
+local function untouched()
+  local session, size, from = arg(), number(), argAt
+  argAt = from + 6 * size
+  isCancelling(0)
+  local isQuick, names, rows, refused, seen = not anyCancelling and not hasUniqueKeys(), {}, {}, {}, {}
+  if isQuick then
+    for n = 1, size do names[n] = P .. 's:' .. ARGV[from + 6 * n - 5] end
+    rows = many('MGET', nil, names)
+  end
+  local filled, running, journalled, first = #writes, removals['run:' .. session] or {}, #told, #answers
+  removals['run:' .. session] = running
+  for n = 1, size do
+    local at = from + 6 * n - 6
+    local seq = ARGV[at + 1]
+    if isQuick and rows[n] == ARGV[at + 2] and not seen[seq] then
+      seen[seq] = true
+      writes[filled + 1], writes[filled + 2] = names[n], ARGV[at + 3] .. now .. ARGV[at + 4]
+      filled = filled + 2
+      journalled = journalled + 1
+      told[journalled] = ARGV[at + 5]
+      running[#running + 1] = seq
+      answers[first + n] = 'a'
+      local feeds = ARGV[at + 6]
+      if feeds ~= '' then
+        if string.byte(feeds) == 116 then
+          remove('deadlines', seq)
+          feeds = string.sub(feeds, 2)
+        end
+        if feeds ~= '' then arrive(tonumber(feeds), true) end
+      end
+    else
+      answers[first + n] = ''
+      refused[#refused + 1] = n
+    end
+  end
+  left = left - (size - #refused)
+  if #refused == 0 then return end
+  flush()
+  for _, n in ipairs(refused) do
+    local at = from + 6 * n - 6
+    local token = string.match(ARGV[at + 2], '^%d,%d+,%d+,(%d+)')
+    answers[first + n] = settleOne(tonumber(ARGV[at + 1]), token, function(job)
+      succeed(job, string.match(ARGV[at + 4], '[\\n\\r].*$') or '')
+    end)
+  end
+end
+
+left = left + ${rowsPerSettlement} * number()
+for _ = 1, number() do
+  local kind = arg()
+  if kind == 'untouched' then untouched()
+  else
+    local seq, token, size = number(), arg(), number()
+    local from = argAt
+    answers[#answers + 1] = settleOne(seq, token, outcomes[kind])
+    argAt = from + size
+  end
+end
+flush()
+return table.concat(answers)
+`,
+  settling,
+  uploads,
+)
+
+const answerNames: Readonly<Record<string, SettleAnswer>> = { a: 'accepted', s: 'superseded', c: 'cancelled' }
+
+type Args = (string | number)[]
+
+export async function settle(runs: Runs, settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
+  if (settlements.length === 0) return []
+  const args: Args = [settlements.length, 0]
+  let session: string | null = null
+  let sizeAt = 0
+  for (const settlement of settlements) {
+    const ref = settlement.ref as Ref
+    if (isQuick(ref, settlement)) {
+      const parts = standingParts(ref.standing)
+      if (parts.session !== session) {
+        session = parts.session
+        args[1] = (args[1] as number) + 1
+        sizeAt = args.push('untouched', session, 0) - 1
+      }
+      args[sizeAt] = (args[sizeAt] as number) + 1
+      pushQuick(args, ref, parts, settlement.outcome.result)
+    } else {
+      session = null
+      args[1] = (args[1] as number) + 1
+      const details = detailsOf(settlement.outcome)
+      args.push(settlement.outcome.type, ref.seq, String(settlement.token), details.length)
+      for (const each of details) args.push(each)
+    }
+  }
+  return answersIn(await runs.write<string>(settleScript, args))
+}
+
+function answersIn(reply: string): SettleAnswer[] {
+  if (reply.includes('g'))
+    throw new CeleriacError('NOT_FOUND', 'The upload of this continuation is gone: send it again.')
+  return Array.from(reply, (letter) => answerNames[letter] as SettleAnswer)
+}
+
+type Quick = Settlement & { readonly outcome: Extract<Settlement['outcome'], { type: 'succeeded' }> }
+
+/** A success whose row can be written by exchanging one text for another. */
+function isQuick(ref: Ref, settlement: Settlement): settlement is Quick {
+  const { token, outcome } = settlement
+  return (
+    outcome.type === 'succeeded' &&
+    ref.crashes === 0 &&
+    (ref.round === 1 || ref.collection !== ref.seq) &&
+    (outcome.result === null || outcome.result.length <= longResult) &&
+    ref.standing.split(',', 4)[3] === String(token)
+  )
+}
+
+interface Parts {
+  readonly version: number
+  readonly attempt: string
+  readonly token: string
+  readonly session: string
+  readonly startedAt: string
+  readonly seldom: string
+}
+
+function standingParts(standing: string): Parts {
+  const [, version, attempt = '', token = '', session = '', startedAt = ''] = standing.split(',', 6)
+  const at = standing.indexOf(';')
+  return { version: Number(version), attempt, token, session, startedAt, seldom: at < 0 ? '' : standing.slice(at) }
+}
+
+function pushQuick(args: Args, ref: Ref, parts: Parts, result: string | null): void {
+  const { version, attempt, token, session, startedAt, seldom } = parts
+  const collection = ref.collection === ref.seq ? 0 : ref.collection
+  args.push(
+    ref.seq,
+    ref.standing,
+    `${state.succeeded},${version + 1},${attempt},${token},${session},${startedAt},`,
+    result === null ? seldom : `${seldom}\n${result}`,
+    `${state.succeeded},${collection},${ref.seq},${attempt},${version + 1}`,
+    `${ref.isTimed ? 't' : ''}${ref.feeds ?? ''}`,
+  )
+}
+
+function detailsOf(outcome: Settlement['outcome']): Args {
+  switch (outcome.type) {
+    case 'succeeded':
+      return resultArgs(outcome.result)
+    case 'failed':
+      return [reasonCode(outcome.reason), JSON.stringify(outcome.failure)]
+    case 'cancelled':
+      return []
+    case 'retried':
+      return [JSON.stringify(outcome.failure), outcome.delay]
+    case 'snoozed':
+      return [outcome.delay]
+    case 'released':
+      return [outcome.started ? 1 : 0, outcome.delay]
+    case 'continued':
+      return continuationArgs(outcome.graph)
+  }
+}
+
+function resultArgs(result: string | null): Args {
+  if (result === null) return ['', '']
+  return result.length <= longResult ? [`\n${result}`, ''] : [`\r${result.length}`, result]
+}
+
+function continuationArgs(graph: Graph): Args {
+  const large = isLarge(graph)
+  const packing = packGraph(graph, large)
+  const head = [large ? 1 : 0, graph.id, graph.jobs.length, graph.barriers.length, exitOf(graph), graph.shape]
+  if (large) return [...head, ...packState(packing)]
+  return [
+    ...head,
+    ...packQueues(graph.jobs),
+    ...packRows(packing, 0, rowsPerCall),
+    ...packEntries(packing),
+    ...packState(packing),
+  ]
+}

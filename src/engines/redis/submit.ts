@@ -1,0 +1,408 @@
+import { CeleriacError } from '../../core/errors.ts'
+import type { Graph, GraphJob } from '../../core/graph.ts'
+import type { JobRef } from '../../core/job.ts'
+import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { rowsPerCall } from './change.ts'
+import type { Ref } from './claim.ts'
+import { members } from './members.ts'
+import { inserting } from './insert.ts'
+import { longArgs } from './keys.ts'
+import {
+  aloneText,
+  entryOf,
+  isPlain,
+  packEntries,
+  packGraph,
+  packQueues,
+  packRows,
+  packState,
+  plainText,
+  section,
+} from './pack.ts'
+import type { Label } from './rows.ts'
+import { part, type Runs } from './scripts.ts'
+import { uniqueKeys } from './unique.ts'
+import { writing } from './work.ts'
+
+/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
+const idempotencyMemory = 24 * 60 * 60_000
+
+type Args = (string | number)[]
+
+const isAlone = (graph: Graph): boolean => graph.exit === null
+export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
+
+// ── large graphs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Graphs that come in parts. `uploadAt(id)`: the home that its rows have, nil when there is none; `seal(id, home)` makes it part of its
+ * collection: from here on it is seen, and runs. Its empty barriers and waiting jobs are read from the arguments.
+ */
+export const uploads = part(
+  `
+local function uploadAt(id)
+  local row = call('HGET', P .. 'uploads', id)
+  if not row then return nil end
+  local collection, base, jobCount, barrierCount, created = string.match(row, '^(%d+),(%d+),(%d+),(%d+),(%d+),')
+  return {collection = tonumber(collection), base = tonumber(base), jobCount = tonumber(jobCount), barrierCount = tonumber(barrierCount),
+    created = tonumber(created), depth = 0, round = 1}
+end
+local function homeInside(home, parent)
+  home.collection, home.parent, home.depth, home.scope = parent.collection, parent.seq, parent.depth + 1, parent.scope
+  home.round = headerAt(parent.collection).round
+  return home
+end
+local function seal(id, home)
+  call('HDEL', P .. 'uploads', id)
+  arrivalsAt(home.base - 1)
+  insertState(home)
+end
+`,
+  inserting,
+)
+
+const uploadScript = writing(
+  'upload',
+  `
+local id, firstId, partNumber, jobCount, barrierCount, parentSeq = arg(), arg(), number(), number(), number(), number()
+local startRuns = arg()
+local parent = parentSeq and jobAt(parentSeq)
+if parentSeq and not parent then return 'gone' end
+local home = uploadAt(id)
+if not home then
+  if partNumber > 0 then return 'gone' end
+  -- Sent again after it was sealed: a part that came late.
+  if call('HGET', P .. 'ids', firstId) then return 'stored' end
+  local total = jobCount + barrierCount + 1
+  local first = takeNumbers(parent and total or total + 1)
+  local collection = parent and parent.collection or first
+  local base = parent and first + 1 or first + 2
+  home = {collection = collection, base = base, jobCount = jobCount, barrierCount = barrierCount, created = now, depth = 0, round = 1}
+  put(P .. 'b:' .. (base - 1), base .. ',' .. collection .. ',,' .. jobCount .. ',' .. barrierCount .. ',0,,,0\\n' .. '\\r')
+  put(P .. 'l:' .. (base - 1), startRuns)
+end
+if parent then homeInside(home, parent) end
+call('HSET', P .. 'uploads', id,
+  table.concat({home.collection, home.base, home.jobCount, home.barrierCount, home.created, now}, ','))
+meetQueues()
+insertRows(home)
+flush()
+return 'stored'
+`,
+  uploads,
+)
+
+export async function upload(
+  runs: Runs,
+  graph: Graph,
+  partNumber: number,
+  within: { readonly ref: JobRef; readonly token: number } | null,
+): Promise<void> {
+  const packing = packGraph(graph, true)
+  const from = partNumber * rowsPerCall
+  const answer = await runs.write<string>(uploadScript, [
+    graph.id,
+    graph.jobs[0]?.id ?? '',
+    partNumber,
+    graph.jobs.length,
+    graph.barriers.length,
+    within === null ? '' : (within.ref as Ref).seq,
+    partNumber === 0 ? packing.startRuns : '',
+    ...packQueues(graph.jobs.slice(from, from + rowsPerCall)),
+    ...packRows(packing, from, from + rowsPerCall),
+  ])
+  if (answer === 'gone')
+    throw new CeleriacError('NOT_FOUND', 'The first parts of this upload are gone: send it again from part 0.')
+}
+
+// ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const submitScript = writing(
+  'submit',
+  `
+for _ = 1, number() do
+  local id = arg()
+  if call('HEXISTS', P .. 'uploads', id) == 0 and call('HEXISTS', P .. 'ids', id) == 0 then return id end
+end
+local taken = number()
+local nextNumber = taken > 0 and takeNumbers(taken) or 0
+meetQueues()
+local exceptions, seen, at = {}, {}, -1
+local function except(id, what)
+  local from = #exceptions
+  exceptions[from + 1], exceptions[from + 2], exceptions[from + 3] = at, what, id
+end
+
+local function plainOnes()
+  local queue, size = arg(), number()
+  local ids, from = {}, argAt
+  for n = 1, size do ids[n] = ARGV[from + 2 * n - 1] end
+  argAt = from + 2 * size
+  local known = many('HMGET', P .. 'ids', ids)
+  local numbered, placed, made = {}, {}, 0
+  local head, filled = P .. 'j:', #writes
+  local journalled = #told
+  for n = 1, size do
+    local id = ids[n]
+    at = at + 1
+    if known[n] or seen[id] then
+      except(id, 'existing')
+    else
+      seen[id] = true
+      local digits = tostring(nextNumber)
+      made = made + 2
+      numbered[made - 1], numbered[made] = id, digits
+      placed[made - 1], placed[made] = digits, string.char(96 + #digits) .. digits
+      writes[filled + made - 1], writes[filled + made] = head .. digits, now .. ARGV[from + 2 * n]
+      journalled = journalled + 1
+      told[journalled] = '2,0,' .. digits .. ',0,1'
+    end
+    nextNumber = nextNumber + 1
+  end
+  if made > 0 then wakes = true end
+  change('HSET', P .. 'ids', numbered)
+  change('ZADD', P .. 'queue:' .. queue, placed)
+end
+
+-- What was sent before under this key, or nil.
+local function recall(key, fingerprint)
+  local row = call('HGET', P .. 'idempotency', key)
+  if not row then return nil end
+  local _, known, id = string.match(row, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')
+  except(id, known == fingerprint and 'existing' or 'idempotency')
+  return true
+end
+local function idOf(collection)
+  local row = call('GET', P .. 'c:' .. collection)
+  if row then return (string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')) end
+  local job = jobAt(collection)
+  return job and job.id or ''
+end
+-- What a submission with a unique key meets; nil when the key is free (now).
+local function meetHolder(id, key, onConflict)
+  -- Who holds it may have come in this very call.
+  flush()
+  local holder = holderOf(key)
+  if not holder then return nil end
+  local holderId = idOf(holder)
+  if holderId == id or onConflict == 'existing' then except(holderId, 'existing') return true end
+  if onConflict == 'reject' then except(holderId, 'unique') return true end
+  cancelCollection(headerAt(holder))
+  dropUnique(key)
+  return nil
+end
+
+-- A job alone that is not plain, or whose submission has a key.
+local function storeAlone(seq)
+  local id, isPlain = arg(), arg() == '1'
+  local home = {base = seq, collection = seq, created = now, round = 1}
+  call('HSET', P .. 'ids', id, seq)
+  put(P .. 'j:' .. seq, now .. (isPlain and '' or ',' .. seq .. ',' .. seq .. ',,0,,1,') .. arg())
+  local longArgs = arg()
+  if longArgs ~= '' then put(P .. 'g:' .. seq, longArgs) end
+  argAt = argAt + 1
+  insertEntry(home, seq)
+end
+local function storeGraph(collection)
+  local id, jobCount, barrierCount, exit, row = arg(), number(), number(), arg(), arg()
+  local home = {base = collection + 1, collection = collection, jobCount = jobCount, barrierCount = barrierCount, created = now, depth = 0, round = 1}
+  call('HSET', P .. 'ids', id, collection)
+  put(P .. 'c:' .. collection, now .. ',' .. home.base .. ',' .. jobCount .. ',' .. barrierCount .. ',' .. exit .. '\\n' .. row)
+  insertRows(home)
+  insertEntries(home)
+  insertState(home)
+end
+local function storeUploaded()
+  local id, exit, row = arg(), arg(), arg()
+  local home = uploadAt(id)
+  call('HSET', P .. 'ids', id, home.collection)
+  put(P .. 'c:' .. home.collection, now .. ',' .. home.base .. ',' .. home.jobCount .. ',' .. home.barrierCount .. ',' .. exit .. '\\n' .. row)
+  seal(id, home)
+  return home.collection
+end
+
+local function one(kind)
+  local id, numbers, size = arg(), number(), number()
+  local key, fingerprint, unique, till, onConflict = arg(), arg(), arg(), arg(), arg()
+  local from = argAt
+  local mine = nextNumber
+  at = at + 1
+  nextNumber = nextNumber + numbers
+  if (key ~= '' and recall(key, fingerprint)) or (unique ~= '' and meetHolder(id, unique, onConflict)) then
+    argAt = from + size
+    return
+  end
+  if seen[id] or call('HEXISTS', P .. 'ids', id) == 1 then
+    except(id, 'existing')
+    argAt = from + size
+    return
+  end
+  seen[id] = true
+  local holder = mine
+  if kind == 'alone' then storeAlone(mine) elseif kind == 'graph' then storeGraph(mine) else holder = storeUploaded() end
+  if key ~= '' then
+    call('HSET', P .. 'idempotency', key, (now + ${idempotencyMemory}) .. '\\n' .. fingerprint .. '\\n' .. id)
+    call('ZADD', P .. 'idempotency-until', now + ${idempotencyMemory}, key)
+  end
+  if unique ~= '' then
+    put(P .. 'u:' .. holder, till .. '\\n' .. unique)
+    holdUnique(holder, till, unique)
+  end
+end
+
+for _ = 1, number() do
+  local kind = arg()
+  if kind == 'plain' then plainOnes() else one(kind) end
+end
+flush()
+return exceptions
+`,
+  members,
+  uploads,
+  uniqueKeys,
+)
+
+export async function submit(runs: Runs, submissions: readonly Submission[]): Promise<SubmitAnswer[]> {
+  const large = submissions.filter(({ graph }) => isLarge(graph)).map(({ graph }) => [graph.id])
+  const { args, count } = packAll(submissions)
+  const numbers = submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0)
+  const reply = await runs.write<string | (string | number)[]>(submitScript, [
+    ...section(large),
+    numbers,
+    ...packQueues(jobsIn(submissions)),
+    count,
+    ...args,
+  ])
+  if (typeof reply === 'string')
+    throw new CeleriacError(
+      'NOT_FOUND',
+      'A large graph is uploaded in parts before it is submitted: this one was not, or too long ago.',
+    )
+  return answersIn(reply, submissions.length)
+}
+
+/** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
+const numbersOf = (graph: Graph): number =>
+  isAlone(graph) ? 1 : isLarge(graph) ? 0 : 1 + graph.jobs.length + graph.barriers.length
+
+function* jobsIn(submissions: readonly Submission[]): Iterable<GraphJob> {
+  for (const { graph } of submissions) if (!isLarge(graph)) yield* graph.jobs
+}
+
+function answersIn(reply: readonly (string | number)[], count: number): SubmitAnswer[] {
+  const answers = Array.from({ length: count }, (): SubmitAnswer => ({ type: 'created' }))
+  for (let at = 0; at < reply.length; at += 3) {
+    const [index, what, collectionId] = reply.slice(at, at + 3) as [number, string, string]
+    answers[index] =
+      what === 'existing'
+        ? { type: 'existing', collectionId }
+        : { type: 'conflict', reason: what as 'unique' | 'idempotency', collectionId }
+  }
+  return answers
+}
+
+/** Plain jobs that follow each other and go to one queue share a section: they are most of what is submitted in bulk. */
+function packAll(submissions: readonly Submission[]): { args: Args; count: number } {
+  const args: Args = []
+  let count = 0
+  let queue: string | null = null
+  let plainAt = 0
+  for (const submission of submissions) {
+    const job = submission.graph.jobs[0]
+    if (job !== undefined && isPlainOne(submission, job)) {
+      const own = job.options.queue ?? 'default'
+      if (own !== queue) {
+        queue = own
+        count++
+        plainAt = args.push('plain', own, 0) - 1
+      }
+      args[plainAt] = (args[plainAt] as number) + 1
+      args.push(job.id, plainText(job, labelOf(submission)))
+    } else {
+      queue = null
+      count++
+      pushOne(args, submission)
+    }
+  }
+  return { args, count }
+}
+
+const isPlainOne = ({ graph, idempotency, unique }: Submission, job: GraphJob): boolean =>
+  graph.exit === null && idempotency === null && unique === null && isPlain(job) && job.args.length <= longArgs
+
+function pushOne(into: Args, submission: Submission): void {
+  const { graph, idempotency, unique, actor } = submission
+  const [kind, details] = isAlone(graph)
+    ? (['alone', packAlone(submission)] as const)
+    : isLarge(graph)
+      ? (['uploaded', packUploaded(submission)] as const)
+      : (['graph', packOne(submission)] as const)
+  into.push(
+    kind,
+    graph.id,
+    numbersOf(graph),
+    details.length,
+    // Keys are scoped by actor: what one user chose must not meet what another did.
+    idempotency === null ? '' : `${actor?.id ?? ''}\0${idempotency.key}`,
+    idempotency?.fingerprint ?? '',
+    unique?.key ?? '',
+    unique?.until ?? '',
+    unique?.onConflict ?? '',
+  )
+  for (const each of details) into.push(each)
+}
+
+function packAlone(submission: Submission): Args {
+  const job = submission.graph.jobs[0]
+  if (job === undefined)
+    throw new CeleriacError('BAD_ARGUMENT', 'A graph without an exit is one job: this one has none.')
+  const label = labelOf(submission)
+  const isShort = isPlain(job)
+  return [
+    job.id,
+    isShort ? 1 : 0,
+    isShort ? plainText(job, label) : aloneText(job, label),
+    job.args.length > longArgs ? job.args : '',
+    ...entryOf(job, 0),
+  ]
+}
+
+function packOne(submission: Submission): Args {
+  const { graph } = submission
+  const packing = packGraph(graph, false)
+  return [
+    graph.id,
+    graph.jobs.length,
+    graph.barriers.length,
+    exitOf(graph),
+    collectionText(submission),
+    ...packRows(packing, 0, rowsPerCall),
+    ...packEntries(packing),
+    ...packState(packing),
+  ]
+}
+
+function packUploaded(submission: Submission): Args {
+  const { graph } = submission
+  return [graph.id, exitOf(graph), collectionText(submission), ...packState(packGraph(graph, true))]
+}
+
+export const exitOf = (graph: Graph): number => graph.jobs.length + (graph.exit as number)
+
+function collectionText(submission: Submission): string {
+  const { graph, retention, callbackUrl } = submission
+  const { actor, description, tags } = labelOf(submission)
+  return `${retention ?? ''}\n${graph.id}\n${graph.shape}\n${JSON.stringify({ actor, description, tags, callbackUrl })}`
+}
+
+function labelOf({ actor, description, retention, graph, tags }: Submission): Label {
+  const own = graph.exit === null ? graph.jobs[0]?.options.tags : undefined
+  const all = own === undefined || own === tags ? tags : [...new Set([...tags, ...own])]
+  return {
+    actor: actor?.id ?? null,
+    description,
+    // Those of the job's own options are there already.
+    tags: all.length === 0 || all === own ? null : all,
+    retention,
+  }
+}

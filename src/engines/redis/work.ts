@@ -1,0 +1,93 @@
+import { cascade } from './cascade.ts'
+import { work } from './codes.ts'
+import { members } from './members.ts'
+import { defineScript, type Script } from './database.ts'
+import { removal } from './removal.ts'
+import { retrying } from './rounds.ts'
+import { assemble, type Part, part, prelude, type Runs } from './scripts.ts'
+
+/**
+ * `settleWork()` does what is left, oldest first, until nothing is or the call has done enough; what then remains is kept for the next.
+ * Each step goes on with an item for as long as the call may and answers true when it is done; else `item.after` says how far it came.
+ */
+const works = part(
+  `
+local function step(item)
+  local kind = item.kind
+  if kind == ${work.release} then return releaseRest(item) end
+  if kind == ${work.cancel} then return cancelMembers(item, item.subject, nil) end
+  if kind == ${work.cancelScope} then return cancelMembers(item, item.detail, item.subject) end
+  if kind == ${work.cancelInside} then return cancelInside(item) end
+  if kind == ${work.reset} then return retrying().resetMembers(item) end
+  if kind == ${work.restart} then return retrying().restartMembers(item) end
+  return removeSome(item)
+end
+local function keptWork()
+  local kept, items = call('HGETALL', P .. 'work'), {}
+  for at = 1, #kept, 2 do
+    local kind, subject, detail, after = string.match(kept[at + 1], '^(%d+),(%d+),(%d+),(%d+)$')
+    items[#items + 1] = {number = tonumber(kept[at]), kind = tonumber(kind), subject = tonumber(subject), detail = tonumber(detail),
+      after = tonumber(after)}
+  end
+  table.sort(items, function(one, other) return one.number < other.number end)
+  return items
+end
+local function keep(item)
+  item.number = item.number or call('HINCRBY', P .. 'meta', 'work', 1)
+  call('HSET', P .. 'work', item.number, item.kind .. ',' .. item.subject .. ',' .. item.detail .. ',' .. item.after)
+end
+local function settleWork()
+  settleBarriers()
+  local items = keptWork()
+  local at = 1
+  while true do
+    for _, item in ipairs(pending) do items[#items + 1] = item end
+    pending = {}
+    local item = items[at]
+    if not item then return false end
+    if left <= 0 then break end
+    local isDone = step(item)
+    settleBarriers()
+    if not isDone then break end
+    at = at + 1
+    if item.number then call('HDEL', P .. 'work', item.number) end
+  end
+  for _, item in ipairs(pending) do items[#items + 1] = item end
+  for n = at, #items do keep(items[n]) end
+  return true
+end
+`,
+  cascade,
+  members,
+  retrying,
+  removal,
+)
+
+const conclusion = part(`
+local answer = body()
+local isLeft = settleWork()
+flush()
+writeJournal()
+local bits = signalBits()
+-- 7 and who says so: of the three signals, those that were not sent a moment ago.
+local may, origin = string.match(ARGV[2], '^(%d) (.*)$')
+local said = may and bit.band(bits, may) or 0
+if said > 0 then call('PUBLISH', P .. 'signal', origin .. ' ' .. said) end
+return {bits, isLeft and 1 or 0, answer}
+`)
+
+/**
+ * A script that writes: its body, what follows from it, the event of it all. Arguments: now; what it may publish of
+ * what changed, and who says so (see watch.ts); then the body's. Reply: see `Runs`. What the body writes goes through the working set, or directly where that can wait for nothing.
+ */
+export function writing(name: string, body: string, ...needs: readonly Part[]): Script {
+  const parts = [prelude, works, ...needs, part(`local function body()\n${body}\nend`), conclusion]
+  return defineScript(name, assemble(parts))
+}
+
+const goOnScript = writing('goOn', 'return false')
+
+/** Sees to some of what a large change left to do. */
+export async function goOn(runs: Runs): Promise<void> {
+  await runs.write(goOnScript)
+}

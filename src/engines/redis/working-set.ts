@@ -1,0 +1,212 @@
+import { role, state } from './codes.ts'
+import { indexes } from './indexes.ts'
+import { defaultQueue } from './keys.ts'
+import { part } from './scripts.ts'
+
+/**
+ * `jobAt(n)`, `loadJobs(list)`: jobs as tables, read once for each script; false where there is none. `save(job)` after a change;
+ * `flush()` then writes the rows, and moves the job between the sorted sets and sets that say who is queued, due, running …: what it was
+ * in follows from how it stood when it was read. So whoever changes a job only says how it stands.
+ *
+ * `barrierAt(n)`, `loadBarriers(list)`, `saveBarrier(barrier)`: the same. `eachOf(runs, base, after, see)` calls for each number of
+ * runs that is greater than `after`, until it answers true.
+ *
+ * `put(key, text)` writes a text with the next flush, `erase(key)` removes one.
+ */
+export const workingSet = part(
+  `
+local jobs, changedJobs, writes, erased = {}, {}, {}, {}
+local plainHead = '^(%d+)\\n([^\\n]*)\\n([^\\n]*)\\n'
+local fullHead = '^(%d+),(%d+),(%d+),(%d*),(%d+),(%d*),(%d+),(%d),(%-?%d*),(%d),(%d*),(%d*),(%d*),(%-?%d*),(%d*),(%d*),(%-?%d+),([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n'
+local often = '^(%d),(%d+),(%d+),(%d*),(%d*),(%d*),(%d*)()'
+local seldom = '^;(%d+),(%d+),(%d+),(%-?%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*)()'
+
+local function put(key, text)
+  writes[#writes + 1] = key
+  writes[#writes + 1] = text
+end
+
+local function erase(key)
+  erased[#erased + 1] = key
+end
+
+local function readHead(job, row)
+  local created, base, collection, parent, depth, scope0, round, role, behind, fit, feeds, scope, startIn, startAt, expires, timeout, priority, input, queue, id =
+    string.match(row, fullHead)
+  base = tonumber(base)
+  job.created, job.base, job.collection, job.parent, job.depth = tonumber(created), base, tonumber(collection), tonumber(parent), tonumber(depth)
+  job.firstRound, job.role, job.fit = tonumber(round), tonumber(role), tonumber(fit)
+  if behind ~= '' then job.behind = base + behind end
+  if feeds ~= '' then job.feeds = base + feeds end
+  if scope0 ~= '' then job.scope = tonumber(scope0) elseif scope ~= '' then job.scope = base + scope end
+  if job.role ~= ${role.main} then job.scope = nil end
+  job.startIn, job.startAt, job.expiresIn, job.timeout = tonumber(startIn), tonumber(startAt), tonumber(expires), tonumber(timeout)
+  job.priority, job.input, job.queue, job.id = tonumber(priority), input, queue, id
+end
+
+local function readPlainHead(job, row)
+  job.created, job.queue, job.id = string.match(row, plainHead)
+  job.created = tonumber(job.created)
+  job.base, job.collection, job.depth, job.firstRound, job.role, job.fit, job.priority, job.input =
+    job.seq, job.seq, 0, 1, ${role.main}, 0, 0, ''
+end
+
+local function readSeldom(job, row, from)
+  local round, failures, crashes, due, expires, marked, reason, cause, continuation, archived, again, to = string.match(row, seldom, from)
+  job.round, job.failures, job.crashes, job.due, job.expires, job.marked =
+    tonumber(round), tonumber(failures), tonumber(crashes), tonumber(due), tonumber(expires), tonumber(marked)
+  job.reason, job.cause, job.continuation, job.archived, job.again =
+    tonumber(reason), tonumber(cause), tonumber(continuation), tonumber(archived), tonumber(again)
+  return to
+end
+
+local function readStanding(job, row)
+  local state, version, attempt, token, session, started, finished, to = string.match(row, often)
+  job.state, job.version, job.attempt = tonumber(state), tonumber(version), tonumber(attempt)
+  if token ~= '' then job.token = token end
+  job.session, job.started, job.finished = tonumber(session), tonumber(started), tonumber(finished)
+  if string.byte(row, to) == 59 then to = readSeldom(job, row, to) end
+  job.result = string.sub(row, to)
+end
+
+local function note(job)
+  job.wasState, job.wasDue, job.wasSession, job.wasStarted = job.state, job.due, job.session, job.started
+  job.wasSuspect, job.wasExpires, job.wasMarked = job.crashes > 0, job.expires, job.marked
+end
+
+local function parse(seq, row, standing)
+  local job = {seq = seq, failures = 0, crashes = 0}
+  if string.find(row, '^%d+,') then readHead(job, row) else readPlainHead(job, row) end
+  if job.queue == '' then job.queue = '${defaultQueue}' end
+  job.round = job.firstRound
+  if job.expiresIn then job.expires = job.created + job.expiresIn end
+  job.firstExpires = job.expires
+  if standing then
+    readStanding(job, standing)
+  else
+    job.state, job.version, job.attempt, job.result = job.behind and ${state.waiting} or ${state.queued}, 1, 0, ''
+  end
+  note(job)
+  return job
+end
+
+local function loadJobs(list)
+  local wanted, heads, standings = {}, {}, {}
+  for _, seq in ipairs(list) do
+    if jobs[seq] == nil then
+      local at = #wanted + 1
+      jobs[seq] = false
+      wanted[at], heads[at], standings[at] = seq, P .. 'j:' .. seq, P .. 's:' .. seq
+    end
+  end
+  if #wanted == 0 then return end
+  heads, standings = many('MGET', nil, heads), many('MGET', nil, standings)
+  for at, seq in ipairs(wanted) do
+    if heads[at] then jobs[seq] = parse(seq, heads[at], standings[at]) end
+  end
+end
+local function jobAt(seq)
+  if jobs[seq] == nil then loadJobs({seq}) end
+  return jobs[seq]
+end
+
+local function save(job)
+  if job.isChanged then return end
+  job.isChanged = true
+  changedJobs[#changedJobs + 1] = job
+end
+
+local function standingText(job)
+  local text = job.state .. ',' .. job.version .. ',' .. job.attempt .. ',' .. (job.token or '') .. ',' .. (job.session or '') .. ',' ..
+    (job.started or '') .. ',' .. (job.finished or '')
+  if job.round ~= job.firstRound or job.failures > 0 or job.crashes > 0 or job.due or job.expires ~= job.firstExpires or job.marked or
+    job.reason or job.cause or job.continuation or job.archived or job.again then
+    text = text .. ';' .. table.concat({job.round, job.failures, job.crashes, job.due or '', job.expires or '', job.marked or '',
+      job.reason or '', job.cause or '', job.continuation or '', job.archived or '', job.again or ''}, ',')
+  end
+  return text .. job.result
+end
+
+local barriers, changedBarriers = {}, {}
+local function parseBarrier(number, row, standing)
+  local base, collection, parent, jobCount, barrierCount, inputs, feeds, gate, isExit, runs =
+    string.match(row, '^(%d+),(%d+),(%d*),(%d+),(%d+),(%d+),(%d*),(%d*),(%d)\\n(.*)$')
+  base = tonumber(base)
+  local barrier = {number = number, base = base, collection = tonumber(collection), jobCount = tonumber(jobCount),
+    barrierCount = tonumber(barrierCount), inputs = tonumber(inputs), runs = runs}
+  if feeds ~= '' then barrier.feeds = base + feeds end
+  if gate ~= '' then barrier.gate = base + gate end
+  if isExit == '1' then
+    barrier.continues = tonumber(parent)
+    barrier.settles = parent == ''
+  end
+  if standing then
+    local pending, failed, decided, cause = string.match(standing, '^(%d+),(%d+),(%d),(%d*)')
+    barrier.pending, barrier.failed, barrier.decided, barrier.cause = tonumber(pending), tonumber(failed), tonumber(decided), tonumber(cause)
+  else
+    barrier.pending, barrier.failed, barrier.decided = barrier.inputs, 0, 0
+  end
+  return barrier
+end
+local function loadBarriers(list)
+  local wanted, heads, standings = {}, {}, {}
+  for _, number in ipairs(list) do
+    if barriers[number] == nil then
+      local at = #wanted + 1
+      barriers[number] = false
+      wanted[at], heads[at], standings[at] = number, P .. 'b:' .. number, P .. 'n:' .. number
+    end
+  end
+  if #wanted == 0 then return end
+  heads, standings = many('MGET', nil, heads), many('MGET', nil, standings)
+  for at, number in ipairs(wanted) do
+    if heads[at] then barriers[number] = parseBarrier(number, heads[at], standings[at]) end
+  end
+end
+local function barrierAt(number)
+  if barriers[number] == nil then loadBarriers({number}) end
+  return barriers[number]
+end
+local function saveBarrier(barrier)
+  if barrier.isChanged then return end
+  barrier.isChanged = true
+  changedBarriers[#changedBarriers + 1] = barrier
+end
+
+-- Runs of the jobs behind it, of the jobs that feed it, and of the barriers that feed it.
+local function runsOf(barrier)
+  if barrier.runs == '\\r' then barrier.runs = call('GET', P .. 'l:' .. barrier.number) end
+  return string.match(barrier.runs, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)$')
+end
+local function eachOf(runs, base, after, see)
+  for first, last, step in string.gmatch(runs, '(%d+)%-?(%d*)/?(%d*)') do
+    first, last, step = base + first, base + (last == '' and first or last), tonumber(step) or 1
+    if last > after then
+      if first <= after then first = first + (math.floor((after - first) / step) + 1) * step end
+      for number = first, last, step do
+        if see(number) then return true end
+      end
+    end
+  end
+end
+
+local function flush()
+  for _, job in ipairs(changedJobs) do
+    job.text = standingText(job)
+    put(P .. 's:' .. job.seq, job.text)
+    reindex(job)
+    note(job)
+    job.isChanged, job.isPopped = false, false
+  end
+  for _, barrier in ipairs(changedBarriers) do
+    put(P .. 'n:' .. barrier.number, barrier.pending .. ',' .. barrier.failed .. ',' .. barrier.decided .. ',' .. (barrier.cause or ''))
+    barrier.isChanged = false
+  end
+  change('DEL', nil, erased)
+  change('MSET', nil, writes)
+  flushIndexes()
+  changedJobs, changedBarriers, writes, erased = {}, {}, {}, {}
+end
+`,
+  indexes,
+)
