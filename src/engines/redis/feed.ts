@@ -14,7 +14,7 @@ const mostEntriesRead = 512
 
 const endScript = reading(
   'feed-end',
-  `return {call('HGET', P .. 'meta', 'epoch') or '', call('GET', P .. 'events-end') or '1'}`,
+  `return {call('HGET', P .. 'meta', 'epoch') or '', call('GET', P .. 'events-end') or '0'}`,
 )
 
 /** Where the feed ends. */
@@ -33,7 +33,7 @@ export const cursorAt = (epoch: string, end: number | string): string => `${epoc
 function numberIn(cursor: string, epoch: string): number | null {
   const [of, number] = cursor.split('.')
   const after = Number(number)
-  return of === epoch && number !== '' && Number.isSafeInteger(after) && after > 0 ? after : null
+  return of === epoch && number !== '' && Number.isSafeInteger(after) && after >= 0 ? after : null
 }
 
 // ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -41,10 +41,10 @@ function numberIn(cursor: string, epoch: string): number | null {
 const readScript = reading(
   'events',
   `
-local from, count = arg(), number()
+local after, count = number(), number()
 local rows = {}
-if from ~= '' then rows = call('XRANGE', P .. 'events', from .. '-0', '+', 'COUNT', count) end
-return {call('HGET', P .. 'meta', 'epoch') or '', call('GET', P .. 'events-end') or '1', rows}
+if after then rows = call('XRANGE', P .. 'events', string.format('%.0f', after + 1), '+', 'COUNT', count) end
+return {call('HGET', P .. 'meta', 'epoch') or '', call('GET', P .. 'events-end') or '0', rows}
 `,
 )
 type Entry = readonly [id: string, fields: readonly string[]]
@@ -72,7 +72,7 @@ export async function events(db: Database, query: EventsQuery, names: Names): Pr
   let position = numberIn(query.after, epoch ?? '')
   const found: Flat[] = []
   for (let looked = 0; ; looked += entriesRead) {
-    // One more than is told: its id is where to go on.
+    // One more than is told: it says where to go on.
     const page = await db.read<Page>(readScript, [position ?? '', entriesRead + 1])
     const [epochNow, end, entries] = page
     if (position === null || epoch !== epochNow || isGap(position, page))
@@ -81,7 +81,7 @@ export async function events(db: Database, query: EventsQuery, names: Names): Pr
     for (const [at, entry] of told.entries()) {
       found.push(...read(entry).changes.filter(({ collection }) => wanted === null || wanted.has(collection)))
       const next = entries[at + 1]
-      position = next === undefined ? Number(end) : idOf(next)
+      position = next === undefined ? Number(end) : startOf(next)
       const isMore = next !== undefined
       if (found.length >= query.limit && isMore)
         return { changes: await worded(db, found, names), cursor: cursorAt(epoch, position), more: true, gap: false }
@@ -92,12 +92,12 @@ export async function events(db: Database, query: EventsQuery, names: Names): Pr
   }
 }
 
-const idOf = ([id]: Entry): number => Number(id.slice(0, id.indexOf('-')))
+/** An entry's id says where it begins: one more than what was there before it. */
+const startOf = ([id]: Entry): number => Number(id.slice(0, id.indexOf('-'))) - 1
 
-/** An entry's id says where the one before it ended. */
 function isGap(position: number, [, end, entries]: Page): boolean {
   const first = entries[0]
-  return position !== (first === undefined ? Number(end) : idOf(first))
+  return position !== (first === undefined ? Number(end) : startOf(first))
 }
 
 function read([, fields]: Entry): Told {
@@ -160,7 +160,7 @@ for at = 3, #ARGV do
   jobs[at - 2] = P .. 'j:' .. ARGV[at]
   collections[at - 2] = P .. 'c:' .. ARGV[at]
 end
-local jobRows, collectionRows = many('MGET', jobs), many('MGET', collections)
+local jobRows, collectionRows = many('MGET', nil, jobs), many('MGET', nil, collections)
 for at = 1, #jobs do
   if jobRows[at] then found[at] = string.match(jobRows[at], '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
   elseif collectionRows[at] then found[at] = string.match(collectionRows[at], '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')

@@ -1,11 +1,11 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import type { Failure } from '../../core/failure.ts'
-import { type AttemptRecord, jobStates, type JobDetail, type JobRecord } from '../../core/job.ts'
+import { type AttemptRecord, jobStates, type JobDetail, type JobRecord, type StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { attemptOutcomeName, collectionStateName, role, settling, state } from './codes.ts'
 import type { Database } from './database.ts'
 import { cursorAt } from './feed.ts'
-import { gathering, readResult } from './gather.ts'
+import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
 import { logLine } from './heartbeat.ts'
 import {
   afterOf,
@@ -21,8 +21,6 @@ import {
 } from './record.ts'
 import { part, reading } from './scripts.ts'
 
-/** Results up to so many characters come along with a snapshot; larger ones are loaded on demand. */
-const inlineLimit = 1_048_576
 /** A job behind a large group names so many of the jobs it waits for. */
 const afterLimit = 1_000
 
@@ -50,8 +48,8 @@ tellJobs({number}, true)
 if not rows['j:' .. number] then return {} end
 keep('number', tostring(number))
 keepPosition()
-local result = {}
-if standingIn(rows['s:' .. number]).state == '${state.succeeded}' then result = gatherJob(number, ${inlineLimit}) end
+local result = ''
+if standingIn(rows['s:' .. number]).state == '${state.succeeded}' then result = resultOf(number, {left = ${inlineLimit}}) end
 local attempts, log = {}, {}
 if withHistory then
   attempts = call('HGETALL', P .. 'a:' .. number)
@@ -65,7 +63,7 @@ return {found, result, attempts, log}
   position,
   gathering,
 )
-type JobReply = readonly [found: string[], result: unknown, attempts: string[], log: string[]] | readonly []
+type JobReply = readonly [found: string[], result: ResultReply, attempts: string[], log: string[]] | readonly []
 
 export async function job(
   db: Database,
@@ -78,7 +76,7 @@ export async function job(
   const row = rows.job(Number(rows.get('number'))) as JobAt
   return {
     ...jobRecord(rows, row, afterOf(rows, row)),
-    result: row.state === state.succeeded ? readResult(result) : null,
+    result: row.state === state.succeeded ? resultIn(result as ResultReply) : null,
     attempts: withHistory ? attemptsOf(rows, row, attempts as string[]) : [],
     log: withHistory ? (log as string[]).map(logLine) : [],
     cursor: cursorIn(rows),
@@ -194,13 +192,17 @@ if withJobs then
   tellJobs(numbers, false)
   look('b:', barriers)
 end
-return {found, numbers, gatherCollection(number, ${inlineLimit})}
+local row, budget = rows['c:' .. number], {left = ${inlineLimit}}
+if not row then return {found, numbers, resultOf(number, budget)} end
+local base, exit = string.match(row, '^%d+,(%d+),%d+,%d+,(%d+)')
+return {found, numbers, resultsAt(base + exit, budget) or 0}
 `,
   collectionPart,
   position,
   gathering,
 )
-type CollectionReply = readonly [found: string[], numbers: number[], result: unknown] | readonly []
+type CollectionReply = readonly [found: string[], numbers: number[], result: Result] | readonly []
+type Result = ResultReply | readonly ResultReply[] | 0
 
 export async function collection(db: Database, id: string, withJobs: boolean): Promise<CollectionDetail | null> {
   const [found, numbers, result] = await db.read<CollectionReply>(collectionScript, [id, withJobs ? '1' : '0'])
@@ -213,8 +215,14 @@ export async function collection(db: Database, id: string, withJobs: boolean): P
     jobs: withJobs ? membersOf(rows, numbers as number[]) : [],
     cursor: cursorIn(rows),
     shape: row.shape,
-    result: row.state === 1 ? readResult(result) : null,
+    result: row.state === 1 ? resultAt(rows, row, result as Result) : null,
   }
+}
+
+function resultAt(rows: Rows, { number, exit, shape }: CollectionAt, result: Result): StoredResult {
+  if (rows.collection(number) === null) return resultIn(result as ResultReply)
+  const results = result === 0 ? null : (result as readonly ResultReply[]).map(resultIn)
+  return { shape, barrier: exit, results }
 }
 
 /** A collection, or a job alone told as a collection of one: its states map onto a collection's. */

@@ -1,6 +1,7 @@
-import type { Failure, FailureReason } from '../../core/failure.ts'
+import type { Failure } from '../../core/failure.ts'
 import type { JobRecord, Progress } from '../../core/job.ts'
 import { reason, reasonName, role, roleName, state, stateName } from './codes.ts'
+import { failureIn, type FoundFailure } from './failures.ts'
 import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
 import { part } from './scripts.ts'
 
@@ -58,18 +59,18 @@ export interface CollectionAt {
   readonly removedAt: number | null
 }
 
-type Label = readonly [
-  actor: string | null,
-  description: string | null,
-  tags: readonly string[] | null,
-  callbackUrl: string | null,
-]
+interface Label {
+  readonly actor: string | null
+  readonly description: string | null
+  readonly tags: readonly string[] | null
+  readonly callbackUrl: string | null
+}
 
 function readCollection(number: number, row: string, standing: string | null): CollectionAt {
   const [head = '', retention = '', id = '', shape = '', label = ''] = row.split('\n')
   const [createdAt, base, , , exit] = head.split(',').map(Number) as [number, number, number, number, number]
   const [code, round, settledAt, cancelledAt, removedAt] = (standing ?? '0,1,,,').split(',')
-  const [actor, description, tags, callbackUrl] = JSON.parse(label) as Label
+  const { actor, description, tags, callbackUrl } = JSON.parse(label) as Label
   return {
     number,
     createdAt,
@@ -297,52 +298,10 @@ function earlierFailure(rows: Rows, number: number): Failure | null {
   return row === null ? null : (JSON.parse(row) as Failure)
 }
 
-// ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export interface FoundFailure {
-  readonly jobId: string
-  readonly task: string
-  readonly reason: FailureReason
-  readonly failure: Failure
-}
-
 /** The failure of a job that failed or was cancelled. */
 export function failureOf(rows: Rows, number: number): FoundFailure | null {
   const job = rows.job(number)
-  return job === null ? null : failureIn(job, rows.get(`f:${number}`))
-}
-
-export interface FailedJob {
-  readonly id: string
-  readonly task: string
-  readonly state: number
-  readonly reason: number | null
-  readonly attempt: number
-  readonly finishedAt: number | null
-}
-
-/** @param failure its own, as it is stored */
-export function failureIn(job: FailedJob, failure: string | null): FoundFailure {
-  const why = (reasonName(job.reason) ?? 'failed') as string
-  const known: FailureReason =
-    why === 'fail-fast' || why === 'upstream' || why === 'not-needed' ? 'cancelled' : (why as FailureReason)
-  return { jobId: job.id, task: job.task, reason: known, failure: ownFailure(job, why, failure) }
-}
-
-const sentences: Readonly<Record<string, string>> = {
-  cancelled: 'It was cancelled.',
-  expired: 'It expired before it could start.',
-  'fail-fast': 'It was cancelled because another member of its group did not succeed.',
-}
-
-/** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
-function ownFailure(job: FailedJob, why: string, failure: string | null): Failure {
-  const said = sentences[why]
-  if (failure !== null && (said === undefined || job.state !== state.cancelled)) return JSON.parse(failure) as Failure
-  const at = new Date(job.finishedAt ?? 0).toISOString()
-  const name =
-    why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'
-  return { name, message: said ?? 'It failed.', attempt: job.attempt, at }
+  return job === null ? null : failureIn(job, job, rows.get(`f:${number}`))
 }
 
 /** Counts of jobs by state and role; those that were not needed, and those of history, do not count. And who failed first. */

@@ -1,5 +1,5 @@
 import { state } from './codes.ts'
-import { control } from './control.ts'
+import { members } from './members.ts'
 import { removal } from './removal.ts'
 import { part, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
@@ -43,7 +43,7 @@ local function isBusy(number)
   return false
 end
 `,
-  control,
+  members,
 )
 
 // ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,254 @@
+import { CeleriacError } from '../../core/errors.ts'
+import type { Graph } from '../../core/graph.ts'
+import type { JobRef, StoredResult } from '../../core/job.ts'
+import type { Runtime } from '../../core/runtime.ts'
+import type { CancelAnswer, QueueSettings, RetryAnswer, RetryRequest, Selection } from '../../engine/control.ts'
+import type { Diagnosis, Engine } from '../../engine/engine.ts'
+import type { EventsPage, EventsQuery, Signal } from '../../engine/feed.ts'
+import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
+import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  Heartbeat,
+  HeartbeatAnswer,
+  SettleAnswer,
+  Settlement,
+  SweepAnswer,
+} from '../../engine/work.ts'
+import { rowsPerCall } from './change.ts'
+import { claim } from './claim.ts'
+import { cancel, putQueues } from './control.ts'
+import { Database, type Script } from './database.ts'
+import { diagnose } from './doctor.ts'
+import { cursorNow, endOf, events, Names } from './feed.ts'
+import { loadResult, resultsPage } from './gather.ts'
+import { heartbeat } from './heartbeat.ts'
+import { collection, job, queues, workers } from './inspect.ts'
+import { collections, jobs } from './list.ts'
+import { greet, type Memory, newMemory } from './open.ts'
+import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
+import { newRetentionPass, remove, retain } from './retention.ts'
+import { retry } from './retry.ts'
+import type { Runs } from './scripts.ts'
+import { settle } from './settle.ts'
+import { submit, upload } from './submit.ts'
+import { sweep } from './sweep.ts'
+import { Watch } from './watch.ts'
+import { goOn } from './work.ts'
+
+export type { RedisOptions }
+
+/**
+ * A store on a Redis 7 or Valkey server, which any number of processes may share.
+ *
+ * @example
+ * const app = new Celeriac({ engine: redis({ url: 'redis://localhost', namespace: 'shop' }) })
+ * const app = new Celeriac({ engine: redis({ client: () => createCluster({ rootNodes }) }) })
+ */
+export function redis(options: RedisOptions = {}): (runtime: Runtime) => Engine {
+  const settings = readSettings(options)
+  return (runtime) => new RedisEngine(settings, runtime)
+}
+
+/** `redis://user:password@host:6379/0`, `rediss://…` for TLS, with `?namespace=…`, `&timeout=5s`, `&allowEviction=true`. */
+export function redisFromUrl(url: string): (runtime: Runtime) => Engine {
+  const settings = settingsOfUrl(url)
+  return (runtime) => new RedisEngine(settings, runtime)
+}
+
+class RedisEngine implements Engine {
+  readonly name = 'redis'
+  readonly url: string | null
+  readonly partSize = rowsPerCall
+  readonly #runtime: Runtime
+  readonly #db: Database
+  readonly #memory: Memory = newMemory()
+  readonly #names = new Names()
+  readonly #pass = newRetentionPass()
+  readonly #runs: Runs
+  #opening: Promise<{ from: number; to: number }> | null = null
+  #watch: Watch | null = null
+  #goingOn = false
+  #isClosed = false
+
+  constructor(settings: Settings, runtime: Runtime) {
+    this.#runtime = runtime
+    this.url = urlOf(settings)
+    this.#db = new Database(settings, runtime, (connection) => greet(connection, settings, runtime, this.#memory))
+    this.#runs = {
+      read: async (script, args) => (await this.#ready()).read(script, args),
+      write: (script, args) => this.#write(script, args),
+    }
+  }
+
+  migrate(): Promise<{ from: number; to: number }> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = null
+      throw error
+    })
+    return this.#opening
+  }
+
+  async #open(): Promise<{ from: number; to: number }> {
+    // Whoever is there is greeted before anything is asked.
+    await this.#db.ask('PING')
+    const { opened } = this.#memory
+    if (opened === null) throw new CeleriacError('STORE_FAILED', 'The store was not opened.')
+    this.#watch = new Watch(this.#db, `${this.#db.prefix}signal`, String(opened.process), () => this.#look())
+    return { from: opened.from, to: opened.to }
+  }
+
+  async #ready(): Promise<Database> {
+    if (this.#watch === null) await this.migrate()
+    if (this.#isClosed) throw new CeleriacError('CLOSED', 'The store has been closed.')
+    return this.#db
+  }
+
+  /** Where the feed stands. Should the store have been emptied under our feet, it is made anew. */
+  async #look(): Promise<string> {
+    const { epoch, end } = await endOf(this.#db)
+    if (epoch !== this.#memory.opened?.epoch) await this.#db.greetAgain()
+    else this.#memory.end = Math.max(this.#memory.end, end)
+    return `${epoch}.${end}`
+  }
+
+  /** Runs a script that writes; then whoever listens is told. */
+  async #write<T>(script: Script, args: readonly (string | number)[] = []): Promise<T> {
+    const db = await this.#ready()
+    const watch = this.#watch as Watch
+    const { mask } = watch
+    const may = mask === 0 ? '' : `${mask} ${watch.origin}`
+    const [bits, left, answer] = await db.run<[number, number, T]>(script, [db.now, may, ...args])
+    if (left === 1) this.#goOn()
+    watch.changed(bits, mask)
+    return answer
+  }
+
+  /** Sees to what a large change left to do. Should this process die, the sweep of another one does. */
+  #goOn(): void {
+    if (this.#goingOn || this.#isClosed) return
+    this.#goingOn = true
+    this.#runtime.soon(() => {
+      this.#goingOn = false
+      if (!this.#isClosed) goOn(this.#runs).catch(() => undefined)
+    })
+  }
+
+  async submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
+    refuseTransaction(transaction)
+    return submit(this.#runs, submissions)
+  }
+  async upload(
+    graph: Graph,
+    part: number,
+    within: { ref: JobRef; token: number } | null,
+    transaction?: Transaction,
+  ): Promise<void> {
+    refuseTransaction(transaction)
+    return upload(this.#runs, graph, part, within)
+  }
+
+  claim(request: ClaimRequest): Promise<ClaimAnswer> {
+    return claim(this.#runs, request)
+  }
+  settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
+    return settle(this.#runs, settlements)
+  }
+  settleWithin(): Promise<SettleAnswer> {
+    return Promise.reject(unsupported('completeWithin'))
+  }
+  heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
+    return heartbeat(this.#runs, beat)
+  }
+  async sweep(): Promise<SweepAnswer> {
+    const answer = await sweep(this.#runs, this.#runtime)
+    await retain(this.#runs, this.#runtime.now(), this.#pass)
+    return answer
+  }
+  results(barrier: unknown, after: string | null): Promise<{ results: readonly StoredResult[]; next: string | null }> {
+    return resultsPage(this.#runs, barrier as number, after)
+  }
+
+  cancel(selection: Selection): Promise<CancelAnswer> {
+    return cancel(this.#runs, selection)
+  }
+  retry(request: RetryRequest): Promise<RetryAnswer> {
+    return retry(this.#runs, request)
+  }
+  remove(collectionId: string): Promise<'removed' | 'unsettled' | 'not-found'> {
+    return remove(this.#runs, collectionId)
+  }
+  async putQueues(settings: readonly QueueSettings[]): Promise<void> {
+    await putQueues(this.#runs, settings)
+    this.#watch?.changed(1, 0)
+  }
+
+  async jobs(query: JobsQuery): ReturnType<Engine['jobs']> {
+    return jobs(await this.#ready(), query)
+  }
+  async job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
+    return job(await this.#ready(), id, options.history ?? true)
+  }
+  async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
+    return collections(await this.#ready(), query)
+  }
+  async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
+    return collection(await this.#ready(), id, options.jobs ?? true)
+  }
+  async queues(): ReturnType<Engine['queues']> {
+    return queues(await this.#ready())
+  }
+  async workers(): ReturnType<Engine['workers']> {
+    return workers(await this.#ready())
+  }
+  resolve(result: StoredResult): Promise<StoredResult> {
+    return loadResult(this.#runs, result)
+  }
+
+  async events(query: EventsQuery): Promise<EventsPage> {
+    return events(await this.#ready(), query, this.#names)
+  }
+  async cursor(): Promise<string> {
+    return cursorNow(await this.#ready())
+  }
+  subscribe(listener: (signal: Signal) => void): () => void {
+    if (this.#watch !== null) return this.#watch.subscribe(listener)
+    let stop: (() => void) | null = null
+    let isStopped = false
+    // The store opens on first use; whoever subscribes before is told once it is open.
+    this.#ready().then(
+      () => {
+        if (isStopped || this.#watch === null) return
+        stop = this.#watch.subscribe(listener)
+        listener({ queued: true, changed: true, cancel: true })
+      },
+      () => undefined,
+    )
+    return () => {
+      isStopped = true
+      stop?.()
+    }
+  }
+
+  async diagnose(): Promise<readonly Diagnosis[]> {
+    return diagnose(await this.#ready())
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#opening?.catch(() => undefined)
+    this.#watch?.stop()
+    await this.#db.close()
+  }
+}
+
+function refuseTransaction(transaction: Transaction): void {
+  if (transaction !== undefined) throw unsupported('within')
+}
+
+const unsupported = (what: string): CeleriacError =>
+  new CeleriacError(
+    'UNSUPPORTED',
+    `${what}: Redis has no transactions that yours could share with a job; PostgreSQL and SQLite have: keep the jobs there.`,
+  )
