@@ -12,7 +12,7 @@ import {
   type PgResult,
 } from './driver.ts'
 import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './errors.ts'
-import { inSchema } from './functions.ts'
+import { inSchema } from './in-schema.ts'
 import type { Settings } from './options.ts'
 
 export type Value = string | number | boolean | null | Buffer | readonly (string | number | boolean | null)[]

@@ -1,3 +1,21 @@
+import { cascadeFunctions } from './cascade.ts'
+import { changeFunctions } from './change.ts'
+import { claimFunctions } from './claim.ts'
+import { controlFunctions } from './control.ts'
+import { feedFunctions } from './feed.ts'
+import { gatherFunctions } from './gather.ts'
+import { heartbeatFunctions } from './heartbeat.ts'
+import { insertFunctions } from './insert.ts'
+import { journalFunctions } from './journal.ts'
+import { resultFunctions } from './results.ts'
+import { retentionFunctions } from './retention.ts'
+import { retryFunctions } from './retry.ts'
+import { settleFunctions } from './settle.ts'
+import { submitFunctions } from './submit.ts'
+import { sweepFunctions } from './sweep.ts'
+import { transferFunctions } from './transfer.ts'
+import { workFunctions } from './work.ts'
+
 /**
  * What is atomic is one request, and one request is one call of a function in the schema. The SQL of the functions stands
  * beside the TypeScript that calls them: each file exports one text (`claimFunctions` …) of `create or replace function`
@@ -5,11 +23,30 @@
  * `celeriac.claim(…)`); `inSchema` puts in the real one. Bodies are quoted by `$$`, begin with `#variable_conflict use_column`
  * and call their arguments `a_…`, their variables `v_…`. The first argument is `a_now`: null for the server's clock.
  *
+ * What a call does to the store goes through a `celeriac.change` (`c`), which `begin_change` makes, the other functions
+ * take and give back, and `finish` sees to the end. A composite cannot be one of several targets of `into`: such answers are
+ * selected into a record `r` first.
+ *
  * A function whose signature or meaning changes so that workers of the version before could not go on gets another name.
  */
-export const functions: readonly string[] = []
-
-/** Statements as they are to run in the schema of this name. */
-export function inSchema(sql: string, schema: string): string {
-  return sql.replaceAll('celeriac.', `"${schema}".`)
-}
+export const functions: readonly string[] = [
+  // They call one another: none is looked into before all are there.
+  'set local check_function_bodies = off',
+  changeFunctions,
+  journalFunctions,
+  insertFunctions,
+  submitFunctions,
+  cascadeFunctions,
+  workFunctions,
+  claimFunctions,
+  gatherFunctions,
+  resultFunctions,
+  settleFunctions,
+  controlFunctions,
+  retryFunctions,
+  heartbeatFunctions,
+  sweepFunctions,
+  retentionFunctions,
+  feedFunctions,
+  transferFunctions,
+]

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Database, Requests } from './database.ts'
-import { functions, inSchema } from './functions.ts'
+import { functions } from './functions.ts'
+import { inSchema } from './in-schema.ts'
 import { migrations } from './migrations.ts'
 
 export const schemaVersion = migrations.length

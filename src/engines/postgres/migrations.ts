@@ -47,12 +47,14 @@ create table celeriac.jobs (
   shape text,
   -- Moved to history by a retry of everything.
   archived integer,
+  -- When it is to be let go once its barrier has decided.
   start_in bigint,
+  start_at bigint,
   -- Set while it is scheduled.
   due_at bigint,
-  -- Set until its attempt begins, or it is over: expires_in says how long anew for a retry.
   expires_at bigint,
-  expires_in bigint,
+  -- The same, set while it is scheduled or queued.
+  lapses_at bigint,
   timeout bigint,
   session bigint,
   token bigint,
@@ -74,11 +76,11 @@ create table celeriac.jobs (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 create unique index jobs_id on celeriac.jobs (id);
 create index jobs_behind on celeriac.jobs (behind) where behind is not null;
-create index jobs_together on celeriac.jobs (collection) where collection <> seq;
+create index jobs_together on celeriac.jobs (collection, seq) where collection <> seq;
 create index jobs_feeding on celeriac.jobs (feeds) where feeds is not null;
 create index jobs_inside on celeriac.jobs (parent) where parent is not null;
 create index jobs_due on celeriac.jobs (due_at) where due_at is not null;
-create index jobs_expiring on celeriac.jobs (expires_at) where expires_at is not null;
+create index jobs_lapsing on celeriac.jobs (lapses_at) where lapses_at is not null;
 create index jobs_deadline on celeriac.jobs (deadline_at) where deadline_at is not null;
 
 -- A row for each queued job, in the order in which they are to run; rank is the priority with its sign turned.
@@ -176,6 +178,9 @@ create index log_job on celeriac.log (job);
 -- The first job in a line of jobs with one queue and priority, in the order of (collection, seq).
 create type celeriac.head as (queue text, rank smallint, collection bigint, seq bigint);
 
+-- Where lines begin that have something in them, as of a snapshot; when the next scheduled job is due, and the next one expires.
+create type celeriac.place as (snapshot pg_snapshot, heads celeriac.head[], due_at bigint, lapses_at bigint);
+
 -- One row for each call that changed something. Numbers are taken late in the call, so those of one job are in order.
 create sequence celeriac.event_numbers;
 create table celeriac.events (
@@ -183,12 +188,14 @@ create table celeriac.events (
   at bigint not null,
   changes text not null,
   payloads text,
-  -- What a claim has to know of what other calls put in line since it last looked: where, and what will be due or expire first.
+  -- For a claim, what this call put in line: where, and what of it is due and expires first.
   xid xid8 not null default pg_current_xact_id(),
   heads celeriac.head[],
-  moment bigint
+  due_at bigint,
+  lapses_at bigint
 );
-create index events_arriving on celeriac.events (xid) where heads is not null or moment is not null;
+create index events_arriving on celeriac.events (xid)
+  where heads is not null or due_at is not null or lapses_at is not null;
 
 create table celeriac.sessions (
   number bigint generated always as identity primary key,
@@ -246,6 +253,48 @@ create table celeriac.work (
 );
 create index work_together on celeriac.work (collection, number);
 
+-- An input of a barrier that became final; null for success where the barrier is only to be looked at.
+create type celeriac.arrival as (barrier bigint, succeeded boolean, cause bigint);
+create type celeriac.item as (collection bigint, kind smallint, subject bigint, detail bigint);
+
+-- What a call knows while it runs, and what it still has to see to before it ends.
+create type celeriac.change as (
+  now bigint,
+  -- How many more rows this call may touch.
+  rows_left integer,
+  changes text,
+  payloads text,
+  heads celeriac.head[],
+  due_at bigint,
+  lapses_at bigint,
+  queued boolean,
+  cancel boolean,
+  arrivals celeriac.arrival[],
+  items celeriac.item[]
+);
+
+-- How a job ends: was is the state it was found in, settled that its worker said so and may say it again.
+create type celeriac.ending as (
+  seq bigint, was smallint, state smallint, reason smallint, cause bigint, failure text, settled boolean
+);
+-- How a job goes back in line; a failure is that of a policy retry. Null for crashes keeps them.
+create type celeriac.putting as (
+  seq bigint, delay bigint, failure text, unstarted boolean, no_token boolean, no_session boolean, crashes integer
+);
+-- What a barrier came to, as those behind it see it. began: only then do side branches run on failure.
+create type celeriac.decision as (
+  barrier bigint, collection bigint, succeeded boolean, began boolean, cause bigint, cancelled boolean,
+  feeds bigint, continues bigint, settles smallint
+);
+-- Where a graph goes: the numbers its rows get and what its jobs share. start holds back the entries of a large one.
+create type celeriac.placement as (
+  collection bigint, first_job bigint, first_barrier bigint, start bigint, round integer, parent bigint, depth integer, scope bigint
+);
+-- What becomes of a job that nothing holds up: queued, or an end.
+create type celeriac.release as (seq bigint, state smallint, reason smallint, cause bigint);
+
+-- So that what comes first is not taken for what was left of more.
+insert into celeriac.events (number, at, changes) values (0, 0, '[]');
 insert into celeriac.queues (name) values ('default');
 insert into celeriac.meta (key, value) values
   ('epoch', substr(replace(gen_random_uuid()::text, '-', ''), 1, 12)), ('swept_at', '0'), ('calm_until', '0');

@@ -1,0 +1,225 @@
+/** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
+const isCancelled = `(j.role = 0 and (j.marked_at is not null or d.cancelled))`
+const fits = `case j.fit when 0 then d.succeeded when 2 then d.began else d.began and not d.succeeded end`
+const isUpstream = `(j.role = 0 or (j.fit = 0 and (select f.role from celeriac.jobs f where f.seq = d.cause) <> 0))`
+export const releaseOf = `row(j.seq,
+    case when ${isCancelled} then 6 when ${fits} then 2 else 7 end,
+    case when ${isCancelled} then coalesce(j.reason, 3) when ${fits} then null when ${isUpstream} then 6 else 7 end,
+    case when ${isCancelled} then coalesce(d.cause, j.seq) when ${fits} then null when ${isUpstream} then d.cause end
+  )::celeriac.release`
+
+import { entryOf, headsOf, lineUp } from './change.ts'
+
+/**
+ * Barriers count down, decide, and let go what stands behind them. Whoever calls this holds the collections they belong
+ * to, so nobody else counts down the same ones; what a barrier decides by stands on its own row.
+ */
+export const cascadeFunctions = `
+-- Counts down every barrier that something arrived at, decides those that came to zero, lets go what stands behind them, and
+-- so on outward. All barriers of a wave together: a batch of settlements mostly moves that many chains by one link.
+create or replace function celeriac.settle_barriers(inout c celeriac.change) language plpgsql as $$
+declare
+  v_decisions celeriac.decision[];
+  r record;
+begin
+  while cardinality(c.arrivals) > 0 loop
+    select s.* into r from celeriac.count_down(c) s;
+    c := r.c;
+    v_decisions := r.decisions;
+    if cardinality(v_decisions) > 0 then
+      c := celeriac.release(c, v_decisions);
+      c := celeriac.conclude(c, v_decisions);
+    end if;
+  end loop;
+end $$;
+
+create or replace function celeriac.count_down(inout c celeriac.change, out decisions celeriac.decision[]) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_arrivals celeriac.arrival[] := c.arrivals;
+  v_count integer;
+  v_failing bigint[];
+begin
+  c.arrivals := '{}';
+  with arrived as materialized (
+    select barrier, count(succeeded) as inputs, count(*) filter (where not succeeded) as failed,
+      (array_agg(cause order by place) filter (where not succeeded and cause is not null))[1] as cause
+    from unnest(v_arrivals) with ordinality a (barrier, succeeded, cause, place) group by barrier
+  ),
+  counted as (
+    update celeriac.barriers b set
+      pending = b.pending - a.inputs, failed = b.failed + a.failed, cause = coalesce(b.cause, a.cause),
+      -- A failure is decided below: it needs to know its cause.
+      decided = case when b.pending - a.inputs = 0 and b.failed + a.failed = 0
+        and (b.gate is null or (select g.decided from celeriac.barriers g where g.number = b.gate) = 1) then 1 else 0 end
+    from arrived a where b.number = a.barrier and b.decided = 0
+    returning b.number, b.collection, b.pending, b.decided, b.feeds, b.continues, b.settles
+  )
+  select count(*), array_agg(number order by number) filter (where pending = 0 and decided = 0),
+    array_agg(row(number, collection, true, true, null, celeriac.is_cancelled(collection), feeds, continues, settles)::celeriac.decision
+      order by number) filter (where decided = 1)
+  into v_count, v_failing, decisions from counted;
+  c.rows_left := c.rows_left - v_count;
+  if v_failing is not null then decisions := decisions || celeriac.decide_failing(v_failing); end if;
+end $$;
+
+-- Failed, or the gate before it did not open. Inputs that were all "not needed" failed for no cause: nothing on this canvas began.
+create or replace function celeriac.decide_failing(a_numbers bigint[]) returns celeriac.decision[] language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_decisions celeriac.decision[];
+begin
+  with failing as materialized (
+    select b.number, coalesce(g.decided, 1) = 1 as is_open,
+      case when coalesce(g.decided, 1) = 1 then celeriac.standing_cause(b.number, b.cause) else coalesce(b.cause, g.cause) end as cause
+    from celeriac.barriers b left join celeriac.barriers g on g.number = b.gate where b.number = any(a_numbers)
+  ),
+  failed as (
+    update celeriac.barriers b set decided = 2, cause = f.cause from failing f where b.number = f.number
+    returning b.number, b.collection, f.is_open, b.cause, b.feeds, b.continues, b.settles
+  )
+  select array_agg(row(number, collection, false, is_open and cause is not null, cause, celeriac.is_cancelled(collection), feeds, continues, settles)::celeriac.decision
+    order by number)
+  into v_decisions from failed;
+  return v_decisions;
+end $$;
+
+-- The job that failed first, unless a retry has put it back to work since: then another that failed.
+create or replace function celeriac.standing_cause(a_barrier bigint, a_cause bigint) returns bigint language sql stable as $$
+  select coalesce(
+    -- It may have failed anew, by another one inside it.
+    (select cause from celeriac.jobs where seq = a_cause and state > 4),
+    (select cause from celeriac.jobs where feeds = a_barrier and state > 4 and cause is not null limit 1),
+    (select cause from celeriac.barriers where feeds = a_barrier and decided = 2 and cause is not null limit 1))
+$$;
+
+-- Whether somebody wants the collection cancelled; that of a job alone has no row but the job's.
+create or replace function celeriac.is_cancelled(a_collection bigint) returns boolean language sql stable as $$
+  select coalesce(
+    (select cancelled_at is not null from celeriac.collections where number = a_collection),
+    (select marked_at is not null from celeriac.jobs where seq = a_collection), false)
+$$;
+
+-- ── what stands behind ──────────────────────────────────────────────────────────────────────────────────────────────
+
+create or replace function celeriac.release(inout c celeriac.change, a_decisions celeriac.decision[]) language plpgsql as $$
+declare
+  v_done boolean;
+  r record;
+begin
+  select s.* into r from celeriac.release_some(c, a_decisions) s;
+  c := r.c;
+  v_done := r.done;
+  if v_done then return; end if;
+  c.items := c.items || array(select row(d.collection, 0, d.barrier, 0)::celeriac.item from unnest(a_decisions) d);
+end $$;
+
+-- Done when nothing behind these barriers is left waiting.
+create or replace function celeriac.release_some(inout c celeriac.change, a_decisions celeriac.decision[], out done boolean)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_limit integer := c.rows_left;
+  v_releases celeriac.release[];
+begin
+  done := false;
+  if v_limit <= 0 then return; end if;
+  v_releases := array(
+    select ${releaseOf} from unnest(a_decisions) d join celeriac.jobs j on j.behind = d.barrier
+    where j.state = 0 and j.continuation is null and j.archived is null order by j.behind, j.seq limit v_limit);
+  done := cardinality(v_releases) < v_limit;
+  c := celeriac.let_go(c, v_releases);
+end $$;
+
+create or replace function celeriac.let_go(inout c celeriac.change, a_releases celeriac.release[]) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_changes text;
+  v_heads celeriac.head[];
+  v_due_at bigint;
+  v_lapses_at bigint;
+  v_is_queued boolean;
+begin
+  if cardinality(a_releases) = 0 then return; end if;
+  with released as (
+    update celeriac.jobs j set
+      state = case when coalesce(c.now + j.start_in, j.start_at) > c.now then 1 else 2 end,
+      due_at = case when coalesce(c.now + j.start_in, j.start_at) > c.now then coalesce(c.now + j.start_in, j.start_at) end,
+      lapses_at = j.expires_at, version = j.version + 1
+    from unnest(a_releases) with ordinality r (seq, state, reason, cause, place) where j.seq = r.seq and r.state = 2
+    returning r.place, j.seq, j.collection, j.attempt, j.version, j.state, j.queue, j.priority, j.crashes, j.due_at, j.lapses_at
+  ), ${lineUp('released')}
+  select string_agg(${entryOf}, ',' order by place), min(due_at), min(lapses_at), count(*) > 0, ${headsOf('released')}
+  into v_changes, v_due_at, v_lapses_at, v_is_queued, v_heads from released;
+  c.changes := concat(c.changes, ',' || v_changes);
+  c.heads := c.heads || v_heads;
+  c.due_at := least(c.due_at, v_due_at);
+  c.lapses_at := least(c.lapses_at, v_lapses_at);
+  c.queued := c.queued or v_is_queued;
+  c.rows_left := c.rows_left - cardinality(array(select 1 from unnest(a_releases) where state = 2));
+  c := celeriac.end_jobs(c, array(
+    select row(seq, 0, state, reason, cause, null, false)::celeriac.ending from unnest(a_releases) where state > 2));
+end $$;
+
+-- The decisions of barriers that have decided.
+create or replace function celeriac.standing_decisions(a_numbers bigint[]) returns celeriac.decision[] language sql stable as $$
+  select coalesce(array_agg(row(b.number, b.collection, b.decided = 1,
+      b.decided = 1 or (b.cause is not null and coalesce(g.decided, 1) = 1), b.cause, celeriac.is_cancelled(b.collection),
+      b.feeds, b.continues, b.settles)::celeriac.decision order by b.number), '{}')
+  from celeriac.barriers b left join celeriac.barriers g on g.number = b.gate
+  where b.number = any(a_numbers) and b.decided <> 0
+$$;
+
+-- ── what it closes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+create or replace function celeriac.conclude(inout c celeriac.change, a_decisions celeriac.decision[]) language plpgsql as $$
+#variable_conflict use_column
+begin
+  if exists (select 1 from unnest(a_decisions) where continues is not null) then
+    c := celeriac.settle_parked(c, a_decisions);
+  end if;
+  if exists (select 1 from unnest(a_decisions) where settles = 1) then
+    c := celeriac.settle_collections(c, a_decisions);
+  end if;
+  c.arrivals := c.arrivals || array(
+    select row(feeds, succeeded, cause)::celeriac.arrival from unnest(a_decisions) where feeds is not null);
+end $$;
+
+-- The canvas that a job continued as is over, and so is the job: its result stays where it is, and is found from there.
+create or replace function celeriac.settle_parked(inout c celeriac.change, a_decisions celeriac.decision[]) language plpgsql as $$
+#variable_conflict use_column
+begin
+  c := celeriac.end_jobs(c, array(
+    select (case
+      when ${isCancelled} then row(j.seq, 0, 6, coalesce(j.reason, 3), j.seq, null, true)
+      when d.succeeded then row(j.seq, 0, 4, null, null, null, true)
+      else row(j.seq, 0, 5, 0, coalesce(d.cause, j.seq), null, true) end)::celeriac.ending
+    from unnest(a_decisions) d join celeriac.jobs j on j.seq = d.continues
+    where j.state = 0 and j.continuation = d.barrier));
+end $$;
+
+create or replace function celeriac.settle_collections(inout c celeriac.change, a_decisions celeriac.decision[]) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_changes text;
+  v_count integer;
+  v_unique bigint[];
+begin
+  with settled as (
+    update celeriac.collections n set settled_at = c.now, state = case
+      when d.succeeded then 1
+      when n.cancelled_at is not null then 3
+      when exists (select 1 from celeriac.jobs where seq = d.cause and state = 5 and role = 0 and archived is null)
+        or exists (select 1 from celeriac.jobs where collection = n.number and collection <> seq and state = 5 and role = 0 and archived is null)
+      then 2 else 3 end
+    from unnest(a_decisions) d where n.number = d.collection and d.settles = 1
+    returning n.number, n.state, n.round, n.unique_claim
+  )
+  select string_agg(concat_ws(',', state + 10, number, round), ',' order by number), count(*),
+    array_agg(number) filter (where unique_claim is not null)
+  into v_changes, v_count, v_unique from settled;
+  c.changes := concat(c.changes, ',' || v_changes);
+  c.rows_left := c.rows_left - v_count;
+  perform celeriac.release_unique(v_unique);
+end $$;
+`

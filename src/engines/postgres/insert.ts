@@ -1,0 +1,141 @@
+import type { Graph, GraphJob } from '../../core/graph.ts'
+import type { StoredOptions } from '../../core/job.ts'
+import { entryOf, headsOf, lineUp } from './change.ts'
+import { roleCode, whenCode } from './codes.ts'
+
+/** A graph, or a part of one, as `celeriac.insert_graph` reads it. */
+export function graphRows({ exit, jobs, barriers }: Graph, from = 0, to = Infinity): object {
+  return {
+    exit,
+    jobs: jobs.slice(from, to).map((job, at) => jobRow(job, from + at)),
+    barriers: barriers.slice(from, to).map((barrier, at) => ({ at: from + at, ...barrier })),
+  }
+}
+
+function jobRow({ id, task, args, behind, when, feeds, input, role, scope, options }: GraphJob, at: number): object {
+  return {
+    at,
+    id,
+    task,
+    args,
+    behind: behind ?? undefined,
+    fit: whenCode(when) || undefined,
+    feeds: feeds ?? undefined,
+    input: input.from === 'nothing' ? undefined : input.from === 'results' ? `r${input.shape}` : input.from[0],
+    ...(input.from === 'summary' && { first: input.first, last: input.last }),
+    role: roleCode(role) || undefined,
+    scope: scope ?? undefined,
+    queue: options.queue,
+    priority: options.priority,
+    options: optionsText(options) ?? undefined,
+    tags: tagsText(options.tags) ?? undefined,
+    start_in: options.startIn,
+    start_at: options.startAt,
+    expires: options.expires,
+    timeout: options.timeout,
+  }
+}
+
+/** Most jobs of a task share one options object, so its text is made once. */
+const texts = new WeakMap<StoredOptions, string | null>()
+export function optionsText(options: StoredOptions): string | null {
+  let text = texts.get(options)
+  if (text === undefined) {
+    const whole = JSON.stringify(options)
+    texts.set(options, (text = whole === '{}' ? null : whole))
+  }
+  return text
+}
+export const tagsText = (tags: readonly string[] | undefined): string | null =>
+  tags === undefined || tags.length === 0 ? null : JSON.stringify(tags)
+
+const insertedColumns = 'seq, collection, attempt, version, state, queue, priority, crashes, due_at, lapses_at'
+const tell = `
+  select string_agg(${entryOf}, ',' order by seq) filter (where state <> 0), min(due_at), min(lapses_at),
+    count(*), ${headsOf('inserted')}
+  into v_changes, v_due_at, v_lapses_at, v_count, v_heads from inserted;
+  c.changes := concat(c.changes, ',' || v_changes);
+  c.heads := c.heads || v_heads;
+  c.due_at := least(c.due_at, v_due_at);
+  c.lapses_at := least(c.lapses_at, v_lapses_at);
+  c.queued := c.queued or v_due_at is not null or v_heads is not null;
+  c.rows_left := c.rows_left - v_count;`
+const variables = `
+  v_changes text;
+  v_due_at bigint;
+  v_lapses_at bigint;
+  v_count integer;
+  v_heads celeriac.head[];`
+
+export const insertFunctions = `
+-- Jobs alone, each its own collection: lists of the same length, or null where all of one are.
+create or replace function celeriac.insert_alone(
+  inout c celeriac.change, a_first bigint, a_places integer[], a_ids text[], a_tasks text[], a_args text[], a_queues text[],
+  a_priorities integer[], a_options text[], a_actors text[], a_descriptions text[], a_tags text[], a_retentions bigint[],
+  a_unique text[], a_starts_in bigint[], a_starts_at bigint[], a_expires bigint[], a_timeouts bigint[], out stored integer
+) language plpgsql as $$
+#variable_conflict use_column
+declare ${variables}
+begin
+  with inserted as (
+    insert into celeriac.jobs (seq, collection, created_at, state, priority, id, task, queue, args, options, actor, description,
+      tags, retention, unique_claim, due_at, expires_at, lapses_at, timeout)
+    select a_first + coalesce(n.place, n.at - 1), a_first + coalesce(n.place, n.at - 1), c.now,
+      case when coalesce(c.now + n.start_in, n.start_at) > c.now then 1 else 2 end, coalesce(n.priority, 0), n.id, n.task,
+      coalesce(n.queue, 'default'), n.args, n.options, n.actor, n.description, n.tags, n.retention, n.unique_claim,
+      case when coalesce(c.now + n.start_in, n.start_at) > c.now then coalesce(c.now + n.start_in, n.start_at) end,
+      c.now + n.expires, c.now + n.expires, n.timeout
+    from unnest(a_places, a_ids, a_tasks, a_args, a_queues, a_priorities, a_options, a_actors, a_descriptions, a_tags,
+        a_retentions, a_unique, a_starts_in, a_starts_at, a_expires, a_timeouts) with ordinality
+      n (place, id, task, args, queue, priority, options, actor, description, tags, retention, unique_claim, start_in,
+        start_at, expires, timeout, at)
+    on conflict (id) do nothing returning ${insertedColumns}
+  ), ${lineUp('inserted')} ${tell}
+  stored := v_count;
+end $$;
+
+-- A graph, or a part of one. Where all of it is there, \`decide_empty\` follows.
+create or replace function celeriac.insert_graph(inout c celeriac.change, a_graph json, p celeriac.placement) language plpgsql as $$
+#variable_conflict use_column
+declare ${variables}
+begin
+  insert into celeriac.barriers (number, collection, inputs, pending, feeds, gate, continues, settles)
+  select p.first_barrier + b.at, p.collection, b.inputs, b.inputs, p.first_barrier + b.feeds, p.first_barrier + b.gate,
+    case when b.at = (a_graph ->> 'exit')::integer then p.parent end,
+    case when b.at = (a_graph ->> 'exit')::integer and p.parent is null then 1 else 0 end
+  from json_to_recordset(a_graph -> 'barriers') b (at integer, inputs integer, feeds integer, gate integer)
+  on conflict do nothing;
+  with inserted as (
+    insert into celeriac.jobs (seq, collection, created_at, state, priority, role, fit, round, depth, id, task, queue, args, options,
+      input, behind, feeds, scope, parent, start_in, start_at, due_at, expires_at, lapses_at, timeout, tags)
+    select p.first_job + n.at, p.collection, c.now,
+      case when n.holder is not null then 0 when n.due_at is not null then 1 else 2 end, coalesce(n.priority, 0),
+      coalesce(n.role, 0), coalesce(n.fit, 0), p.round, p.depth, n.id, n.task, coalesce(n.queue, 'default'), n.args, n.options,
+      case when n.first is null then n.input else concat('s', p.first_job + n.first, ',', p.first_job + n.last) end,
+      n.holder, p.first_barrier + n.feeds,
+      case when n.role is null then coalesce(p.scope, p.first_job + n.scope) end, p.parent,
+      case when n.holder is not null then n.start_in end, case when n.holder is not null then n.start_at end, n.due_at,
+      n.expires_at, case when n.holder is null then n.expires_at end, n.timeout, n.tags
+    from (
+      select x.*, coalesce(p.first_barrier + x.behind, p.start) as holder,
+        case when coalesce(x.behind, p.start) is null and coalesce(c.now + x.start_in, x.start_at) > c.now
+          then coalesce(c.now + x.start_in, x.start_at) end as due_at,
+        case when x.role is null then c.now + x.expires end as expires_at
+      from json_to_recordset(a_graph -> 'jobs') x (
+        at integer, id text, task text, args text, behind integer, fit smallint, feeds integer, input text, first integer,
+        last integer, role smallint, scope integer, queue text, priority smallint, options text, tags text, start_in bigint,
+        start_at bigint, expires bigint, timeout bigint)
+    ) n
+    on conflict do nothing returning ${insertedColumns}
+  ), ${lineUp('inserted')} ${tell}
+end $$;
+
+-- Has barriers decided that nothing will arrive at: the empty ones of a graph, and the one that held its entries back.
+create or replace function celeriac.decide_empty(inout c celeriac.change, a_first bigint, a_last bigint, a_start bigint)
+language plpgsql as $$
+begin
+  if a_start is not null then c.arrivals := c.arrivals || row(a_start, null, null)::celeriac.arrival; end if;
+  c.arrivals := c.arrivals || array(
+    select row(number, null, null)::celeriac.arrival from celeriac.barriers where number between a_first and a_last and inputs = 0);
+end $$;
+`

@@ -1,0 +1,299 @@
+import type { RetryAnswer, RetryRequest } from '../../engine/control.ts'
+import { releaseOf } from './cascade.ts'
+import { collectionIdIn, jobIdIn } from './control.ts'
+import type { Requests } from './database.ts'
+
+/** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
+const taking = { failed: 0, all: 1, heldUp: 2 } as const
+
+/**
+ * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
+ * what is to run again and reopens the barriers it feeds; side branches come after the canvas they hang on, so that their
+ * barrier has been reopened when they are met. The second time it lets go what nothing holds up.
+ */
+export async function retry(
+  requests: Requests,
+  now: number | null,
+  { selection, expectedRound, mode }: RetryRequest,
+): Promise<{ readonly answer: RetryAnswer; readonly bits: number }> {
+  const rows = await requests.call<readonly [bits: number, answer: RetryAnswer]>(
+    'retry',
+    now,
+    collectionIdIn(selection),
+    jobIdIn(selection),
+    expectedRound,
+    mode === 'all',
+  )
+  const [bits, answer] = rows[0] as NonNullable<(typeof rows)[0]>
+  return { answer, bits }
+}
+
+export const retryFunctions = `
+create or replace function celeriac.retry(a_now bigint, a_collection_id text, a_job_id text, a_round integer, a_all boolean)
+returns table (bits integer, answer text) language plpgsql as $$
+#variable_conflict use_column
+declare
+  c celeriac.change := celeriac.begin_change(a_now);
+  v_collection bigint;
+  v_seq bigint;
+  v_taking integer := case when a_all then ${taking.all} else ${taking.failed} end;
+  r record;
+begin
+  select s.collection, s.seq into v_collection, v_seq from celeriac.selected(a_collection_id, a_job_id) s;
+  if v_collection is null then
+    return query select 0, 'not-found';
+    return;
+  end if;
+  perform celeriac.hold_collections(array[v_collection]);
+  if v_seq is null then
+    answer := celeriac.retry_refusal(v_collection, a_round, a_all, c.now);
+    if answer is null then
+      answer := 'retried';
+      c := celeriac.begin_round(c, v_collection);
+      c.items := c.items || row(v_collection, 4, v_collection, v_taking)::celeriac.item || row(v_collection, 5, v_collection, v_taking)::celeriac.item;
+    end if;
+  else
+    select * into r from celeriac.retry_job(c, v_seq, a_round);
+    c := r.c;
+    answer := r.answer;
+  end if;
+  return query select celeriac.finish(c), answer;
+end $$;
+
+-- What is known of a collection, that of a job alone from the job. state: 0 running, 1 succeeded, 2 something else.
+create or replace function celeriac.header(a_number bigint, out round integer, out cancelled boolean, out state integer, out claim json)
+language plpgsql stable as $$
+#variable_conflict use_column
+begin
+  select n.round, n.cancelled_at is not null, least(n.state, 2), n.unique_claim::json into round, cancelled, state, claim
+  from celeriac.collections n where n.number = a_number;
+  if found then return; end if;
+  select j.round, j.marked_at is not null, case when j.state < 4 then 0 when j.state = 4 then 1 else 2 end, j.unique_claim::json
+  into round, cancelled, state, claim from celeriac.jobs j where j.seq = a_number;
+end $$;
+
+create or replace function celeriac.retry_refusal(a_number bigint, a_round integer, a_all boolean, a_now bigint) returns text language plpgsql as $$
+declare
+  h record := celeriac.header(a_number);
+begin
+  return case
+    when h.round <> a_round then 'round'
+    when h.state = 0 then case when h.cancelled then 'cancelling' else 'running' end
+    when h.state = 1 and not a_all then 'succeeded'
+    when not celeriac.take_unique_again(a_number, h.claim, a_now) then 'unique' end;
+end $$;
+
+-- Unless another submission holds it now.
+create or replace function celeriac.take_unique_again(a_number bigint, a_claim json, a_now bigint) returns boolean language plpgsql as $$
+declare
+  v_is_timed boolean := json_typeof(a_claim -> 'until') = 'number';
+  v_holder bigint;
+begin
+  if a_claim is null then return true; end if;
+  for n in 1 .. 3 loop
+    v_holder := celeriac.holder_of(a_claim ->> 'key', a_now);
+    if v_holder is not null then return v_holder = a_number; end if;
+    insert into celeriac.unique_keys (key, collection, until, expires_at) values (a_claim ->> 'key', a_number,
+      case when v_is_timed then 'time' else a_claim ->> 'until' end, case when v_is_timed then a_now + (a_claim ->> 'until')::bigint end)
+    on conflict do nothing;
+    if found then return true; end if;
+  end loop;
+  return false;
+end $$;
+
+create or replace function celeriac.begin_round(inout c celeriac.change, a_number bigint) language plpgsql as $$
+declare
+  v_round integer;
+begin
+  update celeriac.collections set state = 0, round = round + 1, settled_at = null, cancelled_at = null where number = a_number
+  returning round into v_round;
+  if v_round is null then
+    update celeriac.jobs set round = round + 1, marked_at = null where seq = a_number returning round into v_round;
+  end if;
+  c.changes := concat(c.changes, ',', concat_ws(',', 10, a_number, v_round));
+end $$;
+
+-- ── one job ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create or replace function celeriac.retry_job(inout c celeriac.change, a_seq bigint, a_round integer, out answer text) language plpgsql as $$
+declare
+  j celeriac.jobs;
+  h record;
+  v_seq bigint;
+begin
+  select * into j from celeriac.jobs where seq = a_seq;
+  h := celeriac.header(j.collection);
+  answer := case
+    when h.round <> a_round then 'round'
+    when j.state < 4 or j.archived is not null then 'running'
+    when j.state = 4 then 'succeeded'
+    when h.cancelled and h.state = 0 then 'cancelling'
+    when j.role = 0 and exists (select 1 from celeriac.barriers where number = j.behind and decided <> 1) then 'blocked'
+    when h.state <> 0 and not celeriac.take_unique_again(j.collection, h.claim, c.now) then 'unique' end;
+  if answer is not null then return; end if;
+  answer := 'retried';
+  -- A side branch changes nothing about its collection, which may stay settled.
+  if j.role = 0 then c := celeriac.begin_round(c, j.collection); end if;
+  foreach v_seq in array celeriac.failed_inside(a_seq) || a_seq || celeriac.around(j.parent) loop
+    c := celeriac.reset(c, v_seq, celeriac.round_of(j.collection), ${taking.failed});
+  end loop;
+  c.items := c.items || row(j.collection, 4, j.collection, ${taking.heldUp})::celeriac.item
+    || row(j.collection, 5, j.collection, ${taking.heldUp})::celeriac.item;
+end $$;
+
+-- The jobs whose canvas this one belongs to: they failed with it.
+create or replace function celeriac.around(a_parent bigint) returns bigint[] language sql stable as $$
+  with recursive outward as (
+    select seq, parent, 1 as step from celeriac.jobs where seq = a_parent
+    union all
+    select j.seq, j.parent, o.step + 1 from outward o join celeriac.jobs j on j.seq = o.parent
+  )
+  select coalesce(array_agg(seq order by step), '{}') from outward
+$$;
+
+-- What failed in the canvas that a job continued as, however deep.
+create or replace function celeriac.failed_inside(a_seq bigint) returns bigint[] language sql stable as $$
+  with recursive inward as (
+    select seq, continuation, array[]::bigint[] as way from celeriac.jobs where seq = a_seq
+    union all
+    select j.seq, j.continuation, i.way || j.seq from inward i join celeriac.jobs j on j.parent = i.seq
+    where i.continuation is not null and j.archived is null and j.role = 0 and j.state > 4
+  )
+  select coalesce(array_agg(seq order by way), '{}') from inward where seq <> a_seq
+$$;
+
+-- ── resetting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create or replace function celeriac.reset_members(
+  inout c celeriac.change, a_collection bigint, a_taking bigint, inout after bigint, out done boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_round integer := celeriac.round_of(a_collection);
+  v_page bigint[];
+  v_seq bigint;
+  v_step text;
+begin
+  if a_taking = ${taking.all} and after = 0 then
+    update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where collection = a_collection;
+  end if;
+  loop
+    done := false;
+    if c.rows_left <= 0 then return; end if;
+    v_page := celeriac.next_members(a_collection, after, c.rows_left);
+    done := cardinality(v_page) = 0;
+    if done then return; end if;
+    foreach v_seq in array v_page loop
+      v_step := celeriac.reset_step(v_seq, a_taking);
+      if v_step = 'archive' then
+        c := celeriac.archive(c, v_seq, v_round);
+      elsif v_step = 'reset' then
+        c := celeriac.reset(c, v_seq, v_round, a_taking);
+      end if;
+    end loop;
+    after := v_page[cardinality(v_page)];
+    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
+  end loop;
+end $$;
+
+create or replace function celeriac.reset_step(a_seq bigint, a_taking bigint) returns text language sql stable as $$
+  select case
+    when j.archived is not null then null
+    -- It belongs to a canvas that a handler returned which is going to be called anew.
+    when j.parent is not null and not exists (
+      select 1 from celeriac.jobs p where p.seq = j.parent and p.continuation is not null and p.archived is null) then 'archive'
+    when a_taking = ${taking.all} or (a_taking = ${taking.failed} and j.role = 0 and j.state > 4) then 'reset'
+    when case when j.role = 0 then j.state <= 4 else j.state = 0 and j.continuation is null end then null
+    when exists (select 1 from celeriac.barriers where number = j.behind and decided = 0) then 'reset' end
+  from celeriac.jobs j where j.seq = a_seq
+$$;
+
+create or replace function celeriac.archive(inout c celeriac.change, a_seq bigint, a_round integer) language plpgsql as $$
+declare
+  j celeriac.jobs;
+begin
+  perform celeriac.hold(array[a_seq]);
+  select * into j from celeriac.jobs where seq = a_seq;
+  c.rows_left := c.rows_left - 1;
+  c.cancel := c.cancel or j.state = 3;
+  update celeriac.jobs set archived = a_round, version = version + 1, due_at = null, lapses_at = null, deadline_at = null where seq = a_seq;
+  if j.state < 4 then update celeriac.jobs set state = 6, reason = 3, cause = seq, token = null where seq = a_seq; end if;
+end $$;
+
+-- Puts a job back to \`waiting\`, its last attempt into history, and reopens what it feeds.
+create or replace function celeriac.reset(inout c celeriac.change, a_seq bigint, a_round integer, a_taking bigint) language plpgsql as $$
+declare
+  j celeriac.jobs;
+begin
+  perform celeriac.hold(array[a_seq]);
+  select * into j from celeriac.jobs where seq = a_seq;
+  c.rows_left := c.rows_left - 1;
+  c.cancel := c.cancel or j.state = 3;
+  if j.started_at is not null then
+    -- The round of a job alone is its collection's, which has begun anew already.
+    insert into celeriac.attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
+    values (a_seq, j.attempt, case when j.collection = a_seq then j.round - 1 else j.round end, j.session, j.started_at,
+      coalesce(j.finished_at, c.now), case j.state when 4 then 1 when 5 then 2 else 7 end, case when j.state = 5 then j.failure end)
+    on conflict do nothing;
+  end if;
+  update celeriac.jobs set state = 0, round = a_round, failures = 0, crashes = 0, version = version + 1, reason = null, cause = null,
+    failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
+    finished_at = null, deadline_at = null, start_in = null, start_at = null, due_at = null, lapses_at = null,
+    expires_at = case when role = 0 then c.now + (options::json ->> 'expires')::bigint end,
+    -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
+    continuation = case when a_taking <> ${taking.all} and role = 0 then continuation end
+  where seq = a_seq;
+  c.changes := concat(c.changes, ',', concat_ws(',', 0, case when j.collection = a_seq then 0 else j.collection end, a_seq, j.attempt, j.version + 1));
+  if j.feeds is not null and j.state > 3 and a_taking <> ${taking.all} then c := celeriac.reopen(c, j.feeds, j.state <> 4); end if;
+end $$;
+
+-- One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds.
+create or replace function celeriac.reopen(inout c celeriac.change, a_barrier bigint, a_had_failed boolean) language plpgsql as $$
+declare
+  b celeriac.barriers;
+begin
+  select * into b from celeriac.barriers where number = a_barrier;
+  if b.number is null then return; end if;
+  c.rows_left := c.rows_left - 1;
+  update celeriac.barriers set decided = 0, cause = null, pending = pending + 1, failed = failed - a_had_failed::integer where number = a_barrier;
+  if b.decided <> 0 and b.feeds is not null then c := celeriac.reopen(c, b.feeds, b.decided = 2); end if;
+end $$;
+
+-- ── going on ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+create or replace function celeriac.restart_members(
+  inout c celeriac.change, a_collection bigint, a_taking bigint, inout after bigint, out done boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_page bigint[];
+begin
+  if a_taking = ${taking.all} and after = 0 then
+    -- The barriers that decided at submission.
+    c.arrivals := c.arrivals || array(
+      select row(number, null, null)::celeriac.arrival from celeriac.barriers
+      where collection = a_collection and inputs = 0 and continues is null and decided = 0);
+  end if;
+  loop
+    done := false;
+    if c.rows_left <= 0 then return; end if;
+    v_page := celeriac.next_members(a_collection, after, c.rows_left);
+    done := cardinality(v_page) = 0;
+    if done then return; end if;
+    c := celeriac.let_go(c, array(
+      select ${releaseOf} from celeriac.jobs j
+        left join celeriac.barriers b on b.number = j.behind
+        left join celeriac.barriers g on g.number = b.gate
+        cross join lateral (select
+          coalesce(b.decided, 1) = 1 as succeeded,
+          coalesce(b.decided, 1) = 1 or (b.cause is not null and coalesce(g.decided, 1) = 1) as began,
+          b.cause, celeriac.is_cancelled(j.collection) as cancelled) d
+      where j.seq = any(v_page) and j.archived is null and j.state = 0 and j.continuation is null
+        and (j.behind is null or b.decided <> 0) order by j.seq));
+    c := celeriac.settle_parked(c, celeriac.standing_decisions(array(
+      select continuation from celeriac.jobs where seq = any(v_page) and archived is null and state = 0 and continuation is not null)));
+    after := v_page[cardinality(v_page)];
+    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
+  end loop;
+end $$;
+`
