@@ -7,10 +7,9 @@ import { type AddCommand, type Context, type GlobalOptions, optionsOf } from './
 import { loadApp } from './load.ts'
 import { printJson } from './print.ts'
 import { exitCodes } from './report.ts'
-import { drawSection } from './section.ts'
-import { engineOf, fileOf, openApp } from './store.ts'
-import { printable } from './text.ts'
-import type { View } from './view.ts'
+import { addressOf, engineOf, fileOf, openApp } from './store.ts'
+import { displayWidth, fit, printable, wrap } from './text.ts'
+import { symbolsOf, type View } from './view.ts'
 
 export const addDoctor: AddCommand = (program, context) => {
   program
@@ -21,7 +20,7 @@ export const addDoctor: AddCommand = (program, context) => {
       const found = [checkNode(), ...(await checkModule(context, options)), ...(await checkStore(context, options))]
       const { terminal } = context
       if (options.json) printJson(terminal, found)
-      else terminal.print(...found.flatMap((diagnosis) => drawDiagnosis(diagnosis, terminal.view)))
+      else terminal.print(...drawDiagnoses(found, terminal.view))
       if (found.some(({ level }) => level === 'error')) context.finish(exitCodes.failed)
     })
 }
@@ -57,7 +56,7 @@ async function checkStore(context: Context, options: GlobalOptions): Promise<rea
       const advice = 'It is made when a worker starts or something is submitted; or name another with --url.'
       return [{ check: 'store', level: 'warning', found: `${file} is not there yet`, advice }]
     }
-    return [{ check: 'store', level: 'ok', found: engine.url ?? engine.name, advice: '' }, ...(await engine.diagnose())]
+    return [{ check: 'store', level: 'ok', found: addressOf(engine), advice: '' }, ...(await engine.diagnose())]
   } catch (error) {
     // A module that does not load has been told of.
     if (error instanceof CeleriacError && error.code === 'NOT_AN_APP') return []
@@ -73,11 +72,21 @@ const marks = {
   error: { glyph: '✗', ascii: 'x', style: 'red' },
 } as const
 
-function drawDiagnosis({ check, level, found, advice }: Diagnosis, view: View): string[] {
-  const mark = marks[level]
-  const glyph = view.paint(mark.style, view.unicode ? mark.glyph : mark.ascii)
-  const lines = [`${glyph} ${printable(check)}: ${printable(found)}`]
-  return [...lines, ...(advice === '' ? [] : drawSection([{ title: '', text: advice }], view))]
+/** What was looked at on the left, what was found beside it, and what to do about it underneath. */
+function drawDiagnoses(found: readonly Diagnosis[], view: View): string[] {
+  const names = found.map(({ check }) => displayWidth(printable(check)))
+  const width = Math.min(Math.max(...names), Math.floor(view.width / 3))
+  return found.flatMap((diagnosis) => drawDiagnosis(diagnosis, width, view))
+}
+
+function drawDiagnosis({ check, level, found, advice }: Diagnosis, width: number, view: View): string[] {
+  const { style, glyph, ascii } = marks[level]
+  const mark = view.paint(style, view.unicode ? glyph : ascii)
+  const { ellipsis } = symbolsOf(view)
+  const room = view.width - width - 4
+  const [first = '', ...rest] = [...wrap(found, room), ...wrap(advice, room)]
+  const name = fit(printable(check), width, 'left', ellipsis)
+  return [`${mark} ${name}  ${first}`.trimEnd(), ...rest.map((line) => `${' '.repeat(width + 4)}${line}`)]
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -4,6 +4,7 @@ import { Celeriac } from '../app/celeriac.ts'
 import { defaultUrl } from '../app/connect.ts'
 import { partsOf } from '../app/parts.ts'
 import { CeleriacError, NotFound } from '../core/errors.ts'
+import { publicUrl } from '../core/public-url.ts'
 import type { Engine } from '../engine/engine.ts'
 import { findModule } from './config.ts'
 import type { Context, GlobalOptions } from './context.ts'
@@ -46,6 +47,9 @@ export async function withStore<T>(
 }
 
 export const engineOf = async (app: Celeriac): Promise<Engine> => (await partsOf(app).connect()).engine
+
+/** Where a store is, as it may be printed: never with a password. */
+export const addressOf = ({ name, url }: Pick<Engine, 'name' | 'url'>): string => (url === null ? name : publicUrl(url))
 
 /** The file of a SQLite store; null for any other. */
 export function fileOf({ name, url }: Pick<Engine, 'name' | 'url'>): string | null {

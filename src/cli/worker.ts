@@ -2,13 +2,14 @@ import { relative } from 'node:path'
 import { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
 import { CeleriacError } from '../core/errors.ts'
+import type { Engine } from '../engine/engine.ts'
 import { runWorkerProcess } from '../worker/process.ts'
 import { findModule } from './config.ts'
 import { type AddCommand, type Context, optionsOf } from './context.ts'
 import { supervised, tellImports } from './imports.ts'
 import { JobLog } from './job-log.ts'
 import { UsageError } from './mistake.ts'
-import { engineOf, fileOf, openModule } from './store.ts'
+import { addressOf, engineOf, fileOf, openModule } from './store.ts'
 import { addWorkerOptions, type OwnWorkerOptions } from './worker-options.ts'
 
 export const addWorker: AddCommand = (program, context) => {
@@ -38,7 +39,7 @@ async function work(
   const { terminal } = context
   const engine = await engineOf(app)
   const log = isSupervised ? new JobLog(engine, terminal) : undefined
-  const greeting = [describeWork(context, app, module, fileOf(engine) ?? engine.name)]
+  const greeting = [describeWork(context, app, module, engine)]
   await log?.start()
   await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) =>
     terminal.note(...greeting.splice(0), message),
@@ -47,13 +48,19 @@ async function work(
   await app.close()
 }
 
-function describeWork({ folder }: Context, app: Celeriac, module: string, store: string): string {
+function describeWork({ folder }: Context, app: Celeriac, module: string, engine: Engine): string {
   const runnable = partsOf(app)
     .registry.all()
     .filter(({ handler }) => handler !== null)
-  const near = relative(folder, store)
   const tasks = runnable.length === 1 ? '1 task' : `${runnable.length} tasks`
-  return `${tasks} of ${module}, jobs in ${near.startsWith('..') ? store : near}`
+  return `${tasks} of ${module}, jobs in ${placeOf(engine, folder)}`
+}
+
+function placeOf(engine: Engine, folder: string): string {
+  const file = fileOf(engine)
+  if (file === null) return addressOf(engine)
+  const near = relative(folder, file)
+  return near.startsWith('..') ? file : near
 }
 
 /** Handlers ask their own copy of the package for the job they run as: another copy could not answer. */

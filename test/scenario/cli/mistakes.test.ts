@@ -28,7 +28,7 @@ describe('doctor', () => {
     writeFileSync(file, 'Dear store,\n'.repeat(100))
     const ran = await celeriac('doctor', { environment: { CELERIAC_URL: `sqlite:${file}` } })
     expect(ran.code).toBe(1)
-    expect(ran.out).toMatch(/✗ store: it cannot be opened\n +.*is not a SQLite database/s)
+    expect(ran.out).toMatch(/✗ store +it cannot be opened\n +.*is not a SQLite database/s)
   })
 })
 

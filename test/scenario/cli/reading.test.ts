@@ -290,7 +290,7 @@ describeEngines((engine) => {
     it('examines the store, and tells no password', async () => {
       const { out, code } = await celeriac('doctor')
       expect(code).toBe(0)
-      expect(out).toMatch(new RegExp(`^✓ Node: .*\n✓ store: ${engine.name}`))
+      expect(out).toMatch(new RegExp(`^✓ Node +.*\n✓ store +${engine.name}`))
       const { password } = new URL(place.url)
       if (password !== '') expect(out).not.toContain(password)
       for (const { level, found } of await json('doctor')) expect([level, found]).not.toContain('error')
