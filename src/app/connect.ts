@@ -11,8 +11,10 @@ export const defaultUrl = 'sqlite:celeriac.db'
 /** What each kind of url opens, and the driver loaded for it only when it is asked for. */
 const schemes: Readonly<Record<string, (url: string) => Promise<EngineFactory>>> = {
   sqlite: async (url) => (await import('../engines/sqlite/sqlite.ts')).sqliteFromUrl(url),
+  redis: async (url) => (await import('../engines/redis/redis.ts')).redisFromUrl(url),
+  rediss: async (url) => (await import('../engines/redis/redis.ts')).redisFromUrl(url),
 }
-const comingSchemes = ['postgres', 'postgresql', 'redis', 'rediss']
+const comingSchemes = ['postgres', 'postgresql']
 
 /**
  * Throws where no engine answers to this url, before anything is loaded.
@@ -24,7 +26,10 @@ export function checkUrl(url: string): void {
   if (Object.hasOwn(schemes, scheme)) return
   if (comingSchemes.includes(scheme)) {
     const advice = 'use sqlite:path, such as sqlite:celeriac.db, or sqlite::memory:'
-    throw new CeleriacError('UNSUPPORTED', `${scheme}: this version of Celeriac stores jobs in SQLite only; ${advice}.`)
+    throw new CeleriacError(
+      'UNSUPPORTED',
+      `${scheme}: this version of Celeriac stores jobs in SQLite or Redis; ${advice}.`,
+    )
   }
   // Never the url itself: it may hold a password.
   const problem = scheme === '' ? 'A url begins with its kind' : `There is no store of the kind "${scheme}"`
