@@ -71,12 +71,13 @@ create or replace function celeriac.forget_together(inout c celeriac.change, a_n
 declare
   v_numbers bigint[] := array(
     select number from celeriac.collections where number = any(a_numbers) order by number for no key update skip locked);
+  v_items celeriac.item[];
 begin
   with forgotten as (
     update celeriac.collections n set removed_at = c.now where number = any(v_numbers) and ${isDueTogether} returning number
   )
-  select c.items || coalesce(array_agg(row(number, ${work.remove}, number, 0)::celeriac.item order by number), '{}')
-  into c.items from forgotten;
+  select array_agg(row(number, ${work.remove}, number, 0)::celeriac.item order by number) into v_items from forgotten;
+  c.items := c.items || v_items;
 end $$;
 
 -- Most jobs alone have nothing besides: they go at once.

@@ -36,33 +36,31 @@ returns table (bits integer, released integer, next_in bigint) language plpgsql 
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
-  v_is_left boolean := false;
-  v_is_calm boolean;
-  v_released integer;
+  r record;
   v_count integer := 0;
   v_bits integer := 0;
 begin
   -- Anyone may sweep, and one at a time is enough.
   if pg_try_advisory_xact_lock(hashtext('celeriac.sweep'), 0) then
-    v_is_calm := celeriac.take_turn(c.now);
-    select s.c, s.released into c, v_released from celeriac.release_due(c, 0) s;
-    v_count := v_count + v_released;
-    select s.c, s.expired into c, v_released from celeriac.expire(c, 0) s;
-    if not v_is_calm then
-      select s.c, s.released into c, v_released from celeriac.lose_sessions(c) s;
-      v_count := v_count + v_released;
+    select s.c, s.released into r from celeriac.release_due(c, 0) s;
+    c := r.c;
+    v_count := v_count + r.released;
+    select s.c into r from celeriac.expire(c, 0) s;
+    c := r.c;
+    if not celeriac.take_turn(c.now) then
+      select s.c, s.released into r from celeriac.lose_sessions(c) s;
+      c := r.c;
+      v_count := v_count + r.released;
     end if;
-    select s.c, s.released into c, v_released from celeriac.stop_late(c, a_random) s;
-    v_count := v_count + v_released;
+    select s.c, s.released into r from celeriac.stop_late(c, a_random) s;
+    c := r.c;
+    v_count := v_count + r.released;
     perform celeriac.abandon_uploads(c.now);
     perform celeriac.forget_claims(c.now);
     c := celeriac.retain(c);
-    if exists (select 1 from celeriac.work) then
-      select s.c, s.is_left into c, v_is_left from celeriac.settle_work(c) s;
-    end if;
-    v_bits := celeriac.finish(c) | (v_is_left::integer * 8);
+    v_bits := celeriac.finish(c);
   end if;
-  return query select v_bits, v_count, celeriac.next_sweep_at() - c.now;
+  return query select v_bits | case when exists (select 1 from celeriac.work) then 8 else 0 end, v_count, celeriac.next_sweep_at() - c.now;
 end $$;
 
 -- After a gap longer than a lease (the machine slept, nobody was there) every session looks dead: nothing is given up for one
@@ -93,6 +91,7 @@ declare
   v_sessions bigint[] := array(
     select number from celeriac.sessions where ended_at is null and expires_at <= c.now order by number for update skip locked);
   v_seqs bigint[];
+  r record;
 begin
   released := 0;
   if cardinality(v_sessions) = 0 then return; end if;
@@ -100,7 +99,9 @@ begin
     select j.seq from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
     where k.session = any(v_sessions) and j.state = 3 and j.session = k.session and j.token = k.token);
   perform celeriac.hold_running(v_seqs);
-  select s.c, s.released into c, released from celeriac.give_up(c, v_sessions, v_seqs) s;
+  select s.c, s.released into r from celeriac.give_up(c, v_sessions, v_seqs) s;
+  c := r.c;
+  released := r.released;
   update celeriac.sessions set ended_at = c.now, lost = 1 where number = any(v_sessions);
   delete from celeriac.claims where session = any(v_sessions);
 end $$;
@@ -111,8 +112,8 @@ declare
   v_collections bigint[] := array(select distinct collection from celeriac.jobs where seq = any(a_seqs));
 begin
   perform celeriac.hold_collections(v_collections);
-  -- What continues a job alone belongs to that one.
-  perform celeriac.hold(a_seqs || v_collections);
+  -- Not \`hold\`: one that was put in line meanwhile stays there.
+  perform 1 from celeriac.jobs where seq = any(a_seqs) order by seq for update;
 end $$;
 
 create or replace function celeriac.give_up(inout c celeriac.change, a_sessions bigint[], a_seqs bigint[], out released integer)

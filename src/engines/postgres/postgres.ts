@@ -1,0 +1,314 @@
+import { CeleriacError } from '../../core/errors.ts'
+import type { Graph } from '../../core/graph.ts'
+import type { JobRef, StoredResult } from '../../core/job.ts'
+import type { Runtime } from '../../core/runtime.ts'
+import type { CancelAnswer, QueueSettings, RetryAnswer, RetryRequest, Selection } from '../../engine/control.ts'
+import type { Diagnosis, Engine } from '../../engine/engine.ts'
+import type { EventsPage, EventsQuery, Signal } from '../../engine/feed.ts'
+import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
+import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
+import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  Heartbeat,
+  HeartbeatAnswer,
+  SettleAnswer,
+  Settlement,
+  SweepAnswer,
+} from '../../engine/work.ts'
+import { Announcer } from './announce.ts'
+import { readSignals, rowsPerCall } from './change.ts'
+import { claim, Place } from './claim.ts'
+import { cancel, putQueues } from './control.ts'
+import { Database } from './database.ts'
+import { diagnose } from './doctor.ts'
+import { cursorNow, events, Numbers } from './feed.ts'
+import { resultsPage } from './gather.ts'
+import { heartbeat } from './heartbeat.ts'
+import { collection, job, queues, workers } from './inspect.ts'
+import { collections, jobs } from './list.ts'
+import { migrate } from './migrate.ts'
+import { checkServer } from './open.ts'
+import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, settingsOfUrl, urlOf } from './options.ts'
+import { loadResult } from './results.ts'
+import { remove } from './retention.ts'
+import { retry } from './retry.ts'
+import { settle } from './settle.ts'
+import { submit, upload } from './submit.ts'
+import { sweep } from './sweep.ts'
+import { postgresTransfer, standing } from './transfer.ts'
+import { Watch } from './watch.ts'
+import { goOn } from './work.ts'
+
+export type { PoolOfYours, PostgresOptions }
+
+/**
+ * The store in a schema of a PostgreSQL database, 13 or newer, that processes on many machines share.
+ *
+ * @example
+ * const app = new Celeriac({ engine: postgres({ pool, schema: 'jobs' }) })
+ */
+export function postgres(options: PostgresOptions): (runtime: Runtime) => Engine {
+  const settings = readSettings(options)
+  return (runtime) => new PostgresEngine(settings, runtime)
+}
+
+/** `postgres://user:password@host:5432/database`, with `?schema=`, `&listen=`, `&size=`, `&timeout=` and what `pg` takes. */
+export function postgresFromUrl(url: string): (runtime: Runtime) => Engine {
+  const settings = settingsOfUrl(url)
+  return (runtime) => new PostgresEngine(settings, runtime)
+}
+
+/** A call's own answer, and what it tells besides. */
+interface Changed<T> {
+  readonly answer: T
+  readonly bits: number
+  /** Queues that it stored. */
+  readonly queues?: readonly string[]
+}
+
+/** Waits before opening the store again for those who listen. */
+const reopenAfter = 1_000
+
+class PostgresEngine implements Engine {
+  readonly name = 'postgres'
+  readonly url: string | null
+  readonly partSize = rowsPerCall
+  readonly transfer: Transfer
+  readonly #runtime: Runtime
+  readonly #own: Database
+  readonly #queues = new Set<string>()
+  readonly #numbers = new Numbers()
+  readonly #place = new Place()
+  readonly #watch: Watch
+  #opened: Promise<{ from: number; to: number }> | null = null
+  #opening: Promise<{ from: number; to: number }> | null = null
+  #db: Database | null = null
+  #goingOn = false
+  #isClosed = false
+
+  constructor(settings: Settings, runtime: Runtime) {
+    this.#runtime = runtime
+    this.url = urlOf(settings)
+    this.#own = new Database(settings, runtime)
+    this.#watch = new Watch(this.#own, runtime, new Announcer(this.#own, runtime))
+    this.transfer = postgresTransfer(async () => {
+      await this.#open()
+      return this.#own
+    })
+  }
+
+  migrate(): Promise<{ from: number; to: number }> {
+    this.#opening ??= this.#enter().catch((error: unknown) => {
+      this.#opening = null
+      throw error
+    })
+    return this.#opening
+  }
+
+  async #enter(): Promise<{ from: number; to: number }> {
+    const done = await this.#open()
+    refuseClosed(await standing(this.#own))
+    this.#db = this.#own
+    return done
+  }
+
+  /** The store as it is, also where it is closed to all use but copying. */
+  #open(): Promise<{ from: number; to: number }> {
+    this.#opened ??= this.#connect().catch((error: unknown) => {
+      this.#opened = null
+      throw error
+    })
+    return this.#opened
+  }
+
+  async #connect(): Promise<{ from: number; to: number }> {
+    await this.#own.open()
+    await checkServer(this.#own)
+    return migrate(this.#own)
+  }
+
+  async #ready(): Promise<Database> {
+    if (this.#isClosed) throw closed()
+    if (this.#db === null) await this.migrate()
+    return this.#db ?? Promise.reject(closed())
+  }
+
+  /** What is asked for; then whoever listens is told, and what it left to do is gone on with. */
+  async #write<T>(send: (db: Database) => Promise<Changed<T>>): Promise<T> {
+    return this.#tell(await send(this.#db ?? (await this.#ready())))
+  }
+
+  #tell<T>({ answer, bits, queues = [] }: Changed<T>): T {
+    const { signal, isLeft } = readSignals(bits)
+    for (const queue of queues) this.#queues.add(queue)
+    if (isLeft) this.#goOn()
+    this.#watch.tell(signal)
+    return answer
+  }
+
+  /** Sees to what a large change left to do. Should this process die, the sweep of another one does. */
+  #goOn(): void {
+    if (this.#goingOn || this.#isClosed) return
+    this.#goingOn = true
+    this.#runtime.soon(() => {
+      void this.#more()
+        .catch(() => undefined)
+        .finally(() => (this.#goingOn = false))
+    })
+  }
+
+  async #more(): Promise<void> {
+    for (let isLeft = true; isLeft && !this.#isClosed;) {
+      const bits = await goOn(await this.#ready(), this.#own.now())
+      const told = readSignals(bits)
+      isLeft = told.isLeft
+      this.#watch.tell(told.signal)
+    }
+  }
+
+  submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
+    if (transaction !== undefined) return Promise.reject(notBuilt())
+    return this.#write(async (db) => {
+      const { answers, ...about } = await submit(db, db.now(), submissions, this.#queues)
+      return { answer: answers, ...about }
+    })
+  }
+  upload(
+    graph: Graph,
+    part: number,
+    within: { ref: JobRef; token: number } | null,
+    transaction?: Transaction,
+  ): Promise<void> {
+    if (transaction !== undefined) return Promise.reject(notBuilt())
+    return this.#write(async (db) => {
+      const about = await upload(db, db.now(), graph, part, within, this.#queues)
+      return { answer: undefined, ...about }
+    })
+  }
+
+  claim(request: ClaimRequest): Promise<ClaimAnswer> {
+    return this.#write(async (db) => {
+      const began = this.#runtime.elapsed()
+      try {
+        const { answer, bits, place } = await claim(db, db.now(), request, this.#place.from(began))
+        if (place !== null) this.#place.keep(place, began, this.#runtime.elapsed())
+        return { answer, bits }
+      } catch (error) {
+        this.#place.forget()
+        throw error
+      }
+    })
+  }
+  settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
+    return this.#write(async (db) => {
+      const { answers, ...about } = await settle(db, db.now(), settlements, this.#queues)
+      return { answer: answers, ...about }
+    })
+  }
+  settleWithin(): Promise<SettleAnswer> {
+    return Promise.reject(notBuilt())
+  }
+  heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
+    return this.#write((db) => heartbeat(db, db.now(), beat))
+  }
+  async sweep(): Promise<SweepAnswer> {
+    const { released, nextAt, bits } = await this.#write(async (db) => {
+      const swept = await sweep(db, this.#runtime)
+      return { answer: swept, bits: swept.bits & 7 }
+    })
+    // What others left to do: some of it here, so that it comes to an end wherever anybody sweeps.
+    if (readSignals(bits).isLeft)
+      await this.#write(async (db) => ({ answer: undefined, bits: await goOn(db, db.now()) }))
+    return { released, nextAt }
+  }
+  async results(
+    barrier: unknown,
+    after: string | null,
+  ): Promise<{ results: readonly StoredResult[]; next: string | null }> {
+    return resultsPage(await this.#ready(), barrier as number, after)
+  }
+
+  cancel(selection: Selection): Promise<CancelAnswer> {
+    return this.#write((db) => cancel(db, db.now(), selection))
+  }
+  retry(request: RetryRequest): Promise<RetryAnswer> {
+    return this.#write((db) => retry(db, db.now(), request))
+  }
+  remove(collectionId: string): Promise<'removed' | 'unsettled' | 'not-found'> {
+    return this.#write((db) => remove(db, collectionId))
+  }
+  async putQueues(settings: readonly QueueSettings[]): Promise<void> {
+    await putQueues(await this.#ready(), settings)
+    this.#watch.tell({ queued: true, changed: false, cancel: false })
+  }
+
+  async jobs(query: JobsQuery): ReturnType<Engine['jobs']> {
+    return jobs(await this.#ready(), query)
+  }
+  async job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
+    return job(await this.#ready(), id, options.history ?? true)
+  }
+  async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
+    return collections(await this.#ready(), query)
+  }
+  async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
+    return collection(await this.#ready(), id, options.jobs ?? true)
+  }
+  async queues(): ReturnType<Engine['queues']> {
+    return queues(await this.#ready())
+  }
+  async workers(): ReturnType<Engine['workers']> {
+    return workers(await this.#ready())
+  }
+  async resolve(result: StoredResult): Promise<StoredResult> {
+    return loadResult(await this.#ready(), result)
+  }
+
+  async events(query: EventsQuery): Promise<EventsPage> {
+    return events(await this.#ready(), query, this.#numbers)
+  }
+  async cursor(): Promise<string> {
+    return cursorNow(await this.#ready())
+  }
+  subscribe(listener: (signal: Signal) => void): () => void {
+    if (this.#db !== null) return this.#watch.subscribe(listener)
+    let stop: (() => void) | null = null
+    let isStopped = false
+    // The store opens on first use; whoever subscribes before is told once it is open.
+    const begin = (): void => {
+      if (isStopped || this.#isClosed) return
+      this.#ready().then(
+        () => {
+          if (isStopped) return
+          stop = this.#watch.subscribe(listener)
+          listener({ queued: true, changed: true, cancel: true })
+        },
+        () => void this.#runtime.after(reopenAfter, begin, { unref: true }),
+      )
+    }
+    begin()
+    return () => {
+      isStopped = true
+      stop?.()
+    }
+  }
+
+  async diagnose(): Promise<readonly Diagnosis[]> {
+    return diagnose(await this.#ready(), this.#watch, this.#runtime)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#opening?.catch(() => undefined)
+    await this.#opened?.catch(() => undefined)
+    this.#watch.stop()
+    await this.#own.close()
+    this.#db = null
+  }
+}
+
+const closed = (): CeleriacError => new CeleriacError('CLOSED', 'The store has been closed.')
+const notBuilt = (): CeleriacError =>
+  new CeleriacError('UNSUPPORTED', 'Transactions of your own are not built for PostgreSQL yet.')
