@@ -87,6 +87,49 @@ test('while one request is under way the next group gathers', async () => {
   expect(settler.jobs()).toEqual([])
 })
 
+test('a large group goes beside the one under way, and the next one gathers', async () => {
+  const answers: (() => void)[] = []
+  const { settler, requests } = start(async (settlements) => {
+    await new Promise<void>((resolve) => void answers.push(resolve))
+    return accept(settlements)
+  })
+  const add = (count: number): void => {
+    for (let n = 0; n < count; n++) settler.add(owed('x'))
+  }
+  const sizes = (): number[] => requests.map(({ length }) => length)
+  add(1)
+  await turn()
+  add(99)
+  await turn()
+  expect(sizes()).toEqual([1])
+  add(1)
+  await turn()
+  expect(sizes()).toEqual([1, 100])
+  add(300)
+  await turn()
+  expect(sizes()).toEqual([1, 100])
+  expect(settler.jobs()).toHaveLength(401)
+  answers[1]!()
+  await turn()
+  await turn()
+  expect(sizes()).toEqual([1, 100, 300])
+  for (const answer of answers) answer()
+  await settler.idle()
+  await turn()
+  expect(settler.jobs()).toEqual([])
+})
+
+test('while the store is away one group at most is under way', async () => {
+  const { settler, requests } = start(() => Promise.reject(away()))
+  settler.add(owed('a'))
+  await turn()
+  await turn()
+  for (let n = 0; n < 500; n++) settler.add(owed('x'))
+  await turn()
+  expect(requests).toEqual([['a']])
+  expect(settler.abandon()).toBe(501)
+})
+
 test('a request has at most a thousand outcomes', async () => {
   const { settler, requests } = start(accept)
   for (let n = 0; n < 2_001; n++) settler.add(owed(`${n}`))

@@ -32,24 +32,28 @@ export interface SettlerParts {
 }
 
 const largestBatch = 1_000
+/** While the store works on one group, this worker fills the next. */
+const mostRequests = 2
+/** A group beside another one has to be worth a request of its own. */
+const fewestBeside = 100
 /** With so many outcomes unsettled, claiming more would only fill the memory. */
 const tooMany = 2_000
 
 /**
  * Settles in groups. The first outcome of an idle worker goes at the end of this turn of the event loop, with whatever
- * else ended in it; while one request is under way the next group gathers. While the store is away everything is kept.
+ * else ended in it; while one request is under way the next group gathers, and goes before it is answered only when it has
+ * become large. While the store is away everything is kept.
  */
 export class Settler {
   readonly #parts: SettlerParts
   readonly #backoff: Backoff
   #pending: OwedSettlement[] = []
-  /** What the request under way is about, and what waits for the parts of its canvas to be stored. */
-  #batch: readonly OwedSettlement[] = []
+  /** The groups under way, and what waits for the parts of its canvas to be stored. */
+  readonly #groups = new Set<Group>()
   readonly #uploading = new Set<OwedSettlement>()
   #size = 0
-  #isFlushing = false
-  /** The store has not answered yet for the group sent last. */
-  #isUnderWay = false
+  /** A group goes at the end of this turn. */
+  #isDue = false
   #isAbandoned = false
   #waiters: (() => void)[] = []
 
@@ -65,7 +69,8 @@ export class Settler {
 
   /** The jobs whose outcomes these are. */
   jobs(): ClaimedJob[] {
-    return [...this.#batch, ...this.#pending, ...this.#uploading].map(({ job }) => job)
+    const sent = [...this.#groups].flatMap(({ items }) => items)
+    return [...sent, ...this.#pending, ...this.#uploading].map(({ job }) => job)
   }
 
   /** Is it so far behind, or the store away, that nothing more should be claimed? */
@@ -75,7 +80,8 @@ export class Settler {
 
   /** Outcomes are sent within a turn of the event loop. */
   get isAboutToFlush(): boolean {
-    return this.#pending.length > 0 && !this.#isUnderWay
+    if (this.#pending.length === 0) return false
+    return this.#isDue || [...this.#groups].every(({ isAnswered }) => isAnswered)
   }
 
   add(item: OwedSettlement): void {
@@ -103,45 +109,48 @@ export class Settler {
 
   #enqueue(item: OwedSettlement): void {
     this.#pending.push(item)
-    if (!this.#isFlushing) this.#flushSoon()
+    this.#flushWhenDue()
   }
 
-  #flushSoon(): void {
-    this.#isFlushing = true
+  /** The next group starts with a turn of its own, so that short jobs gather even where the store answers at once. */
+  #flushWhenDue(): void {
+    if (this.#isDue || this.#pending.length === 0) return
+    const { size } = this.#groups
+    const isWorthIt = this.#pending.length >= fewestBeside && this.#backoff.failures === 0
+    if (size > 0 && (size >= mostRequests || !isWorthIt)) return
+    this.#isDue = true
     this.#parts.runtime.soon(() => void this.#flush())
   }
 
   async #flush(): Promise<void> {
-    const batch = this.#pending
-    this.#pending = batch.length > largestBatch ? batch.splice(largestBatch) : []
-    this.#batch = batch
-    this.#isUnderWay = true
-    const settling = this.#settle(batch)
-    this.#parts.onSent(batch)
+    const items = this.#pending
+    this.#pending = items.length > largestBatch ? items.splice(largestBatch) : []
+    const group: Group = { items, isAnswered: false }
+    this.#isDue = false
+    this.#groups.add(group)
+    const settling = this.#settle(items, group)
+    this.#parts.onSent(items)
     await settling
-    this.#isUnderWay = false
-    this.#batch = []
-    // The next group starts with a turn of its own, so that short jobs gather even where the store answers at once.
-    if (this.#pending.length > 0) this.#flushSoon()
-    else this.#isFlushing = false
+    this.#groups.delete(group)
+    this.#flushWhenDue()
     this.#parts.onFlushed()
   }
 
-  async #settle(batch: readonly OwedSettlement[]): Promise<void> {
-    const result = await this.#persist('Settling jobs failed', () => this.#request(batch))
+  async #settle(batch: readonly OwedSettlement[], group: Group): Promise<void> {
+    const result = await this.#persist('Settling jobs failed', () => this.#request(batch, group))
     if (result === 'stored' || result === 'abandoned') return
     // One bad outcome must not hold up the others: the batch is halved until it stands alone.
     const middle = batch.length >> 1
     if (middle === 0) return this.#refuse(batch[0]!, result.refused)
-    await this.#settle(batch.slice(0, middle))
-    await this.#settle(batch.slice(middle))
+    await this.#settle(batch.slice(0, middle), group)
+    await this.#settle(batch.slice(middle), group)
   }
 
-  async #request(batch: readonly OwedSettlement[]): Promise<void> {
+  async #request(batch: readonly OwedSettlement[], group: Group): Promise<void> {
     const before = this.#parts.before()
     if (before) await before
     const answers = await this.#parts.store.settle(batch)
-    this.#isUnderWay = false
+    group.isAnswered = true
     for (let n = 0; n < batch.length; n++) {
       if (answers[n] === 'invalid') this.#refuse(batch[n]!, 'the store does not take its data')
       else this.#settled()
@@ -216,6 +225,12 @@ export class Settler {
     if (this.#size > 0) return
     for (const resolve of this.#waiters.splice(0)) resolve()
   }
+}
+
+/** What was sent together. */
+interface Group {
+  readonly items: readonly OwedSettlement[]
+  isAnswered: boolean
 }
 
 type Persisted = 'stored' | 'abandoned' | { readonly refused: string }

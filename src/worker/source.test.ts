@@ -22,6 +22,12 @@ describe('how many jobs are claimed', () => {
     expect(roomFor(1_000, 0, null)).toBe(500)
   })
 
+  test('twice as much ahead where two requests may be under way', () => {
+    expect(roomFor(20, 500, 0.004)).toBe(0)
+    expect(roomFor(20, 500, 0.004, 2)).toBe(500)
+    expect(roomFor(20, 600, 0.004, 2)).toBe(0)
+  })
+
   test('none ahead before half of what was held is used', () => {
     expect(roomFor(0, 26, 1)).toBe(0)
     expect(roomFor(0, 25, 1)).toBe(25)
@@ -32,7 +38,7 @@ const job = (id: string): ClaimedJob => ({ id, token: 1 }) as ClaimedJob
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /** A source on a line of jobs, with slots that the test frees. */
-function start(slots: number, { pace = null as number | null } = {}) {
+function start(slots: number, { pace = null as number | null, endsAtOnce = false } = {}) {
   const runtime = manualRuntime()
   const line: ClaimedJob[] = []
   const requests: ClaimRequest[] = []
@@ -64,7 +70,7 @@ function start(slots: number, { pace = null as number | null } = {}) {
         return slots - running.length
       },
       paceOfJobs: () => pace,
-      start: ({ id }) => void running.push(id),
+      start: ({ id }) => void (endsAtOnce || running.push(id)),
     },
   })
   return {
@@ -251,4 +257,95 @@ test('handlers that end at once are run in stretches, so that the event loop get
   }
   expect(Math.max(...stretches)).toBe(10)
   expect(stretches.reduce((sum, count) => sum + count)).toBe(100)
+})
+
+describe('a store that answers later', () => {
+  /** A source whose requests are answered, full or with so many jobs, when the test says; a millisecond after they were sent. */
+  function startLater(pace = 0.004) {
+    const parts = start(20, { pace, endsAtOnce: true })
+    const open: { request: ClaimRequest; resolve: (answer: ClaimAnswer) => void }[] = []
+    let ids = 0
+    parts.answerBy((request) => new Promise((resolve) => void open.push({ request, resolve })))
+    const answer = async (count = Infinity): Promise<void> => {
+      parts.runtime.pass(1)
+      const { request, resolve } = open.shift()!
+      const jobs = Array.from({ length: Math.min(count, request.limit) }, () => job(`${++ids}`))
+      resolve({ jobs, nextAt: null })
+      for (let n = 0; n < 4; n++) await turn()
+    }
+    return { ...parts, answer, limits: () => open.map(({ request }) => request.limit) }
+  }
+
+  test('is asked for the next jobs while others are on their way, and no more than that', async () => {
+    const { source, answer, limits } = startLater()
+    source.wake()
+    expect(limits()).toEqual([500])
+    await answer()
+    expect(limits()).toEqual([500, 500])
+    source.wake()
+    expect(limits()).toEqual([500, 500])
+  })
+
+  test('is asked once at a time when there was less than asked for', async () => {
+    const { source, answer, limits } = startLater()
+    source.wake()
+    await answer(400)
+    source.wake()
+    expect(limits()).toHaveLength(1)
+    source.wake()
+    expect(limits()).toHaveLength(1)
+  })
+
+  test('is not asked a second time for a few', async () => {
+    const { source, answer, limits } = startLater(0.5)
+    source.wake()
+    expect(limits()).toEqual([120])
+    await answer()
+    expect(limits()).toEqual([64])
+  })
+
+  test('what two requests still bring is handed back when it stops', async () => {
+    const { source, givenBack, answer, limits } = startLater()
+    source.wake()
+    await answer()
+    expect(limits()).toHaveLength(2)
+    const stopped = source.stop()
+    await answer(3)
+    await answer(4)
+    await stopped
+    expect(givenBack).toHaveLength(7)
+  })
+
+  test('outcomes are sent while the other half of what it gave is run', async () => {
+    const runtime = manualRuntime()
+    const stretches: number[] = [0]
+    let isFirst = true
+    const source = new Source({
+      runtime,
+      reporter: createReporter(() => {}),
+      session: 's',
+      queues: null,
+      newToken: () => 1,
+      isHeldBack: () => false,
+      isAboutToSettle: () => false,
+      giveBack: () => {},
+      onNextAt: () => {},
+      store: {
+        async claim({ limit }) {
+          await turn()
+          runtime.pass(1)
+          const jobs = isFirst ? Array.from({ length: limit }, (_, n) => job(`${n}`)) : []
+          isFirst = false
+          return { jobs, nextAt: null }
+        },
+      },
+      sink: { freeCount: 20, paceOfJobs: () => 0.004, start: () => void (stretches[stretches.length - 1]! += 1) },
+    })
+    source.wake()
+    for (let n = 0; n < 6; n++) {
+      await turn()
+      stretches.push(0)
+    }
+    expect(stretches.filter((count) => count > 0)).toEqual([250, 250])
+  })
 })

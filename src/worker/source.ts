@@ -38,6 +38,12 @@ const longestWait = 100
 const longestStretch = 10
 /** An embedded store works on this thread, so that asking it early gains nothing: batches only get smaller. */
 const worthOverlapping = 0.2
+/** While what one request brought is run, a store that answers later prepares what the next one brings. */
+const mostRequests = 2
+/** A request beside another one has to be worth it. */
+const fewestBeside = 100
+/** Then so many handlers that end at once are run at a stretch: outcomes go to the store while the next ones run. */
+const mostPerStretch = 250
 
 /** Claims jobs into free slots, and a little ahead where they are short. */
 export class Source {
@@ -47,13 +53,18 @@ export class Source {
   #next = 0
   /** When jobs were last claimed or begun, by the measuring clock. */
   #movedAt = 0
-  #isClaiming = false
-  #claiming: Promise<void> | undefined
+  readonly #claiming = new Set<Promise<void>>()
+  /** How many jobs are asked for and have not come. */
+  #asked = 0
   #mayBeMore = false
-  #wasWoken = false
+  /** The last request was answered with as many jobs as it asked for. */
+  #wasFull = false
+  /** Counts the times it was woken: a request sent before may not have seen what it was woken for. */
+  #wakes = 0
   /** How long the store took for the last claim while this thread was free to go on. */
   #answerTime = 0
   #stretchFrom: number | null = null
+  #stretchCount = 0
   #isFilling = false
   #isStopped = false
   #staleTimer: Timer | null = null
@@ -70,7 +81,7 @@ export class Source {
   /** There may be something to claim. */
   wake(): void {
     this.#mayBeMore = true
-    this.#wasWoken = true
+    this.#wakes++
     this.pull()
   }
 
@@ -97,23 +108,35 @@ export class Source {
     this.#backoff.cancel()
     this.#staleTimer?.cancel()
     this.#giveBackAll()
-    await this.#claiming
+    await Promise.all(this.#claiming)
   }
 
   #claimIntoRoom(): void {
-    if (this.#isClaiming || this.#isStopped || !this.#mayBeMore) return
-    if (this.#parts.isHeldBack() || this.#parts.isAboutToSettle()) return
-    const limit = roomFor(this.#parts.sink.freeCount, this.waitingCount, this.#parts.sink.paceOfJobs())
-    if (limit > 0) this.#claiming = this.#claim(limit)
+    if (this.#isStopped || !this.#mayBeMore || this.#parts.isHeldBack() || this.#parts.isAboutToSettle()) return
+    const { sink } = this.#parts
+    const most = this.#answersLater ? mostRequests : 1
+    while (this.#claiming.size < most) {
+      const limit = roomFor(sink.freeCount, this.waitingCount + this.#asked, sink.paceOfJobs(), most)
+      const isBeside = this.#claiming.size > 0
+      if (limit === 0 || (isBeside && (limit < fewestBeside || !this.#wasFull))) return
+      const claiming: Promise<void> = this.#claim(limit, () => this.#claiming.delete(claiming))
+      this.#claiming.add(claiming)
+    }
   }
 
-  async #claim(limit: number): Promise<void> {
+  get #answersLater(): boolean {
+    return this.#answerTime > worthOverlapping
+  }
+
+  async #claim(limit: number, answered: () => void): Promise<void> {
     const { newToken, runtime, onNextAt } = this.#parts
-    this.#isClaiming = true
-    this.#wasWoken = false
+    const wakes = this.#wakes
+    this.#asked += limit
     const answer = await this.#request(newToken(), limit)
-    this.#isClaiming = false
-    this.#mayBeMore = answer.jobs.length >= limit || this.#wasWoken
+    this.#asked -= limit
+    answered()
+    this.#wasFull = answer.jobs.length >= limit
+    this.#mayBeMore = this.#wasFull || this.#wakes !== wakes
     this.#movedAt = runtime.elapsed()
     this.#waiting = [...this.jobs(), ...answer.jobs]
     this.#next = 0
@@ -150,7 +173,7 @@ export class Source {
     while (this.waitingCount > 0 && this.#parts.sink.freeCount > 0 && this.#hasStretchLeft()) {
       this.#parts.sink.start(this.#waiting[this.#next++]!)
       // A store that answers later can prepare the next jobs while the second half of these runs.
-      if (this.#answerTime > worthOverlapping && (this.#next & 63) === 0) this.#claimIntoRoom()
+      if (this.#answersLater && (this.#next & 63) === 0) this.#claimIntoRoom()
     }
     this.#isFilling = false
     if (this.#next > before) this.#movedAt = this.#parts.runtime.elapsed()
@@ -166,11 +189,13 @@ export class Source {
     const now = runtime.elapsed()
     if (this.#stretchFrom === null) {
       this.#stretchFrom = now
+      this.#stretchCount = 0
       runtime.soon(() => {
         this.#stretchFrom = null
         this.pull()
       })
     }
+    if (this.#answersLater && ++this.#stretchCount > mostPerStretch) return false
     return now - this.#stretchFrom < longestStretch
   }
 
@@ -197,11 +222,12 @@ export class Source {
  * waits until half of what was held is used, so that requests stay few.
  *
  * @param freeSlots places for a handler to start at once
- * @param waiting jobs claimed and not begun
+ * @param waiting jobs claimed or asked for and not begun
  * @param pace the mean time from the end of one job to the next, in milliseconds; null while unknown
+ * @param requests how many requests may be under way at once: so many times as much is held ahead
  */
-export function roomFor(freeSlots: number, waiting: number, pace: number | null): number {
-  const ahead = pace === null ? 0 : Math.min(mostPerClaim, Math.floor(mostWorkAhead / pace))
+export function roomFor(freeSlots: number, waiting: number, pace: number | null, requests = 1): number {
+  const ahead = pace === null ? 0 : Math.min(mostPerClaim * requests, Math.floor(mostWorkAhead / pace))
   if (waiting > freeSlots + ahead / 2) return 0
   return Math.min(mostPerClaim, Math.max(0, freeSlots + ahead - waiting))
 }
