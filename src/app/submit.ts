@@ -81,10 +81,11 @@ export class Submitter implements Sender {
   /** Stores what was sent before, and refuses what comes after. */
   async close(): Promise<void> {
     this.#isClosed = true
-    if (!this.#flushing) return
     // A store that is away is waited for as long as anybody waits for what was sent, and no longer.
-    const givenUp = new Promise<void>((resolve) => (this.#whenGivenUp = resolve))
-    await Promise.race([this.#flushing, givenUp])
+    if (this.#flushing && this.#firstEnd() < Infinity) {
+      const givenUp = new Promise<void>((resolve) => (this.#whenGivenUp = resolve))
+      await Promise.race([this.#flushing, givenUp])
+    }
     this.#backoff.cancel()
   }
 
@@ -125,7 +126,7 @@ export class Submitter implements Sender {
   async #flush(): Promise<void> {
     // Whoever else calls in this turn of the event loop comes along.
     await Promise.resolve()
-    this.#startClock(this.#patience)
+    this.#startClock(this.#batches[0]!.calls[0]!.giveUpAt)
     for (let batch = this.#batches.shift(); batch; batch = this.#batches.shift()) {
       this.#current = batch
       await this.#send(batch)
@@ -165,16 +166,16 @@ export class Submitter implements Sender {
     }
   }
 
-  #startClock(wait: number): void {
-    this.#clock = this.#access.runtime.after(wait, () => this.#giveUp())
+  #startClock(at: number): void {
+    const { runtime } = this.#access
+    this.#clock = runtime.after(Math.max(1, at - runtime.elapsed()), () => this.#giveUp())
   }
 
   /** Ends the waiting of the calls whose time is over, whatever the store is doing. */
   #giveUp(): void {
     const { runtime } = this.#access
     const now = runtime.elapsed()
-    const all = [...(this.#current ? [this.#current] : []), ...this.#batches]
-    for (const batch of all) {
+    for (const batch of this.#underWay()) {
       for (const call of batch.calls) {
         if (call.isOver || call.giveUpAt > now) continue
         call.fail(
@@ -183,9 +184,21 @@ export class Submitter implements Sender {
       }
     }
     this.#batches = this.#batches.map(livingOf).filter(({ calls }) => calls.length > 0)
-    const next = Math.min(...all.flatMap(({ calls }) => calls.flatMap((call) => (call.isOver ? [] : [call.giveUpAt]))))
-    if (next < Infinity) this.#startClock(Math.max(1, next - now))
+    const next = this.#firstEnd()
+    if (next < Infinity) this.#startClock(next)
     else this.#whenGivenUp?.()
+  }
+
+  #underWay(): readonly Batch[] {
+    return this.#current ? [this.#current, ...this.#batches] : this.#batches
+  }
+
+  /** When the first of those who wait gives up. */
+  #firstEnd(): number {
+    let first = Infinity
+    for (const { calls } of this.#underWay())
+      for (const { isOver, giveUpAt } of calls) if (!isOver && giveUpAt < first) first = giveUpAt
+    return first
   }
 
   /** What is too large for one write goes ahead in parts, seen by nobody until it is submitted. */
