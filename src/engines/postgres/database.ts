@@ -1,6 +1,6 @@
 import { connect as connectSocket } from 'node:net'
 import { CeleriacError, StoreUnavailable } from '../../core/errors.ts'
-import type { Runtime } from '../../core/runtime.ts'
+import { type Runtime, systemRuntime } from '../../core/runtime.ts'
 import {
   loadDriver,
   type PgClient,
@@ -34,6 +34,8 @@ export interface Requests {
 
 /** A request that could not be sent, or got no answer, is sent so many times in all. Every request may be repeated. */
 const mostTries = 4
+/** A server answers in real time, whatever time a test tells. */
+const real = systemRuntime
 /** How long to go without opening more connections once the server has said that it has none left. */
 const narrowFor = 30_000
 
@@ -74,14 +76,14 @@ export class Database extends Asking {
   readonly settings: Settings
   /** A pooler stands between, which may give each transaction another connection. Known once the store is open. */
   isPooled = true
-  readonly #runtime: Runtime
+  readonly #runtime: Pick<Runtime, 'now'>
   readonly #known = new WeakSet<PgClient>()
   #driver: PgDriver | null = null
   #pool: PgPool | null = null
   #isClosed = false
   #isNarrow = false
 
-  constructor(settings: Settings, runtime: Runtime) {
+  constructor(settings: Settings, runtime: Pick<Runtime, 'now'>) {
     super()
     this.settings = settings
     this.schema = settings.schema
@@ -180,17 +182,17 @@ export class Database extends Asking {
 
   /** Sends again what was lost or gave way, at once, until its time is over. */
   async #repeated<T>(send: (giveUpAt: number) => Promise<T>): Promise<T> {
-    const giveUpAt = this.#runtime.elapsed() + this.settings.timeout
+    const giveUpAt = real.elapsed() + this.settings.timeout
     let mayBeStored = false
     for (let tries = 1; ; tries++) {
       try {
         return await send(giveUpAt)
       } catch (error) {
-        const isOver = tries === mostTries || this.#isClosed || this.#runtime.elapsed() >= giveUpAt
+        const isOver = tries === mostTries || this.#isClosed || real.elapsed() >= giveUpAt
         mayBeStored ||= error instanceof Failed && error.isSent && troubleOf(error.cause).kind === 'lost'
         if (isOver || !isRepeatable(error)) throw this.#asStoreError(error, mayBeStored)
       }
-      await new Promise<void>((resolve) => this.#runtime.soon(resolve))
+      await new Promise<void>((resolve) => real.soon(resolve))
     }
   }
 
@@ -200,7 +202,7 @@ export class Database extends Asking {
     body: (requests: Requests, client: PgClient) => Promise<T>,
   ): Promise<T> {
     const client = await this.#checkOut()
-    const run = (query: PgQuery): Promise<PgResult> => this.#answer(client, query, this.#runtime.elapsed() + timeout)
+    const run = (query: PgQuery): Promise<PgResult> => this.#answer(client, query, real.elapsed() + timeout)
     try {
       await run({ text: begin })
       const answer = await body(new Connection({ query: run }, this.schema), client)
@@ -221,7 +223,7 @@ export class Database extends Asking {
 
   /** An answer that does not come in time: the connection is given up, and the server told to stop what it does for it. */
   async #answer(client: PgClient, query: PgQuery, giveUpAt: number): Promise<PgResult> {
-    const bound = Math.max(giveUpAt - this.#runtime.elapsed(), 50)
+    const bound = Math.max(giveUpAt - real.elapsed(), 50)
     let isOver = false
     const answer = client.query(query).finally(() => (isOver = true))
     const late = new Promise<never>((_, reject) => {
@@ -232,7 +234,7 @@ export class Database extends Asking {
         reject(new Failed(new Late(bound), true))
       }
       // If this process was the one that stood still, the answer is here already and is read before `soon`.
-      const timer = this.#runtime.after(bound, () => this.#runtime.soon(giveUp), { unref: true })
+      const timer = real.after(bound, () => real.soon(giveUp), { unref: true })
       answer.then(
         () => timer.cancel(),
         () => timer.cancel(),
@@ -263,7 +265,7 @@ export class Database extends Asking {
     if (!(error instanceof Error) || !('code' in error) || error.code !== '53300') return
     this.#isNarrow = true
     pool.options.max = pool.totalCount
-    this.#runtime.after(
+    real.after(
       narrowFor,
       () => {
         this.#isNarrow = false

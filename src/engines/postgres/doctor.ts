@@ -41,12 +41,12 @@ select current_setting('server_version_num')::integer as version,
   (select sum(numbackends)::integer from pg_stat_database) as connections,
   current_setting('synchronous_commit') as synchronous,
   o.seconds as oldest_seconds, o.who as oldest_who,
-  has_schema_privilege($1, 'create') as may_change, has_schema_privilege($1, 'usage') as may_use,
-  (select string_agg(relname, ', ' order by relname) from pg_class where relnamespace = to_regnamespace($1) and relkind = 'r'
+  has_schema_privilege($1::text, 'create') as may_change, has_schema_privilege($1::text, 'usage') as may_use,
+  (select string_agg(relname, ', ' order by relname) from pg_class where relnamespace = (select oid from pg_namespace where nspname = $1::text) and relkind = 'r'
     and not has_table_privilege(oid, 'select, insert, update, delete')) as lacking,
   (select count(*) from celeriac.work) as left,
   (select string_agg(format('%s: %s dead of %s', relname, n_dead_tup, n_dead_tup + n_live_tup), ', ' order by relname)
-   from pg_stat_user_tables where schemaname = $2 and n_dead_tup > ${manyDead} and n_dead_tup > n_live_tup) as dead,
+   from pg_stat_user_tables where schemaname = $1::text and n_dead_tup > ${manyDead} and n_dead_tup > n_live_tup) as dead,
   current_setting('autovacuum') = 'on' as vacuum
 from (select) one left join lateral (
   select extract(epoch from clock_timestamp() - xact_start)::double precision as seconds,
@@ -60,7 +60,7 @@ export async function diagnose(db: Database, watch: Watch, runtime: Runtime): Pr
   await db.all('select 1')
   const latency = runtime.elapsed() - began
   const asked = runtime.elapsed()
-  const found = (await db.get<Found>(looking, `"${db.schema}"`, db.schema)) as Found
+  const found = (await db.get<Found>(looking, db.schema)) as Found
   const took = runtime.elapsed() - asked
   return [
     version(found),

@@ -132,9 +132,9 @@ begin
     where j.seq = any(a_seqs) and j.state = 3 and j.session = any(a_sessions)
   )
   select
-    array_agg((case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)
-      else row(seq, 3, 5, 2, seq, ${failure('JobPoisoned', "concat('Its worker died ', crashes, ' times while it ran; the last one was ', worker, '.')")}, false)
-      end)::celeriac.ending order by seq) filter (where marked_at is not null or crashes >= ${poisonLimit}),
+    array_agg(case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)::celeriac.ending
+      else row(seq, 3, 5, 2, seq, ${failure('JobPoisoned', "concat('Its worker died ', crashes, ' times while it ran; the last one was ', worker, '.')")}, false)::celeriac.ending
+      end order by seq) filter (where marked_at is not null or crashes >= ${poisonLimit}),
     array_agg(row(seq, 0, null, false, true, true, crashes)::celeriac.putting order by seq)
       filter (where marked_at is null and crashes < ${poisonLimit}),
     array_agg(seq order by seq) filter (where marked_at is null and crashes < ${poisonLimit}),
@@ -185,13 +185,13 @@ begin
     select seq, marked_at, reason, ${failure('JobTimedOut', "concat('It took longer than its ', timeout, ' ms, and did not stop when told.')")} as failure,
       case when failures < (options::json #>> '{retry,limit}')::integer then celeriac.retry_delay(options::json -> 'retry', failures,
         -- Another number for each, as even as chance.
-        (a_random + row_number() over (order by seq) * 0.6180339887498949) % 1.0::numeric) end as delay
+        (a_random + row_number() over (order by seq) * 0.6180339887498949)::numeric % 1) end as delay
     from celeriac.jobs where seq = any(v_seqs) and state = 3
       and (marked_at <= c.now - ${cancelGrace} or deadline_at <= c.now - ${deadlineGrace})
   )
   select
-    array_agg((case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)
-      else row(seq, 3, 5, 1, seq, failure, false) end)::celeriac.ending order by seq) filter (where marked_at is not null or delay is null),
+    array_agg(case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)::celeriac.ending
+      else row(seq, 3, 5, 1, seq, failure, false)::celeriac.ending end order by seq) filter (where marked_at is not null or delay is null),
     array_agg(row(seq, delay, failure, false, true, false, 0)::celeriac.putting order by seq) filter (where marked_at is null and delay is not null),
     array_agg(failure order by seq) filter (where marked_at is null and delay is not null),
     count(*)
@@ -204,7 +204,7 @@ begin
 end $$;
 
 -- The wait before the attempt that follows so many failures and this one. By logarithms: powers grow out of any number.
-create or replace function celeriac.retry_delay(a_policy json, a_failures integer, a_random double precision) returns bigint language plpgsql as $$
+create or replace function celeriac.retry_delay(a_policy json, a_failures integer, a_random numeric) returns bigint language plpgsql as $$
 declare
   v_base double precision := (a_policy ->> 'base')::double precision;
   v_full double precision := 0;
@@ -213,7 +213,7 @@ begin
     v_full := least((a_policy ->> 'max')::double precision,
       exp(least(ln(v_base) + a_failures * ln((a_policy ->> 'factor')::double precision), 600)));
   end if;
-  return round(case when (a_policy ->> 'jitter')::boolean then v_full / 2 + v_full / 2 * a_random else v_full end);
+  return round(case when (a_policy ->> 'jitter')::boolean then v_full / 2 + v_full / 2 * a_random::double precision else v_full end);
 end $$;
 
 -- ── what comes next ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,7 +224,8 @@ create or replace function celeriac.next_sweep_at() returns bigint language sql 
     (select 0 from celeriac.work limit 1),
     (select due_at from celeriac.jobs where due_at is not null order by due_at limit 1),
     -- Nobody is given up before the calm after a gap is over.
-    (select greatest(min(expires_at), celeriac.noted('calm_until')) from celeriac.sessions where ended_at is null),
+    (select case when min(expires_at) is not null then greatest(min(expires_at), celeriac.noted('calm_until')) end
+     from celeriac.sessions where ended_at is null),
     (select lapses_at from celeriac.jobs where lapses_at is not null order by lapses_at limit 1),
     (select deadline_at + ${deadlineGrace} from celeriac.jobs where deadline_at is not null order by deadline_at limit 1),
     (select min(marked_at) + ${cancelGrace} from celeriac.told_to_stop()))
