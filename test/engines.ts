@@ -15,6 +15,8 @@ export interface Place {
   readonly url: string
   /** One more connection to it, as another process would have, with the time that the runtime tells. */
   connect: Connect
+  /** One as an app has by the url: with the store's own time, and so with bounds on how long it may take to answer. */
+  open: Connect
   remove(): void | Promise<void>
 }
 
@@ -26,13 +28,21 @@ export interface EngineUnderTest {
   readonly mayStart: boolean
   /** On the server of the tests, or on that at the url given. */
   readonly place: (at?: string) => Place | Promise<Place>
-  /** What opens a place by its url, in another process. */
+  /** What opens a place by its url, in another process: with this process's time, or with the store's own. */
   readonly connect: (url: string) => Connect
+  readonly open: (url: string) => Connect
 }
 
 /** Every engine the contract and the scenarios run on: another one adds a line. */
 export const engines: readonly EngineUnderTest[] = [
-  { name: 'sqlite', missing: null, mayStart: false, place: () => sqlitePlace(), connect: sqliteFromUrl },
+  {
+    name: 'sqlite',
+    missing: null,
+    mayStart: false,
+    place: () => sqlitePlace(),
+    connect: sqliteFromUrl,
+    open: sqliteFromUrl,
+  },
   ...(await served('postgres', postgresPlace)),
   ...(await served('redis', redisPlace)),
 ]
@@ -46,9 +56,11 @@ export function connectTo(name: string, url: string): Connect {
 function sqlitePlace(): Place {
   const folder = mkdtempSync(join(tmpdir(), 'celeriac-'))
   const path = join(folder, 'store.db')
+  const connect = sqlite({ path, mode: 'fast' })
   return {
     url: `sqlite:${path}?mode=fast`,
-    connect: (runtime) => sqlite({ path, mode: 'fast' })(runtime),
+    connect,
+    open: connect,
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
 }
@@ -76,11 +88,13 @@ function whyMissing(kind: Kind): string | null {
 const freshName = (): string =>
   `test_${[...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`
 
+type Ways = Pick<EngineUnderTest, 'connect' | 'open'>
+
 /** Each place has a schema of its own on the server. */
-function postgresPlace(connect: EngineUnderTest['connect'], at = serverUrl('postgres')): Place {
+function postgresPlace({ connect, open }: Ways, at = serverUrl('postgres')): Place {
   const schema = freshName()
   const url = withParameter(at, 'schema', schema)
-  return { url, connect: connect(url), remove: () => dropSchema(at, schema) }
+  return { url, connect: connect(url), open: open(url), remove: () => dropSchema(at, schema) }
 }
 
 const administrators = new Map<string, pg.Pool>()
@@ -94,10 +108,10 @@ async function dropSchema(at: string, schema: string): Promise<void> {
 }
 
 /** Each place has a namespace of its own on the server. */
-function redisPlace(connect: EngineUnderTest['connect'], at = serverUrl('redis')): Place {
+function redisPlace({ connect, open }: Ways, at = serverUrl('redis')): Place {
   const namespace = freshName()
   const url = withParameter(at, 'namespace', namespace)
-  return { url, connect: connect(url), remove: () => removeNamespace(at, namespace) }
+  return { url, connect: connect(url), open: open(url), remove: () => removeNamespace(at, namespace) }
 }
 
 async function removeNamespace(at: string, namespace: string): Promise<void> {
@@ -116,14 +130,14 @@ function withParameter(at: string, name: string, value: string): string {
 }
 
 /** Tests tell the time themselves, so it is this process's that counts. */
-async function served(
-  kind: Kind,
-  place: (connect: EngineUnderTest['connect'], at?: string) => Place,
-): Promise<readonly EngineUnderTest[]> {
+async function served(kind: Kind, place: (ways: Ways, at?: string) => Place): Promise<readonly EngineUnderTest[]> {
   const module = new URL(`../src/engines/${kind}/${kind}.ts`, import.meta.url)
   if (!existsSync(module)) return []
   const factories = (await import(module.href)) as Record<string, (options: object) => Connect>
-  const connect = (url: string): Connect => factories[kind]!({ url, clock: 'process' })
+  const ways: Ways = {
+    connect: (url) => factories[kind]!({ url, clock: 'process' }),
+    open: (url) => factories[kind]!({ url }),
+  }
   const mayStart = process.env['CELERIAC_TEST_OWN_SERVERS']?.includes(kind) === true
-  return [{ name: kind, missing: whyMissing(kind), mayStart, place: (at) => place(connect, at), connect }]
+  return [{ name: kind, missing: whyMissing(kind), mayStart, place: (at) => place(ways, at), ...ways }]
 }

@@ -11,29 +11,23 @@ export const defaultUrl = 'sqlite:celeriac.db'
 /** What each kind of url opens, and the driver loaded for it only when it is asked for. */
 const schemes: Readonly<Record<string, (url: string) => Promise<EngineFactory>>> = {
   sqlite: async (url) => (await import('../engines/sqlite/sqlite.ts')).sqliteFromUrl(url),
+  postgres: async (url) => (await import('../engines/postgres/postgres.ts')).postgresFromUrl(url),
+  postgresql: async (url) => (await import('../engines/postgres/postgres.ts')).postgresFromUrl(url),
   redis: async (url) => (await import('../engines/redis/redis.ts')).redisFromUrl(url),
   rediss: async (url) => (await import('../engines/redis/redis.ts')).redisFromUrl(url),
 }
-const comingSchemes = ['postgres', 'postgresql']
 
 /**
  * Throws where no engine answers to this url, before anything is loaded.
  *
- * @throws CeleriacError BAD_URL, UNSUPPORTED
+ * @throws CeleriacError BAD_URL
  */
 export function checkUrl(url: string): void {
   const scheme = schemeOf(url)
   if (Object.hasOwn(schemes, scheme)) return
-  if (comingSchemes.includes(scheme)) {
-    const advice = 'use sqlite:path, such as sqlite:celeriac.db, or sqlite::memory:'
-    throw new CeleriacError(
-      'UNSUPPORTED',
-      `${scheme}: this version of Celeriac stores jobs in SQLite or Redis; ${advice}.`,
-    )
-  }
   // Never the url itself: it may hold a password.
   const problem = scheme === '' ? 'A url begins with its kind' : `There is no store of the kind "${scheme}"`
-  throw new CeleriacError('BAD_URL', `${problem}: write sqlite:path, sqlite:///absolute/path or sqlite::memory:.`)
+  throw new CeleriacError('BAD_URL', `${problem}: write sqlite:path, postgres://host/database or redis://host.`)
 }
 
 /** Loads the engine that a url names. Nothing is opened until it is used. */

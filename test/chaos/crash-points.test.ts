@@ -72,7 +72,7 @@ const scenarios: Record<string, (cast: Cast) => Promise<void>> = {
 
 async function play(place: Place, scenario: (cast: Cast) => Promise<void>, faults: Faults): Promise<string[]> {
   const runtime = hurriedRuntime(20, systemRuntime.now())
-  const app = new Celeriac({ engine: (own) => faulty(place.connect(own), own, faults), runtime })
+  const app = new Celeriac({ engine: (own) => faulty(place.connect(own), own, faults), runtime, sendTimeout: '10m' })
   const observer = place.connect(runtime)
   const cursor = await observer.cursor()
   const stage = createStage()

@@ -22,13 +22,14 @@ export async function followUntilSettled(
   for (let settled = 0; settled < count;) {
     const changed = new Promise<void>((resolve) => (wake = resolve))
     const page = await eventsAfter(engine, cursor)
-    cursor = page.cursor
+    if (page.gap && inEpochOf(page.cursor, cursor) === cursor) throw new Error('The feed has a gap.')
+    cursor = page.gap ? inEpochOf(page.cursor, cursor) : page.cursor
     settled += page.changes.filter((change) => change.type === 'collection' && change.state !== 'running').length
     left -= page.changes.length
     if (left <= 0 && settled < count) {
       await act()
       left = pause()
-    } else if (page.changes.length === 0) await changed
+    } else if (page.changes.length === 0 && !page.gap) await changed
   }
   stop()
 }
@@ -42,4 +43,13 @@ async function eventsAfter(engine: Engine, after: string): Promise<EventsPage> {
       if (!(error instanceof CeleriacError && error.code === 'STORE_UNREACHABLE')) throw error
     }
   }
+}
+
+/**
+ * A Redis that was started again, or another one that has taken its place, may have lost the last changes: so its feed
+ * has a new epoch, and tells readers to begin anew. Where nothing was lost, what it holds is numbered as before.
+ */
+export function inEpochOf(now: string, cursor: string): string {
+  const [, epoch] = /^(\w+)\.\d+$/.exec(now) ?? []
+  return epoch === undefined ? cursor : cursor.replace(/^\w+/, epoch)
 }

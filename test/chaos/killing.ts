@@ -25,7 +25,7 @@ export interface Killing {
 export async function killWhileTheyRun(place: Place, { canvases, processes, lease, pause }: Killing) {
   const seed = Number(process.env['CELERIAC_SEED'] ?? randomInt(1_000_000))
   const random = seededRandom(seed)
-  const engine = place.connect(systemRuntime)
+  const engine = place.open(systemRuntime)
   await engine.migrate()
   const { app, chainOfTwelve, chordOfSixteen } = createChaosApp({ url: place.url })
   const workers: WorkerProcess[] = Array.from({ length: processes }, () => startWorkerProcess(place.url, lease))

@@ -7,7 +7,8 @@ import { freshToken, hand, statesOf, succeeded } from '../fixtures/hand.ts'
 import { Proxy, type Way } from '../fixtures/proxy.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { brokenRules, readHistory } from '../model/history.ts'
-import { underFire, untilStored } from './under-fire.ts'
+import { underFire } from './under-fire.ts'
+import { untilStored } from './until-stored.ts'
 
 type Fault = (proxy: Proxy, count: number, random: () => number) => Promise<void> | void
 
@@ -22,7 +23,7 @@ interface Furnished {
 }
 
 describeEngines(
-  ({ place: makePlace, connect }) => {
+  ({ place: makePlace, open }) => {
     const closing: (() => unknown)[] = []
     afterEach(async () => {
       for (const close of closing.splice(0).reverse()) await close()
@@ -34,7 +35,7 @@ describeEngines(
       const proxy = await Proxy.before(place.url)
       closing.push(async () => proxy.close())
       const url = proxy.url(place.url)
-      const [engine, observer] = [connect(url)(systemRuntime), place.connect(systemRuntime)]
+      const [engine, observer] = [open(url)(systemRuntime), place.open(systemRuntime)]
       closing.push(async () => Promise.all([engine.close(), observer.close()]))
       await engine.migrate()
       return { place, proxy, url, engine, observer }

@@ -28,7 +28,7 @@ const withParameters = (url: string, parameters: Readonly<Record<string, string>
 }
 
 describeEngines(
-  ({ place: makePlace, connect }) => {
+  ({ place: makePlace, open }) => {
     const closing: (() => unknown)[] = []
     afterEach(async () => {
       for (const close of closing.splice(0).reverse()) await close()
@@ -69,8 +69,8 @@ describeEngines(
       return { place, url, schema, admin, backends, terminate, blocked }
     }
 
-    async function open({ place, url }: { readonly place: Place; readonly url: string }) {
-      const [engine, observer] = [connect(url)(systemRuntime), place.connect(systemRuntime)]
+    async function openBoth({ place, url }: { readonly place: Place; readonly url: string }) {
+      const [engine, observer] = [open(url)(systemRuntime), place.open(systemRuntime)]
       closing.push(async () => Promise.all([engine.close(), observer.close()]))
       await engine.migrate()
       return { engine, observer, cursor: await observer.cursor() }
@@ -79,7 +79,7 @@ describeEngines(
     /** An app with a worker, whose one task waits until it is told to go on. */
     async function work(url: string, intercept?: Intercept) {
       const app = new Celeriac({
-        engine: (runtime) => instrument(connect(url)(runtime), { runtime, intercept }),
+        engine: (runtime) => instrument(open(url)(runtime), { runtime, intercept }),
       })
       const [started, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
       const held = app.task('held', async () => {
@@ -114,7 +114,7 @@ describeEngines(
 
     test('a request whose connection is terminated is asked again', async () => {
       const { place, url, schema, blocked, terminate } = await furnish()
-      const { engine, observer, cursor } = await open({ place, url })
+      const { engine, observer, cursor } = await openBoth({ place, url })
       const graph = groupOf('a', 'b')
       await engine.submit([submission(graph)])
       const worker = await hand(engine)
@@ -135,7 +135,7 @@ describeEngines(
 
     test('a deadlock with somebody else is survived', async () => {
       const { place, url, schema, blocked } = await furnish()
-      const { engine, observer, cursor } = await open({ place, url })
+      const { engine, observer, cursor } = await openBoth({ place, url })
       const graph = chordOf(['a', 'b'])
       await engine.submit([submission(graph)])
       const worker = await hand(engine)

@@ -16,7 +16,7 @@ const settle = async (engine: Engine, jobs: readonly ClaimedJob[]): Promise<void
 
 /** Several connections to one place, and all that was submitted to it claimed by one hand. */
 async function furnish(place: Place, connections: number, graphs: readonly ReturnType<typeof chordOf>[]) {
-  const engines = Array.from({ length: connections }, () => place.connect(systemRuntime))
+  const engines = Array.from({ length: connections }, () => place.open(systemRuntime))
   const [first] = engines as [Engine]
   await first.migrate()
   for (let at = 0; at < graphs.length; at += 200)

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto'
 import { expect } from 'vitest'
-import { CeleriacError } from '../../src/core/errors.ts'
 import type { CollectionHandle } from '../../src/core/handle.ts'
 import { systemRuntime } from '../../src/core/runtime.ts'
 import type { Engine } from '../../src/engine/engine.ts'
@@ -8,7 +7,8 @@ import type { Place } from '../engines.ts'
 import { seededRandom } from '../fixtures/clock.ts'
 import { brokenRules, readHistory } from '../model/history.ts'
 import { type ChaosApp, createChaosApp } from './chaos-app.ts'
-import { followUntilSettled } from './follow-until-settled.ts'
+import { followUntilSettled, inEpochOf } from './follow-until-settled.ts'
+import { untilStored } from './until-stored.ts'
 import { end, startWorkerProcess, type WorkerProcess } from './processes.ts'
 
 export interface Fire {
@@ -35,7 +35,7 @@ export async function underFire({ place, strike, ...fire }: Fire): Promise<numbe
   const { url = place.url, canvases = 30, workers: workerCount = 2, lease = 15_000, pause = 100 } = fire
   const seed = Number(process.env['CELERIAC_SEED'] ?? randomInt(1_000_000))
   const random = seededRandom(seed)
-  const engine = place.connect(systemRuntime)
+  const engine = place.open(systemRuntime)
   await engine.migrate()
   const cursor = await engine.cursor()
   const chaos = createChaosApp({ url })
@@ -65,17 +65,6 @@ async function sendAll({ app, chainOfTwelve, chordOfSixteen }: ChaosApp, count: 
   )
 }
 
-/** Does what callers do when the store is away: the same again. */
-export async function untilStored<T>(send: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await send()
-    } catch (error) {
-      if (!(error instanceof CeleriacError && error.code === 'STORE_UNREACHABLE')) throw error
-    }
-  }
-}
-
 /** Workers that live stop when they are told to. */
 async function stopAll(workers: readonly WorkerProcess[]): Promise<void> {
   for (const { child } of workers) child.send('stop')
@@ -90,7 +79,7 @@ async function expectAllWell(
 ): Promise<void> {
   const ids = handles.map((handle) => handle.id)
   expect(new Set(ids).size, label).toBe(handles.length)
-  const history = await readHistory(engine, ids, cursor)
+  const history = await readHistory(engine, ids, inEpochOf(await engine.cursor(), cursor))
   expect(brokenRules(history), label).toEqual([])
   const results = await Promise.all(handles.map(async (handle) => handle.result()))
   expect(results, label).toEqual(handles.map((_, index) => (index % 2 === 0 ? 12 : 16)))

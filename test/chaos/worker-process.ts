@@ -6,6 +6,7 @@
  */
 import { Worker } from '../../src/worker/worker.ts'
 import { createChaosApp } from './chaos-app.ts'
+import { untilStored } from './until-stored.ts'
 
 const [url = '', lease = '2000'] = process.argv.slice(2)
 const { app } = createChaosApp({ url })
@@ -19,5 +20,5 @@ process.on('message', (message) => {
     .then(async () => app.close())
     .then(() => process.send?.({ type: 'stopped', notices }, () => process.exit(0)))
 })
-await worker.start()
+await untilStored(() => worker.start())
 process.send?.({ type: 'ready' })
