@@ -190,10 +190,10 @@ create or replace function celeriac.settle_parked(inout c celeriac.change, a_dec
 #variable_conflict use_column
 begin
   c := celeriac.end_jobs(c, array(
-    select (case
-      when ${isCancelled} then row(j.seq, 0, 6, coalesce(j.reason, 3), j.seq, null, true)
-      when d.succeeded then row(j.seq, 0, 4, null, null, null, true)
-      else row(j.seq, 0, 5, 0, coalesce(d.cause, j.seq), null, true) end)::celeriac.ending
+    select case
+      when ${isCancelled} then row(j.seq, 0, 6, coalesce(j.reason, 3), j.seq, null, true)::celeriac.ending
+      when d.succeeded then row(j.seq, 0, 4, null, null, null, true)::celeriac.ending
+      else row(j.seq, 0, 5, 0, coalesce(d.cause, j.seq), null, true)::celeriac.ending end
     from unnest(a_decisions) d join celeriac.jobs j on j.seq = d.continues
     where j.state = 0 and j.continuation = d.barrier));
 end $$;

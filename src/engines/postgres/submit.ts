@@ -10,13 +10,17 @@ import { graphRows, optionsText, tagsText } from './insert.ts'
 /** At least so long an idempotency key is remembered; and as long as its collection is kept. */
 const idempotencyMemory = 24 * 60 * 60_000
 /** An upload that nobody goes on with is removed after so long. */
-export const uploadMemory = 60 * 60_000
+const uploadMemory = 60 * 60_000
 
 export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
 const isAlone = (graph: Graph): boolean => graph.exit === null
 /** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
 const numbersOf = (graph: Graph): number =>
   isAlone(graph) || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
+
+/** A job alone, without keys: such as these are stored together. */
+const isSimple = ({ graph, idempotency, unique }: Submission): boolean =>
+  isAlone(graph) && idempotency === null && unique === null && graph.jobs[0]?.input.from === 'nothing'
 
 /** Queues that these graphs name and that are not known to be stored. */
 export function newQueuesOf(jobs: Iterable<GraphJob>, known: ReadonlySet<string>): string[] {
@@ -43,9 +47,9 @@ export async function submit(
   const found = new Set<string>()
   let count = 0
   for (const submission of submissions) {
-    const { graph, idempotency, unique } = submission
+    const { graph } = submission
     if (!isLarge(graph)) for (const queue of newQueuesOf(graph.jobs, known)) found.add(queue)
-    if (isAlone(graph) && idempotency === null && unique === null) alone.add(submission, count)
+    if (isSimple(submission)) alone.add(submission, count)
     else others.push(otherRow(submission, count))
     count += numbersOf(graph)
   }
@@ -73,9 +77,9 @@ function answersOf(
   const isThere = new Set(existing)
   let other = 0
   let at = 0
-  return submissions.map(({ graph, idempotency, unique }): SubmitAnswer => {
-    if (!isAlone(graph) || idempotency !== null || unique !== null) return others[other++] as SubmitAnswer
-    return isThere.has(++at) ? { type: 'existing', collectionId: graph.id } : created
+  return submissions.map((submission): SubmitAnswer => {
+    if (!isSimple(submission)) return others[other++] as SubmitAnswer
+    return isThere.has(++at) ? { type: 'existing', collectionId: submission.graph.id } : created
   })
 }
 const created: SubmitAnswer = { type: 'created' }
@@ -282,6 +286,11 @@ begin
       array[(j ->> 'timeout')::bigint]) t;
     c := r.c;
     is_new := r.stored = 1;
+    if is_new and j ->> 'input' is not null then
+      -- There is nothing before it: an input of no results, no failure or an empty summary.
+      update celeriac.jobs set input = case when j ->> 'first' is null then j ->> 'input'
+        else concat('s', a_number + (j ->> 'first')::bigint, ',', a_number + (j ->> 'last')::bigint) end where seq = a_number;
+    end if;
     return;
   end if;
   p := row(a_number, a_number + 1, a_number + 1 + (s ->> 'job_count')::bigint, null, 1, null, 0, null);
@@ -351,6 +360,26 @@ begin
   values (a_id, coalesce(v_collection, v_first), v_first + 1, v_first + a_count, a_now, a_now) on conflict do nothing;
   if not found then return; end if;
   insert into celeriac.barriers (number, collection, inputs, pending) values (v_first + 1, coalesce(v_collection, v_first), 0, 0);
+end $$;
+
+-- Removes uploads that nobody goes on with, some rows at a time.
+create or replace function celeriac.abandon_uploads(a_now bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  u celeriac.uploads;
+  v_count integer;
+begin
+  select * into u from celeriac.uploads where touched_at < a_now - ${uploadMemory} limit 1 for update skip locked;
+  if u.id is null then return; end if;
+  with jobs as (
+    delete from celeriac.jobs where seq in (select seq from celeriac.jobs where seq between u.first and u.last limit ${rowsPerCall}) returning 1
+  ),
+  barriers as (
+    delete from celeriac.barriers where number in (
+      select number from celeriac.barriers where number between u.first and u.last limit ${rowsPerCall}) returning 1
+  )
+  select (select count(*) from jobs) + (select count(*) from barriers) into v_count;
+  if v_count = 0 then delete from celeriac.uploads where id = u.id; end if;
 end $$;
 
 -- ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────
