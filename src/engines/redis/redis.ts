@@ -16,6 +16,7 @@ import type {
   Settlement,
   SweepAnswer,
 } from '../../engine/work.ts'
+import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import { rowsPerCall } from './change.ts'
 import { claim } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
@@ -34,6 +35,7 @@ import type { Runs } from './scripts.ts'
 import { settle } from './settle.ts'
 import { submit, upload } from './submit.ts'
 import { sweep } from './sweep.ts'
+import { redisTransfer, standing } from './transfer.ts'
 import { Watch } from './watch.ts'
 import { goOn } from './work.ts'
 
@@ -61,6 +63,7 @@ class RedisEngine implements Engine {
   readonly name = 'redis'
   readonly url: string | null
   readonly partSize = rowsPerCall
+  readonly transfer: Transfer
   readonly #runtime: Runtime
   readonly #db: Database
   readonly #memory: Memory = newMemory()
@@ -80,6 +83,7 @@ class RedisEngine implements Engine {
       read: async (script, args) => (await this.#ready()).read(script, args),
       write: (script, args) => this.#write(script, args),
     }
+    this.transfer = redisTransfer(() => this.#greeted(), this.#runs)
   }
 
   migrate(): Promise<{ from: number; to: number }> {
@@ -91,12 +95,18 @@ class RedisEngine implements Engine {
   }
 
   async #open(): Promise<{ from: number; to: number }> {
-    // Whoever is there is greeted before anything is asked.
-    await this.#db.ask('PING')
+    refuseClosed(await standing(await this.#greeted()))
     const { opened } = this.#memory
     if (opened === null) throw new CeleriacError('STORE_FAILED', 'The store was not opened.')
     this.#watch = new Watch(this.#db, `${this.#db.prefix}signal`, String(opened.process), () => this.#look())
     return { from: opened.from, to: opened.to }
+  }
+
+  /** The store as it is, also where it is closed to all use but copying: whoever is there is greeted before anything is asked. */
+  async #greeted(): Promise<Database> {
+    if (this.#isClosed) throw new CeleriacError('CLOSED', 'The store has been closed.')
+    if (this.#memory.opened === null) await this.#db.ask('PING')
+    return this.#db
   }
 
   async #ready(): Promise<Database> {

@@ -1,4 +1,5 @@
 import { CeleriacError, type ErrorCode } from '../../core/errors.ts'
+import { closedBy } from '../../engine/transfer.ts'
 
 /**
  * Is this what the server said, rather than a failure on the way to it? Known by its first word, for the class comes from
@@ -115,6 +116,8 @@ export const meaningOf = (error: Error): Meaning => find(error)?.meaning ?? 'ref
 /** An error of the server as one of ours; any other as it is. */
 export function replyError(error: unknown, place: string): unknown {
   if (error instanceof CeleriacError || !isReply(error)) return error
+  const closed = closedBy(error.message)
+  if (closed !== null) return closed
   const { code, sentence } = find(error) ?? { code: 'STORE_FAILED' as const, sentence: 'refused a request' }
   return new CeleriacError(code, `The Redis server ${place} ${sentence} (${error.message.slice(0, 300)}).`, {
     cause: error,

@@ -63,6 +63,14 @@ end
   removal,
 )
 
+/** A store that was copied to another, or is being filled from one, takes no writes (see transfer.ts). */
+const closed = part(`
+do
+  local text = call('HGET', P .. 'meta', 'closed')
+  if text then return redis.error_reply('CLOSED ' .. text) end
+end
+`)
+
 const conclusion = part(`
 local answer = body()
 local isLeft = settleWork()
@@ -81,7 +89,7 @@ return {bits, isLeft and 1 or 0, answer}
  * what changed, and who says so (see watch.ts); then the body's. Reply: see `Runs`. What the body writes goes through the working set, or directly where that can wait for nothing.
  */
 export function writing(name: string, body: string, ...needs: readonly Part[]): Script {
-  const parts = [prelude, works, ...needs, part(`local function body()\n${body}\nend`), conclusion]
+  const parts = [prelude, closed, works, ...needs, part(`local function body()\n${body}\nend`), conclusion]
   return defineScript(name, assemble(parts))
 }
 
