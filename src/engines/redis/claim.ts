@@ -249,7 +249,7 @@ local function inputOf(job)
   end
   if kind == 'f' then return failureAt(barrier and barrier.cause) end
   local header = headerAt(job.collection)
-  return {countStates(string.sub(job.input, 2), job.base), barrier and barrier.decided or 0, header.cancelledAt and 1 or 0,
+  return {countStates(string.sub(job.input, 2), job.base), barrier and barrier.decided or ${decided.success}, header.cancelledAt and 1 or 0,
     failureAt(barrier and barrier.cause)}
 end
 local function tellAll()

@@ -58,7 +58,7 @@ local function pageOf(item, span)
 end
 local function eachIn(item, spans, see)
   for _, span in ipairs(spans) do
-    while item.after < span.last do
+    while math.max(item.after + 1, span.first) <= span.last do
       if left <= 0 then return false end
       for _, seq in ipairs(pageOf(item, span)) do
         local job = jobAt(seq)

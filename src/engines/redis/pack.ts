@@ -133,7 +133,7 @@ function jobText(packing: PackedGraph, job: GraphJob, at: number): string {
 
 /** A job alone that is not plain. */
 export function aloneText(job: GraphJob, label: Label): string {
-  return headText(job, '', '', '') + bodyText(job, label)
+  return headText(job, '', '', inputText({ jobs: [job] }, job, 0)) + bodyText(job, label)
 }
 
 function headText(job: GraphJob, behind: number | '', feeds: number | '', input: string): string {
@@ -156,7 +156,7 @@ function headText(job: GraphJob, behind: number | '', feeds: number | '', input:
   return fields.join(',')
 }
 
-function inputText({ jobs }: Graph, { input }: GraphJob, at: number): string {
+function inputText({ jobs }: Pick<Graph, 'jobs'>, { input }: GraphJob, at: number): string {
   if (input.from === 'nothing') return ''
   if (input.from === 'failure') return 'f'
   if (input.from === 'results') return `r${input.shape}`

@@ -57,7 +57,8 @@ function readLabel(text: string): Label {
   return { retention: numberIn(text.slice(0, at)), actor, description, tags }
 }
 
-export const numberIn = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
+export const numberIn = (text: string | undefined): number | null =>
+  text === undefined || text === '' ? null : Number(text)
 
 export function readJob(number: number, row: string): JobRow {
   const ends: number[] = []
