@@ -32,7 +32,7 @@ export interface SettlerParts {
 }
 
 const largestBatch = 1_000
-/** While the store works on one group, this worker fills the next. */
+/** While a store that answers later works on one group, this worker fills the next. An embedded one works on this thread. */
 const mostRequests = 2
 /** A group beside another one has to be worth a request of its own. */
 const fewestBeside = 100
@@ -54,6 +54,8 @@ export class Settler {
   #size = 0
   /** A group goes at the end of this turn. */
   #isDue = false
+  /** The store answered for the last group in a later turn of the event loop than the one in which it was sent. */
+  #answersLater = false
   #isAbandoned = false
   #waiters: (() => void)[] = []
 
@@ -116,8 +118,8 @@ export class Settler {
   #flushWhenDue(): void {
     if (this.#isDue || this.#pending.length === 0) return
     const { size } = this.#groups
-    const isWorthIt = this.#pending.length >= fewestBeside && this.#backoff.failures === 0
-    if (size > 0 && (size >= mostRequests || !isWorthIt)) return
+    const most = this.#answersLater && this.#backoff.failures === 0 ? mostRequests : 1
+    if (size >= most || (size > 0 && this.#pending.length < fewestBeside)) return
     this.#isDue = true
     this.#parts.runtime.soon(() => void this.#flush())
   }
@@ -149,7 +151,10 @@ export class Settler {
   async #request(batch: readonly OwedSettlement[], group: Group): Promise<void> {
     const before = this.#parts.before()
     if (before) await before
+    let isLater = false
+    this.#parts.runtime.soon(() => void (isLater = true))
     const answers = await this.#parts.store.settle(batch)
+    this.#answersLater = isLater
     group.isAnswered = true
     for (let n = 0; n < batch.length; n++) {
       if (answers[n] === 'invalid') this.#refuse(batch[n]!, 'the store does not take its data')

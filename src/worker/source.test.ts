@@ -260,14 +260,14 @@ test('handlers that end at once are run in stretches, so that the event loop get
 })
 
 describe('a store that answers later', () => {
-  /** A source whose requests are answered, full or with so many jobs, when the test says; a millisecond after they were sent. */
+  /** A source whose requests are answered, full or with so many jobs, when the test says. */
   function startLater(pace = 0.004) {
     const parts = start(20, { pace, endsAtOnce: true })
     const open: { request: ClaimRequest; resolve: (answer: ClaimAnswer) => void }[] = []
     let ids = 0
     parts.answerBy((request) => new Promise((resolve) => void open.push({ request, resolve })))
     const answer = async (count = Infinity): Promise<void> => {
-      parts.runtime.pass(1)
+      await turn()
       const { request, resolve } = open.shift()!
       const jobs = Array.from({ length: Math.min(count, request.limit) }, () => job(`${++ids}`))
       resolve({ jobs, nextAt: null })
@@ -333,7 +333,6 @@ describe('a store that answers later', () => {
       store: {
         async claim({ limit }) {
           await turn()
-          runtime.pass(1)
           const jobs = isFirst ? Array.from({ length: limit }, (_, n) => job(`${n}`)) : []
           isFirst = false
           return { jobs, nextAt: null }

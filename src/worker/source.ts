@@ -36,9 +36,10 @@ const mostWorkAhead = 50
 const longestWait = 100
 /** Handlers that end at once are run so many milliseconds at a stretch; then the event loop gets its turn. */
 const longestStretch = 10
-/** An embedded store works on this thread, so that asking it early gains nothing: batches only get smaller. */
-const worthOverlapping = 0.2
-/** While what one request brought is run, a store that answers later prepares what the next one brings. */
+/**
+ * While what one request brought is run, a store that answers later prepares what the next one brings. An embedded store
+ * works on this thread, so that asking it early gains nothing: batches only get smaller.
+ */
 const mostRequests = 2
 /** A request beside another one has to be worth it. */
 const fewestBeside = 100
@@ -61,8 +62,8 @@ export class Source {
   #wasFull = false
   /** Counts the times it was woken: a request sent before may not have seen what it was woken for. */
   #wakes = 0
-  /** How long the store took for the last claim while this thread was free to go on. */
-  #answerTime = 0
+  /** The store answered the last request in a later turn of the event loop than the one in which it was asked. */
+  #answersLater = false
   #stretchFrom: number | null = null
   #stretchCount = 0
   #isFilling = false
@@ -124,10 +125,6 @@ export class Source {
     }
   }
 
-  get #answersLater(): boolean {
-    return this.#answerTime > worthOverlapping
-  }
-
   async #claim(limit: number, answered: () => void): Promise<void> {
     const { newToken, runtime, onNextAt } = this.#parts
     const wakes = this.#wakes
@@ -150,10 +147,10 @@ export class Source {
     const { store, session, queues, reporter, runtime } = this.#parts
     while (!this.#isStopped) {
       try {
-        const answering = store.claim({ session, token, limit, queues })
-        const askedAt = runtime.elapsed()
-        const answer = await answering
-        this.#answerTime = runtime.elapsed() - askedAt
+        let isLater = false
+        runtime.soon(() => void (isLater = true))
+        const answer = await store.claim({ session, token, limit, queues })
+        this.#answersLater = isLater
         this.#backoff.reset()
         reporter.over('claim', 'Claiming jobs works again.')
         return answer
