@@ -194,7 +194,7 @@ export class Names {
     const unknown = ids.filter((id) => !this.#numbers.has(id))
     if (unknown.length > 0) {
       const found = await db.send<(string | null)[]>('HMGET', `${db.prefix}ids`, ...unknown)
-      unknown.forEach((id, at) => found[at] != null && this.#numbers.set(id, Number(found[at])))
+      unknown.forEach((id, at) => found[at] !== null && this.#numbers.set(id, Number(found[at])))
     }
     return new Set(ids.flatMap((id) => this.#numbers.get(id) ?? []))
   }

@@ -246,7 +246,7 @@ export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): Job
   const alone = collection === null ? (rows.job(job.collection) ?? job) : null
   const failed = job.cause === null || job.cause === number ? null : failureOf(rows, job.cause)
   const own = job.cause === number ? failureOf(rows, number) : null
-  const actor = collection === null ? alone?.label.actor : collection.actor
+  const actor = (collection === null ? alone?.label.actor : collection.actor) ?? null
   const markedAt = job.markedAt ?? (job.role === role.main ? (collection?.cancelledAt ?? null) : null)
   return {
     id: job.id,
@@ -267,7 +267,7 @@ export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): Job
     progress: progressOf(rows, job),
     failure: job.state === state.succeeded ? null : (failed?.failure ?? own?.failure ?? earlierFailure(rows, number)),
     failedJobId: failed?.jobId ?? own?.jobId ?? null,
-    actor: actor == null ? null : { id: actor },
+    actor: actor === null ? null : { id: actor },
     description: job.label.description,
     tags: job.label.tags ?? job.options.tags ?? [],
     worker: job.session === null ? null : workerOf(rows, job.session),

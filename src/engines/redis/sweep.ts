@@ -19,7 +19,8 @@ const uploadMemory = 60 * 60_000
 
 /** Gives how many jobs became queued, and when to come again. */
 export async function sweep(runs: Runs, runtime: Runtime): Promise<SweepAnswer> {
-  let [released, now, needs] = await runs.write<Swept>(sweepScript, [0])
+  const [swept, now, needs] = await runs.write<Swept>(sweepScript, [0])
+  let released = swept
   if (needs.length > 0) {
     // Scripts can neither write down an instant nor read a retry policy: what these jobs come to is said here.
     const verdicts = needs.flatMap((need) => verdictOf(need, now, runtime))
