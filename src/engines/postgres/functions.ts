@@ -14,6 +14,7 @@ import { settleFunctions } from './settle.ts'
 import { submitFunctions } from './submit.ts'
 import { sweepFunctions } from './sweep.ts'
 import { transferFunctions } from './transfer.ts'
+import { withinFunctions } from './within.ts'
 import { workFunctions } from './work.ts'
 
 /**
@@ -49,4 +50,5 @@ export const functions: readonly string[] = [
   retentionFunctions,
   feedFunctions,
   transferFunctions,
+  withinFunctions,
 ]

@@ -1,5 +1,5 @@
 import { CeleriacError } from '../../core/errors.ts'
-import type { Graph } from '../../core/graph.ts'
+import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { JobRef, StoredResult } from '../../core/job.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import type { CancelAnswer, QueueSettings, RetryAnswer, RetryRequest, Selection } from '../../engine/control.ts'
@@ -19,7 +19,7 @@ import type {
 } from '../../engine/work.ts'
 import { Announcer } from './announce.ts'
 import { readSignals, rowsPerCall } from './change.ts'
-import { claim, Place } from './claim.ts'
+import { claim, Place, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
@@ -35,10 +35,11 @@ import { loadResult } from './results.ts'
 import { remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle } from './settle.ts'
-import { submit, upload } from './submit.ts'
+import { isLarge, newQueuesOf, submit, upload } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
 import { Watch } from './watch.ts'
+import { Gate, Guest, settleWithin } from './within.ts'
 import { goOn } from './work.ts'
 
 export type { PoolOfYours, PostgresOptions }
@@ -85,6 +86,9 @@ class PostgresEngine implements Engine {
   #opened: Promise<{ from: number; to: number }> | null = null
   #opening: Promise<{ from: number; to: number }> | null = null
   #db: Database | null = null
+  #held: { readonly db: Database; readonly gate: Gate } | null = null
+  /** The name of the database, once it was asked for. */
+  #database: string | null = null
   #goingOn = false
   #isClosed = false
 
@@ -169,7 +173,7 @@ class PostgresEngine implements Engine {
   }
 
   submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
-    if (transaction !== undefined) return Promise.reject(notBuilt())
+    if (transaction !== undefined) return this.#submitWithin(submissions, transaction)
     return this.#write(async (db) => {
       const { answers, ...about } = await submit(db, db.now(), submissions, this.#queues)
       return { answer: answers, ...about }
@@ -181,11 +185,54 @@ class PostgresEngine implements Engine {
     within: { ref: JobRef; token: number } | null,
     transaction?: Transaction,
   ): Promise<void> {
-    if (transaction !== undefined) return Promise.reject(notBuilt())
+    if (transaction !== undefined) return this.#uploadWithin(graph, part, within, transaction)
     return this.#write(async (db) => {
       const about = await upload(db, db.now(), graph, part, within, this.#queues)
       return { answer: undefined, ...about }
     })
+  }
+
+  async #submitWithin(submissions: readonly Submission[], transaction: Transaction): Promise<SubmitAnswer[]> {
+    const guest = await this.#guest(transaction)
+    await this.#meetQueues(submissions.flatMap(({ graph }) => (isLarge(graph) ? [] : graph.jobs)))
+    return (await submit(guest, this.#own.now(), submissions, this.#queues)).answers
+  }
+
+  async #uploadWithin(
+    graph: Graph,
+    part: number,
+    within: { ref: JobRef; token: number } | null,
+    transaction: Transaction,
+  ): Promise<void> {
+    const guest = await this.#guest(transaction)
+    await this.#meetQueues(graph.jobs.slice(part * rowsPerCall, (part + 1) * rowsPerCall))
+    await upload(guest, this.#own.now(), graph, part, within, this.#queues)
+  }
+
+  async #guest(transaction: Transaction): Promise<Guest> {
+    const db = await this.#ready()
+    this.#database ??= (await db.get<{ name: string }>('select current_database()::text as name'))?.name ?? ''
+    return new Guest(transaction, db, this.#database)
+  }
+
+  /** Beforehand, and for good: others who name the same new queue would have to wait for the user's transaction to end. */
+  async #meetQueues(jobs: readonly GraphJob[]): Promise<void> {
+    const queues = newQueuesOf(jobs, this.#queues)
+    if (queues.length === 0) return
+    await (await this.#ready()).call('meet_queues', queues)
+    for (const queue of queues) this.#queues.add(queue)
+  }
+
+  /** Connections that handlers hold for a while are not those that everything else goes by. */
+  async #forHandlers(): Promise<{ readonly db: Database; readonly gate: Gate }> {
+    const own = await this.#ready()
+    const { settings } = own
+    if (this.#held === null) {
+      const db = settings.pool === undefined ? new Database(settings, this.#runtime) : own
+      this.#held = { db, gate: new Gate(db === own ? Math.max(1, own.connections.most - 1) : settings.size) }
+    }
+    await this.#held.db.open()
+    return this.#held
   }
 
   claim(request: ClaimRequest): Promise<ClaimAnswer> {
@@ -207,8 +254,13 @@ class PostgresEngine implements Engine {
       return { answer: answers, ...about }
     })
   }
-  settleWithin(): Promise<SettleAnswer> {
-    return Promise.reject(notBuilt())
+  async settleWithin(
+    { ref, token }: { ref: JobRef; token: number },
+    write: (transaction: Transaction) => Promise<string | null>,
+  ): Promise<SettleAnswer> {
+    const { db, gate } = await this.#forHandlers()
+    const { answer, bits } = await gate.pass(() => settleWithin(db, { ref: ref as Ref, token }, write))
+    return answer === 'accepted' ? this.#tell({ answer, bits }) : answer
   }
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return this.#write((db) => heartbeat(db, db.now(), beat))
@@ -304,11 +356,10 @@ class PostgresEngine implements Engine {
     await this.#opening?.catch(() => undefined)
     await this.#opened?.catch(() => undefined)
     this.#watch.stop()
+    await this.#held?.db.close()
     await this.#own.close()
     this.#db = null
   }
 }
 
 const closed = (): CeleriacError => new CeleriacError('CLOSED', 'The store has been closed.')
-const notBuilt = (): CeleriacError =>
-  new CeleriacError('UNSUPPORTED', 'Transactions of your own are not built for PostgreSQL yet.')

@@ -2,7 +2,7 @@ import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { CeleriacError } from '../../core/errors.ts'
-import { rowsPerCall } from './change.ts'
+import { hot, rowsPerCall } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests, Value } from './database.ts'
 import { graphRows, optionsText, tagsText } from './insert.ts'
@@ -37,7 +37,7 @@ export interface Submitted {
 
 /** @param known queues known to be stored: those that this call stores are told, and known once it is committed */
 export async function submit(
-  requests: Requests,
+  requests: Pick<Requests, 'call'>,
   now: number | null,
   submissions: readonly Submission[],
   known: ReadonlySet<string>,
@@ -163,7 +163,7 @@ function otherRow(submission: Submission, number: number): object {
 
 /** The numbers of an upload do not depend on its parts, so each of them may be sent again. */
 export async function upload(
-  requests: Requests,
+  requests: Pick<Requests, 'call'>,
   now: number | null,
   graph: Graph,
   part: number,
@@ -204,7 +204,7 @@ create or replace function celeriac.submit(
   a_now bigint, a_count bigint, a_queues text[], a_others json, a_places integer[], a_ids text[], a_tasks text[], a_args text[],
   a_job_queues text[], a_priorities integer[], a_options text[], a_actors text[], a_descriptions text[], a_tags text[],
   a_retentions bigint[], a_unique text[], a_starts_in bigint[], a_starts_at bigint[], a_expires bigint[], a_timeouts bigint[]
-) returns table (bits integer, existing integer[], answers text) language plpgsql set jit = off as $$
+) returns table (bits integer, existing integer[], answers text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -333,7 +333,7 @@ $$;
 
 create or replace function celeriac.upload(
   a_now bigint, a_id text, a_part integer, a_jobs bigint, a_barriers bigint, a_graph json, a_queues text[], a_parent bigint
-) returns integer language plpgsql set jit = off as $$
+) returns integer language plpgsql ${hot} as $$
 declare
   c celeriac.change := celeriac.begin_change(a_now);
   p celeriac.placement;
