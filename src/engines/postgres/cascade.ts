@@ -124,9 +124,12 @@ declare
 begin
   done := false;
   if v_limit <= 0 then return; end if;
+  -- Joined plainly, the order and the limit lead the planner along the index of all that waits, once for each barrier.
   v_releases := array(
-    select ${releaseOf} from unnest(a_decisions) d join celeriac.jobs j on j.behind = d.barrier
-    where j.state = 0 and j.continuation is null and j.archived is null order by j.behind, j.seq limit v_limit);
+    select ${releaseOf} from unnest(a_decisions) d cross join lateral (
+      select * from celeriac.jobs j where j.behind = d.barrier and j.state = 0 and j.continuation is null and j.archived is null
+      offset 0) j
+    order by j.behind, j.seq limit v_limit);
   done := cardinality(v_releases) < v_limit;
   c := celeriac.let_go(c, v_releases);
 end $$;
