@@ -1,6 +1,6 @@
 import { changes } from './change.ts'
 import { collectionState, decided, reason, role, state, when, work } from './codes.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * What a barrier came to, as the jobs behind it see it, is a decision: succeeded; began (the canvas that the barrier closes had begun: only
@@ -17,14 +17,14 @@ import { part } from './scripts.ts'
  * membersOf(collection)       { first, last } of the numbers of its jobs, in order
  * ```
  */
-export const cascade = part(
+export const cascade = library(
   `
-local function decideBarrier(number)
-  arrivalsAt(number)
+function S.decideBarrier(number)
+  S.arrivalsAt(number)
 end
 
-local function membersOf(collection)
-  local header, spans = headerAt(collection), {}
+function S.membersOf(collection)
+  local header, spans = S.headerAt(collection), {}
   if header.isAlone then spans[1] = {first = collection, last = collection}
   elseif header.base then spans[1] = {first = header.base, last = header.base + header.jobCount - 1} end
   for _, graph in ipairs(call('ZRANGE', P .. 'm:' .. collection, 0, -1)) do
@@ -37,20 +37,20 @@ end
 -- The job that failed first, unless a retry has put it back to work since: then another that failed.
 local function standingCause(barrier)
   if barrier.cause then
-    local job = jobAt(barrier.cause)
+    local job = S.jobAt(barrier.cause)
     -- It may have failed anew, by another one inside it.
     if job and job.state > ${state.succeeded} then return job.cause end
   end
   local found
-  local _, jobRuns, barrierRuns = runsOf(barrier)
-  eachOf(jobRuns, barrier.base, -1, function(seq)
-    local job = jobAt(seq)
+  local _, jobRuns, barrierRuns = S.runsOf(barrier)
+  S.eachOf(jobRuns, barrier.base, -1, function(seq)
+    local job = S.jobAt(seq)
     if job and job.state > ${state.succeeded} and job.cause then found = job.cause end
     return found
   end)
   if found then return found end
-  eachOf(barrierRuns, barrier.base, -1, function(number)
-    local inner = barrierAt(number)
+  S.eachOf(barrierRuns, barrier.base, -1, function(number)
+    local inner = S.barrierAt(number)
     if inner and inner.decided == ${decided.failure} and inner.cause then found = inner.cause end
     return found
   end)
@@ -59,11 +59,11 @@ end
 
 local function isOpen(gate)
   if not gate then return true end
-  return barrierAt(gate).decided == ${decided.success}
+  return S.barrierAt(gate).decided == ${decided.success}
 end
 local function decisionOf(barrier)
   if not isOpen(barrier.gate) then
-    return {succeeded = false, began = false, cause = barrier.cause or barrierAt(barrier.gate).cause}
+    return {succeeded = false, began = false, cause = barrier.cause or S.barrierAt(barrier.gate).cause}
   end
   if barrier.failed == 0 then return {succeeded = true, began = true} end
   local cause = standingCause(barrier)
@@ -83,28 +83,28 @@ local function fits(fit, decision)
   return not decision.succeeded and decision.began
 end
 local function enqueue(job)
-  left = left - 1
+  S.left = S.left - 1
   local due = not job.again and (job.startIn and now + job.startIn or job.startAt) or nil
   job.state = due and due > now and ${state.scheduled} or ${state.queued}
   job.due = job.state == ${state.scheduled} and due or nil
   job.version = job.version + 1
-  save(job)
-  tell(job.state, job.collection, job.seq, job.attempt, job.version)
+  S.save(job)
+  S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
 end
 -- A job whose barrier has decided, or that stands behind none.
 local function letGo(job, decision)
-  if job.role == ${role.main} and (job.marked or isCancelling(job.collection)) then
+  if job.role == ${role.main} and (job.marked or S.isCancelling(job.collection)) then
     -- What did not succeed before it came first, and is what a report names.
-    return endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, decision.cause or job.seq)
+    return S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, decision.cause or job.seq)
   end
   if fits(job.fit, decision) then return enqueue(job) end
   local isUpstream = job.role == ${role.main}
   if not isUpstream and job.fit == ${when.success} and decision.cause then
-    local cause = jobAt(decision.cause)
+    local cause = S.jobAt(decision.cause)
     isUpstream = not cause or cause.role ~= ${role.main}
   end
-  if isUpstream then endJob(job, ${state.skipped}, ${reason.upstream}, decision.cause)
-  else endJob(job, ${state.skipped}, ${reason.notNeeded}, nil) end
+  if isUpstream then S.endJob(job, ${state.skipped}, ${reason.upstream}, decision.cause)
+  else S.endJob(job, ${state.skipped}, ${reason.notNeeded}, nil) end
 end
 
 local function isWaiting(job)
@@ -113,13 +113,13 @@ end
 -- The jobs behind barriers that decided together are read together: a batch of settlements mostly moves that many chains by a link.
 local function releaseAll(decisions)
   local found, numbers = {}, {}
-  local room = math.ceil(left)
+  local room = math.ceil(S.left)
   for _, each in ipairs(decisions) do
-    local behind = runsOf(each.barrier)
+    local behind = S.runsOf(each.barrier)
     local reached = each.after or 0
-    eachOf(behind, each.barrier.base, reached, function(seq)
+    S.eachOf(behind, each.barrier.base, reached, function(seq)
       if #numbers >= room then
-        later(${work.release}, each.barrier.number, 0, reached)
+        S.later(${work.release}, each.barrier.number, 0, reached)
         return true
       end
       reached = seq
@@ -127,22 +127,22 @@ local function releaseAll(decisions)
       found[#numbers] = each.decision
     end)
   end
-  loadJobs(numbers)
+  S.loadJobs(numbers)
   for at, seq in ipairs(numbers) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     if isWaiting(job) then letGo(job, found[at]) end
   end
 end
-local function releaseRest(item)
-  local barrier = barrierAt(item.subject)
+function S.releaseRest(item)
+  local barrier = S.barrierAt(item.subject)
   if barrier and barrier.decided ~= ${decided.no} then
     releaseAll({{barrier = barrier, decision = standingDecision(barrier), after = item.after}})
   end
   return true
 end
-local function letGoIfFree(job)
+function S.letGoIfFree(job)
   if not job.behind then return letGo(job, {succeeded = true, began = true}) end
-  local barrier = barrierAt(job.behind)
+  local barrier = S.barrierAt(job.behind)
   if barrier.decided ~= ${decided.no} then letGo(job, standingDecision(barrier)) end
 end
 
@@ -150,15 +150,15 @@ end
 
 -- The canvas that a job continued as is over, and so is the job: its result stays where it is, and is found from there.
 local function settleParked(seq, barrier, decision)
-  local job = jobAt(seq)
+  local job = S.jobAt(seq)
   if not job or job.state ~= ${state.waiting} or job.continuation ~= barrier.number then return end
-  if job.marked or (job.role == ${role.main} and isCancelling(job.collection)) then
-    endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq, nil, true)
-  elseif decision.succeeded then endJob(job, ${state.succeeded}, nil, nil, nil, true)
-  else endJob(job, ${state.failed}, ${reason.failed}, decision.cause or job.seq, nil, true) end
+  if job.marked or (job.role == ${role.main} and S.isCancelling(job.collection)) then
+    S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq, nil, true)
+  elseif decision.succeeded then S.endJob(job, ${state.succeeded}, nil, nil, nil, true)
+  else S.endJob(job, ${state.failed}, ${reason.failed}, decision.cause or job.seq, nil, true) end
 end
-local function settleParkedIfOver(job)
-  local barrier = barrierAt(job.continuation)
+function S.settleParkedIfOver(job)
+  local barrier = S.barrierAt(job.continuation)
   if barrier.decided ~= ${decided.no} then settleParked(job.seq, barrier, standingDecision(barrier)) end
 end
 
@@ -166,45 +166,45 @@ local function isFailedMain(job)
   return job and job.state == ${state.failed} and job.role == ${role.main} and not job.archived
 end
 local function hasFailed(collection, cause)
-  if cause and isFailedMain(jobAt(cause)) then return true end
-  for _, span in ipairs(membersOf(collection)) do
+  if cause and isFailedMain(S.jobAt(cause)) then return true end
+  for _, span in ipairs(S.membersOf(collection)) do
     for first = span.first, span.last, 1000 do
       local numbers = {}
       for seq = first, math.min(first + 999, span.last) do numbers[#numbers + 1] = seq end
-      loadJobs(numbers)
+      S.loadJobs(numbers)
       for _, seq in ipairs(numbers) do
-        if isFailedMain(jobAt(seq)) then return true end
+        if isFailedMain(S.jobAt(seq)) then return true end
       end
     end
   end
   return false
 end
 local function settleCollection(barrier, decision)
-  local header = headerAt(barrier.collection)
+  local header = S.headerAt(barrier.collection)
   local code = ${collectionState.cancelled}
   if decision.succeeded then code = ${collectionState.succeeded}
   elseif not header.cancelledAt and hasFailed(header.number, decision.cause) then code = ${collectionState.failed} end
-  left = left - 1
+  S.left = S.left - 1
   header.state, header.settledAt = code, now
-  saveHeader(header)
-  tellCollection(code, header.number, header.round)
-  noteCancelling(header.number, false)
-  releaseUnique(header.number)
+  S.saveHeader(header)
+  S.tellCollection(code, header.number, header.round)
+  S.noteCancelling(header.number, false)
+  S.releaseUnique(header.number)
 end
 local function conclude(barrier, decision)
   if barrier.continues then settleParked(barrier.continues, barrier, decision) end
   if barrier.settles then settleCollection(barrier, decision) end
-  if barrier.feeds then arrive(barrier.feeds, decision.succeeded, decision.cause) end
+  if barrier.feeds then S.arrive(barrier.feeds, decision.succeeded, decision.cause) end
 end
 
 local function countDown()
-  local numbers, decisions, came = {}, {}, arrivals
-  arrivals = {}
+  local numbers, decisions, came = {}, {}, S.arrivals
+  S.arrivals = {}
   for number in pairs(came) do numbers[#numbers + 1] = number end
   table.sort(numbers)
-  loadBarriers(numbers)
+  S.loadBarriers(numbers)
   for _, number in ipairs(numbers) do
-    local barrier, at = barrierAt(number), came[number]
+    local barrier, at = S.barrierAt(number), came[number]
     if barrier then
       barrier.pending, barrier.failed, barrier.cause = barrier.pending - at.count, barrier.failed + at.failed, barrier.cause or at.cause
       if barrier.pending == 0 and barrier.decided == ${decided.no} then
@@ -212,14 +212,14 @@ local function countDown()
         barrier.decided, barrier.cause = decision.succeeded and ${decided.success} or ${decided.failure}, decision.cause
         decisions[#decisions + 1] = {barrier = barrier, decision = decision}
       end
-      left = left - 1
-      saveBarrier(barrier)
+      S.left = S.left - 1
+      S.saveBarrier(barrier)
     end
   end
   return decisions
 end
-local function settleBarriers()
-  while next(arrivals) do
+function S.settleBarriers()
+  while next(S.arrivals) do
     local decisions = countDown()
     releaseAll(decisions)
     for _, each in ipairs(decisions) do conclude(each.barrier, each.decision) end

@@ -7,7 +7,7 @@ import { decided, reason, roleName, state } from './codes.ts'
 import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
 import { failureIn, type FoundFailure } from './failures.ts'
 import { type JobRow, readJob, readStanding } from './rows.ts'
-import { part, type Runs } from './scripts.ts'
+import { library, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
 
 /** What this engine wants to be told again of a job that was claimed: how it stands, exactly, so that nobody else has touched it. */
@@ -27,39 +27,39 @@ const movedPerCall = 500
 const inputsPerClaim = 8 * inlineLimit
 
 /** `nextDueAt()`; `releaseDue()` queues the jobs whose time has come; `expire()` cancels those that did not start in time. */
-export const dueJobs = part(
+export const dueJobs = library(
   `
-local function nextDueAt()
+function S.nextDueAt()
   local first = call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
   return tonumber(first[2])
 end
 local function thoseIn(key)
   local numbers = call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, ${movedPerCall})
   for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
-  loadJobs(numbers)
+  S.loadJobs(numbers)
   return numbers
 end
-local function releaseDue()
-  local due = nextDueAt()
+function S.releaseDue()
+  local due = S.nextDueAt()
   if not due or due > now then return 0 end
   local moved = 0
   for _, seq in ipairs(thoseIn('due')) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     if job and job.state == ${state.scheduled} then
       job.state, job.due, job.version = ${state.queued}, nil, job.version + 1
-      save(job)
-      tell(job.state, job.collection, seq, job.attempt, job.version)
+      S.save(job)
+      S.tell(job.state, job.collection, seq, job.attempt, job.version)
       moved = moved + 1
-    else remove('due', seq) end
+    else S.remove('due', seq) end
   end
   return moved
 end
-local function expire()
+function S.expire()
   for _, seq in ipairs(thoseIn('expiring')) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     if job and (job.state == ${state.scheduled} or job.state == ${state.queued}) then
-      endJob(job, ${state.cancelled}, ${reason.expired}, seq)
-    else remove('expiring', seq) end
+      S.endJob(job, ${state.cancelled}, ${reason.expired}, seq)
+    else S.remove('expiring', seq) end
   end
 end
 `,
@@ -83,9 +83,9 @@ local function takenBefore()
   if not call('LPOS', P .. 'tokens:' .. session, token) then return end
   local numbers = call('SMEMBERS', P .. 'run:' .. session)
   for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
-  loadJobs(numbers)
+  S.loadJobs(numbers)
   for _, seq in ipairs(numbers) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     if job and job.state == ${state.running} and job.token == token then taken[#taken + 1] = job end
   end
   table.sort(taken, function(one, other)
@@ -117,7 +117,7 @@ local function suspect(open)
   local isOpen = {}
   for _, queue in ipairs(open) do isOpen[queue] = true end
   for _, member in ipairs(places) do
-    local job = jobAt(tonumber(string.sub(member, 2)))
+    local job = S.jobAt(tonumber(string.sub(member, 2)))
     if job and job.state == ${state.queued} and isOpen[job.queue] then return job end
   end
 end
@@ -153,8 +153,8 @@ end
 local function start(job)
   job.state, job.session, job.token, job.started = ${state.running}, sessionNumber, token, now
   job.attempt, job.version, job.finished, job.result = job.attempt + 1, job.version + 1, nil, ''
-  save(job)
-  tell(${state.running}, job.collection, job.seq, job.attempt, job.version)
+  S.save(job)
+  S.tell(${state.running}, job.collection, job.seq, job.attempt, job.version)
   taken[#taken + 1] = job
 end
 
@@ -170,30 +170,30 @@ local function take(open)
     digits[n], heads[n], standings[n] = seq, P .. 'j:' .. seq, P .. 's:' .. seq
   end
   local rows, stands = many('MGET', nil, heads), many('MGET', nil, standings)
-  local filled, running = #writes, additions['run:' .. session] or {}
-  additions['run:' .. session] = running
+  local filled, running = #S.writes, S.additions['run:' .. session] or {}
+  S.additions['run:' .. session] = running
   for n, seq in ipairs(digits) do
     local row = rows[n]
     if row and not stands[n] and string.find(row, '^%d+\\n') then
-      writes[filled + 1], writes[filled + 2] = standings[n], fresh
+      S.writes[filled + 1], S.writes[filled + 2] = standings[n], fresh
       filled = filled + 2
       running[#running + 1] = seq
-      told[#told + 1] = '${state.running},0,' .. seq .. ',1,2'
+      S.told[#S.told + 1] = '${state.running},0,' .. seq .. ',1,2'
       taken[#taken + 1] = {seq = tonumber(seq), row = row, isFresh = true, input = ''}
     elseif row then
       seq = tonumber(seq)
-      local job = parse(seq, row, stands[n])
+      local job = S.parse(seq, row, stands[n])
       job.isPopped, job.row = true, row
-      jobs[seq] = job
+      S.jobs[seq] = job
       start(job)
-      filled = #writes
+      filled = #S.writes
     end
   end
 end
 
 local function releaseStarted()
-  if not hasUniqueKeys() then return end
-  for _, job in ipairs(taken) do releaseUnique(job.collection or job.seq, 'started') end
+  if not S.hasUniqueKeys() then return end
+  for _, job in ipairs(taken) do S.releaseUnique(job.collection or job.seq, 'started') end
 end
 
 -- ── what is told of them ──
@@ -204,7 +204,7 @@ local function results(barrier)
   if inputs[barrier] ~= nil then return end
   local budget = {left = math.min(${inlineLimit}, room.left)}
   local before = budget.left
-  local found = resultsAt(barrier, budget)
+  local found = S.resultsAt(barrier, budget)
   if found then room.left = room.left - (before - budget.left) end
   inputs[barrier] = found or 0
 end
@@ -215,23 +215,23 @@ end
 local function failureAt(cause)
   local row = cause and call('GET', P .. 'j:' .. cause)
   if not row then return 0 end
-  local job = jobAt(cause)
+  local job = S.jobAt(cause)
   collectionOf(job.collection)
   return {cause, row, call('GET', P .. 's:' .. cause) or '', call('GET', P .. 'f:' .. cause) or ''}
 end
 local function countStates(runs, base)
   local counts, numbers = {0, 0, 0, 0, 0, 0, 0, 0}, {}
-  eachOf(runs, base, -1, function(seq) numbers[#numbers + 1] = seq end)
-  loadRaw(numbers)
+  S.eachOf(runs, base, -1, function(seq) numbers[#numbers + 1] = seq end)
+  S.loadRaw(numbers)
   for _, seq in ipairs(numbers) do
-    local row = rawStandings[seq]
+    local row = S.rawStandings[seq]
     local job
     if not row then
-      job = jobAt(seq)
+      job = S.jobAt(seq)
     else
       job = {state = tonumber(string.sub(row, 1, 1))}
       local _, to = string.find(row, '^[%d,]*')
-      if string.byte(row, to + 1) == 59 then readSeldom(job, row, to + 1) end
+      if string.byte(row, to + 1) == 59 then S.readSeldom(job, row, to + 1) end
     end
     if job and not job.archived and not (job.state == ${state.skipped} and job.reason == ${reason.notNeeded}) then
       counts[job.state + 1] = counts[job.state + 1] + 1
@@ -242,13 +242,13 @@ end
 local function inputOf(job)
   local kind = string.sub(job.input, 1, 1)
   if kind == '' then return 0 end
-  local barrier = job.behind and barrierAt(job.behind)
+  local barrier = job.behind and S.barrierAt(job.behind)
   if kind == 'r' then
     if barrier then results(barrier.number) end
     return barrier and barrier.number or -1
   end
   if kind == 'f' then return failureAt(barrier and barrier.cause) end
-  local header = headerAt(job.collection)
+  local header = S.headerAt(job.collection)
   return {countStates(string.sub(job.input, 2), job.base), barrier and barrier.decided or ${decided.success}, header.cancelledAt and 1 or 0,
     failureAt(barrier and barrier.cause)}
 end
@@ -257,7 +257,7 @@ local function tellAll()
   for _, job in ipairs(taken) do
     if job.behind and string.sub(job.input, 1, 1) == 'r' then ahead[#ahead + 1] = job.behind end
   end
-  readAhead(ahead)
+  S.readAhead(ahead)
   local filled = 0
   for _, job in ipairs(taken) do
     local row = job.row or call('GET', P .. 'j:' .. job.seq)
@@ -280,23 +280,23 @@ end
 
 takenBefore()
 if #taken == 0 and limit > 0 then
-  releaseDue()
-  expire()
-  settleBarriers()
-  flush()
+  S.releaseDue()
+  S.expire()
+  S.settleBarriers()
+  S.flush()
   local open = openQueues()
   if #open > 0 then take(open) end
   if #taken > 0 then
     releaseStarted()
     if call('LPUSH', P .. 'tokens:' .. session, token) > 64 then call('LTRIM', P .. 'tokens:' .. session, 0, 31) end
-    flush()
+    S.flush()
   end
 end
 for _, job in ipairs(taken) do
-  if not job.isFresh and not job.text then job.text = standingText(job) end
+  if not job.isFresh and not job.text then job.text = S.standingText(job) end
 end
 tellAll()
-return {nextDueAt() or '', fresh, reply, pairsOf(inputs), pairsOf(collections)}
+return {S.nextDueAt() or '', fresh, reply, pairsOf(inputs), pairsOf(collections)}
 `,
   dueJobs,
   gathering,

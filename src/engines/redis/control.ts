@@ -7,9 +7,9 @@ import { writing } from './work.ts'
 const cancelScript = writing(
   'cancel',
   `
-local header, job = select(arg(), arg() == '1')
-if header then return cancelCollection(header) end
-if job then return cancelJob(job, ${reason.cancelled}) end
+local header, job = S.select(arg(), arg() == '1')
+if header then return S.cancelCollection(header) end
+if job then return S.cancelJob(job, ${reason.cancelled}) end
 return 'not-found'
 `,
   members,
@@ -27,7 +27,7 @@ const putQueuesScript = writing(
   'putQueues',
   `
 for _ = 1, number() do call('HSET', P .. 'queues', arg(), arg()) end
-wakes = true
+S.wakes = true
 return false
 `,
 )

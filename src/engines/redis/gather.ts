@@ -1,5 +1,5 @@
 import type { StoredResult } from '../../core/job.ts'
-import { part, reading, type Runs } from './scripts.ts'
+import { library, reading, type Runs } from './scripts.ts'
 import { workingSet } from './working-set.ts'
 
 /** Results up to so many characters in all come along with a claim or a snapshot; larger ones are read by pages. */
@@ -16,44 +16,44 @@ const pageRows = 1_000
  * ```
  * They read how jobs stand from the store: what a script changed is flushed before.
  */
-export const gathering = part(
+export const gathering = library(
   `
-local rawStandings, knownResults = {}, {}
-local function loadRaw(list)
+S.rawStandings = {}
+function S.loadRaw(list)
   local wanted, found = {}, {}
   for _, seq in ipairs(list) do
-    if rawStandings[seq] == nil then
+    if S.rawStandings[seq] == nil then
       wanted[#wanted + 1] = seq
       found[#found + 1] = P .. 's:' .. seq
     end
   end
   if #wanted == 0 then return end
   found = many('MGET', nil, found)
-  for at, seq in ipairs(wanted) do rawStandings[seq] = found[at] end
+  for at, seq in ipairs(wanted) do S.rawStandings[seq] = found[at] end
 end
 local function addLeaves(barrier, leaves)
-  local _, jobRuns, barrierRuns = runsOf(barrier)
-  eachOf(jobRuns, barrier.base, -1, function(seq) leaves[#leaves + 1] = seq end)
-  eachOf(barrierRuns, barrier.base, -1, function(number)
+  local _, jobRuns, barrierRuns = S.runsOf(barrier)
+  S.eachOf(jobRuns, barrier.base, -1, function(seq) leaves[#leaves + 1] = seq end)
+  S.eachOf(barrierRuns, barrier.base, -1, function(number)
     leaves.isNested = true
-    addLeaves(barrierAt(number), leaves)
+    addLeaves(S.barrierAt(number), leaves)
   end)
 end
-local function leavesOf(number)
-  local barrier, leaves = barrierAt(number), {}
+function S.leavesOf(number)
+  local barrier, leaves = S.barrierAt(number), {}
   if barrier then addLeaves(barrier, leaves) end
   if leaves.isNested then table.sort(leaves) end
   return leaves
 end
 -- What a row of s: says of the result: its size, its text (nil where it is long), the barrier it is found at, whether it is archived.
-local function readRaw(seq)
-  local row = rawStandings[seq]
+function S.readRaw(seq)
+  local row = S.rawStandings[seq]
   if not row then return 4, '' end
   local _, to = string.find(row, '^[%d,]*')
   local continuation, archived
   if string.byte(row, to + 1) == 59 then
     local seldom = {}
-    to = readSeldom(seldom, row, to + 1) - 1
+    to = S.readSeldom(seldom, row, to + 1) - 1
     continuation, archived = seldom.continuation, seldom.archived
   end
   local sign = string.byte(row, to + 1)
@@ -62,25 +62,24 @@ local function readRaw(seq)
   return 4, '', continuation, archived
 end
 
-local resultsAt
 local function resultIn(seq, budget)
-  local size, text, continuation = readRaw(seq)
+  local size, text, continuation = S.readRaw(seq)
   if not continuation then
     budget.left = budget.left - size
     if not text and budget.left >= 0 then text = call('GET', P .. 'r:' .. seq) end
     return text or ''
   end
-  local results = budget.left >= 0 and resultsAt(continuation, budget) or 0
+  local results = budget.left >= 0 and S.resultsAt(continuation, budget) or 0
   return {call('GET', P .. 'h:' .. seq) or '0', continuation, results}
 end
-function resultsAt(number, budget)
-  local leaves, results = leavesOf(number), {}
+function S.resultsAt(number, budget)
+  local leaves, results = S.leavesOf(number), {}
   for from = 1, #leaves, 1000 do
     local some = {}
     for at = from, math.min(from + 999, #leaves) do some[#some + 1] = leaves[at] end
-    loadRaw(some)
+    S.loadRaw(some)
     for _, seq in ipairs(some) do
-      local _, _, _, isArchived = readRaw(seq)
+      local _, _, _, isArchived = S.readRaw(seq)
       if not isArchived then
         results[#results + 1] = resultIn(seq, budget)
         if budget.left < 0 then return nil end
@@ -89,21 +88,21 @@ function resultsAt(number, budget)
   end
   return results
 end
-local function resultOf(seq, budget)
-  loadRaw({seq})
+function S.resultOf(seq, budget)
+  S.loadRaw({seq})
   return resultIn(seq, budget)
 end
-local function readAhead(numbers)
-  loadBarriers(numbers)
+function S.readAhead(numbers)
+  S.loadBarriers(numbers)
   local single = {}
   for _, number in ipairs(numbers) do
-    local barrier = barrierAt(number)
+    local barrier = S.barrierAt(number)
     if barrier and barrier.inputs == 1 then
-      local _, jobRuns = runsOf(barrier)
+      local _, jobRuns = S.runsOf(barrier)
       if jobRuns ~= '' then single[#single + 1] = barrier.base + jobRuns end
     end
   end
-  loadRaw(single)
+  S.loadRaw(single)
 end
 `,
   workingSet,
@@ -125,14 +124,14 @@ const pageScript = reading(
   `
 local barrier, after = number(), number()
 local page, room, last = {}, ${inlineLimit}, after
-local leaves = leavesOf(barrier)
+local leaves = S.leavesOf(barrier)
 local at = 1
 while at <= #leaves and leaves[at] <= after do at = at + 1 end
 local some = {}
 for n = at, math.min(at + ${pageRows - 1}, #leaves) do some[#some + 1] = leaves[n] end
-loadRaw(some)
+S.loadRaw(some)
 for _, seq in ipairs(some) do
-  local size, text, continuation, isArchived = readRaw(seq)
+  local size, text, continuation, isArchived = S.readRaw(seq)
   if not isArchived then
     if #page > 0 and size > room then return {last, page} end
     room = room - size

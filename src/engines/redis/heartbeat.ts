@@ -19,7 +19,7 @@ local function renew(fields)
   local session = call('HGET', P .. 'sessions', id)
   local key
   if not session then
-    session = tostring(takeNumbers(1))
+    session = tostring(S.takeNumbers(1))
     key = P .. 'session:' .. session
     call('HSET', P .. 'sessions', id, session)
     call('HSET', key, 'id', id, 'startedAt', now, unpack(fields))
@@ -42,16 +42,16 @@ local function reports(see)
     local seq = number()
     list[at], numbers[at] = {seq, arg(), arg()}, seq
   end
-  loadJobs(numbers)
+  S.loadJobs(numbers)
   for _, each in ipairs(list) do
-    local job = jobAt(each[1])
+    local job = S.jobAt(each[1])
     if job and job.token == each[2] then see(job, each[3]) end
   end
 end
 reports(function(job, text)
   if job.state ~= ${state.running} then return end
-  put(P .. 'p:' .. job.seq, job.attempt .. '\\n' .. text)
-  tellProgress(job.collection, job.seq, job.attempt, text)
+  S.put(P .. 'p:' .. job.seq, job.attempt .. '\\n' .. text)
+  S.tellProgress(job.collection, job.seq, job.attempt, text)
 end)
 reports(function(job, text)
   local key = P .. 'log:' .. job.seq
@@ -61,14 +61,14 @@ end)
 local running = call('SMEMBERS', P .. 'run:' .. session)
 for at = 1, #running do running[at] = tonumber(running[at]) end
 table.sort(running)
-loadJobs(running)
+S.loadJobs(running)
 
 -- Back in line, and no crash: the worker never ran it, or is well.
 local function release(job)
-  if job.marked then return endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq) end
-  recordAttempt(job, ${attemptOutcomeCode('released')})
+  if job.marked then return S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq) end
+  S.recordAttempt(job, ${attemptOutcomeCode('released')})
   job.token = nil
-  putBack(job, 0)
+  S.putBack(job, 0)
 end
 
 local toCancel, held, isTold = {}, {}, arg() == '1'
@@ -80,7 +80,7 @@ for at = 1, number() do
 end
 if hasEnded then
   for _, seq in ipairs(running) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     if job then release(job) end
   end
   call('ZREM', P .. 'alive', session)
@@ -90,7 +90,7 @@ if hasEnded then
 end
 local tokens = {}
 for _, seq in ipairs(running) do
-  local job = jobAt(seq)
+  local job = S.jobAt(seq)
   if job then
     tokens[seq] = job.token
     if job.marked then

@@ -1,61 +1,60 @@
 import { state } from './codes.ts'
 import { keys } from './keys.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * The sorted sets and sets that say which jobs are queued, due, running …: `reindex(job)` notes what a job leaves and enters, from how
  * it stood when it was read (see working-set.ts); `flushIndexes()` writes it, each set in one call. `count(key, queue, by)` is for jobs
  * that come into being.
  */
-export const indexes = part(
+export const indexes = library(
   `
-local additions, removals, counts = {}, {}, {}
-local function add(key, value, member)
-  local list = additions[key]
-  if not list then list = {} additions[key] = list end
+function S.add(key, value, member)
+  local list = S.additions[key]
+  if not list then list = {} S.additions[key] = list end
   list[#list + 1] = value
   if member then list[#list + 1] = member end
 end
-local function remove(key, member)
-  local list = removals[key]
-  if not list then list = {} removals[key] = list end
+function S.remove(key, member)
+  local list = S.removals[key]
+  if not list then list = {} S.removals[key] = list end
   list[#list + 1] = member
 end
-local function count(key, queue, by)
-  local of = counts[key]
-  if not of then of = {} counts[key] = of end
+function S.count(key, queue, by)
+  local of = S.counts[key]
+  if not of then of = {} S.counts[key] = of end
   of[queue] = (of[queue] or 0) + by
 end
 -- In a sorted set under a score, or not (nil): before, and now.
 local function moveIn(key, member, was, is)
   if was == is then return end
-  if is then add(key, is, member) else remove(key, member) end
+  if is then S.add(key, is, member) else S.remove(key, member) end
 end
 
 local function queueOf(job, state, isSuspect)
   if state ~= ${state.queued} then return nil end
   return isSuspect and 'suspects' or 'queue:' .. job.queue
 end
-local function reindex(job)
+function S.reindex(job)
   local was, is, seq = job.wasState, job.state, job.seq
   local wasIn, isIn = queueOf(job, was, job.wasSuspect), queueOf(job, is, job.crashes > 0)
   if wasIn ~= isIn then
-    if wasIn and not job.isPopped then remove(wasIn, place(seq)) end
-    if isIn then add(isIn, score(job.priority, job.collection), place(seq)) end
+    if wasIn and not job.isPopped then S.remove(wasIn, S.place(seq)) end
+    if isIn then S.add(isIn, S.score(job.priority, job.collection), S.place(seq)) end
   end
-  if was == ${state.waiting} and was ~= is then count('waiting', job.queue, -1) end
-  if is == ${state.waiting} and was ~= is then count('waiting', job.queue, 1) end
-  if was == ${state.scheduled} and was ~= is then count('scheduled', job.queue, -1) end
-  if is == ${state.scheduled} and was ~= is then count('scheduled', job.queue, 1) end
+  if was == ${state.waiting} and was ~= is then S.count('waiting', job.queue, -1) end
+  if is == ${state.waiting} and was ~= is then S.count('waiting', job.queue, 1) end
+  if was == ${state.scheduled} and was ~= is then S.count('scheduled', job.queue, -1) end
+  if is == ${state.scheduled} and was ~= is then S.count('scheduled', job.queue, 1) end
   moveIn('due', seq, was == ${state.scheduled} and job.wasDue or nil, is == ${state.scheduled} and job.due or nil)
   local wasOpen, isOpen = was == ${state.scheduled} or was == ${state.queued}, is == ${state.scheduled} or is == ${state.queued}
   moveIn('expiring', seq, wasOpen and job.wasExpires or nil, isOpen and job.expires or nil)
   local wasRun, isRun = was == ${state.running} and job.wasSession or nil, is == ${state.running} and job.session or nil
   if wasRun ~= isRun then
-    if wasRun then remove('run:' .. wasRun, seq) end
-    if wasRun and job.wasSuspect then remove('trying:' .. wasRun, seq) end
-    if isRun then add('run:' .. isRun, seq) end
-    if isRun and job.crashes > 0 then add('trying:' .. isRun, seq) end
+    if wasRun then S.remove('run:' .. wasRun, seq) end
+    if wasRun and job.wasSuspect then S.remove('trying:' .. wasRun, seq) end
+    if isRun then S.add('run:' .. isRun, seq) end
+    if isRun and job.crashes > 0 then S.add('trying:' .. isRun, seq) end
   end
   moveIn('marked', seq, wasRun and job.wasMarked or nil, isRun and job.marked or nil)
   if job.timeout then
@@ -63,21 +62,21 @@ local function reindex(job)
   end
 end
 
-local function flushIndexes()
-  for key, list in pairs(removals) do
+function S.flushIndexes()
+  for key, list in pairs(S.removals) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     change(isSet and 'SREM' or 'ZREM', P .. key, list)
   end
-  for key, list in pairs(additions) do
+  for key, list in pairs(S.additions) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     change(isSet and 'SADD' or 'ZADD', P .. key, list)
   end
-  for key, of in pairs(counts) do
+  for key, of in pairs(S.counts) do
     for queue, by in pairs(of) do
       if by ~= 0 then call('HINCRBY', P .. key, queue, by) end
     end
   end
-  additions, removals, counts = {}, {}, {}
+  S.additions, S.removals, S.counts = {}, {}, {}
 end
 `,
   keys,

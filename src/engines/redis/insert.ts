@@ -1,5 +1,5 @@
 import { changes } from './change.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * Storing graphs, whose rows the client has packed (see pack.ts). A home says where one goes: base (the number of its first job),
@@ -13,12 +13,12 @@ import { part } from './scripts.ts'
  * insertEntry(home, seq)     reads one such job
  * ```
  */
-export const inserting = part(
+export const inserting = library(
   `
-local function meetQueues()
+function S.meetQueues()
   for _ = 1, number() do call('HSETNX', P .. 'queues', arg(), 0) end
 end
-local function insertRows(home)
+function S.insertRows(home)
   local base = home.base
   local head = home.created .. ',' .. base .. ',' .. home.collection .. ',' .. (home.parent or '') .. ',' .. home.depth .. ',' ..
     (home.scope or '') .. ',' .. home.round .. ','
@@ -29,51 +29,51 @@ local function insertRows(home)
   end
   for _ = 1, number() do
     local seq = base + number()
-    put(P .. 'g:' .. seq, arg())
+    S.put(P .. 'g:' .. seq, arg())
   end
   local barrierTexts = {}
   for at = 1, number() do barrierTexts[at] = arg() end
   local barrierHead = base .. ',' .. home.collection .. ',' .. (home.parent or '') .. ',' .. home.jobCount .. ',' .. home.barrierCount .. ','
   for _ = 1, number() do
     local barrier = base + number()
-    put(P .. 'l:' .. barrier, arg())
+    S.put(P .. 'l:' .. barrier, arg())
   end
   local from = number()
   local numbered = {}
   for at, text in ipairs(jobTexts) do
     local seq = base + from + at - 1
     numbered[2 * at - 1], numbered[2 * at] = ids[at], seq
-    put(P .. 'j:' .. seq, head .. text)
+    S.put(P .. 'j:' .. seq, head .. text)
   end
   change('HSET', P .. 'ids', numbered)
   for at, text in ipairs(barrierTexts) do
-    put(P .. 'b:' .. (base + home.jobCount + from + at - 1), barrierHead .. text)
+    S.put(P .. 'b:' .. (base + home.jobCount + from + at - 1), barrierHead .. text)
   end
 end
-local function insertEntry(home, seq)
+function S.insertEntry(home, seq)
   local queue, priority, startIn, startAt, expires = arg(), number(), number(), number(), number()
   local due = startIn and now + startIn or startAt
   expires = expires and home.created + expires
   if due and due > now then
-    put(P .. 's:' .. seq, '1,1,0,,,,;' .. home.round .. ',0,0,' .. due .. ',' .. (expires or '') .. ',,,,,,')
-    add('due', due, seq)
-    count('scheduled', queue, 1)
-    tell(1, home.collection, seq, 0, 1)
+    S.put(P .. 's:' .. seq, '1,1,0,,,,;' .. home.round .. ',0,0,' .. due .. ',' .. (expires or '') .. ',,,,,,')
+    S.add('due', due, seq)
+    S.count('scheduled', queue, 1)
+    S.tell(1, home.collection, seq, 0, 1)
   else
-    add('queue:' .. queue, score(priority, home.collection), place(seq))
-    tell(2, home.collection, seq, 0, 1)
+    S.add('queue:' .. queue, S.score(priority, home.collection), S.place(seq))
+    S.tell(2, home.collection, seq, 0, 1)
   end
-  if expires then add('expiring', expires, seq) end
+  if expires then S.add('expiring', expires, seq) end
 end
-local function insertEntries(home)
-  for _ = 1, number() do insertEntry(home, home.base + number()) end
+function S.insertEntries(home)
+  for _ = 1, number() do S.insertEntry(home, home.base + number()) end
 end
-local function insertState(home)
+function S.insertState(home)
   for _ = 1, number() do
     local queue = arg()
-    count('waiting', queue, number())
+    S.count('waiting', queue, number())
   end
-  for _ = 1, number() do arrivalsAt(home.base + number()) end
+  for _ = 1, number() do S.arrivalsAt(home.base + number()) end
 end
 `,
   changes,

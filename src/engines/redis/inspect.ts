@@ -49,7 +49,7 @@ if not rows['j:' .. number] then return {} end
 keep('number', tostring(number))
 keepPosition()
 local result = ''
-if standingIn(rows['s:' .. number]).state == '${state.succeeded}' then result = resultOf(number, {left = ${inlineLimit}}) end
+if standingIn(rows['s:' .. number]).state == '${state.succeeded}' then result = S.resultOf(number, {left = ${inlineLimit}}) end
 local attempts, log = {}, {}
 if withHistory then
   attempts = call('HGETALL', P .. 'a:' .. number)
@@ -193,9 +193,9 @@ if withJobs then
   look('b:', barriers)
 end
 local row, budget = rows['c:' .. number], {left = ${inlineLimit}}
-if not row then return {found, numbers, resultOf(number, budget)} end
+if not row then return {found, numbers, S.resultOf(number, budget)} end
 local base, exit = string.match(row, '^%d+,(%d+),%d+,%d+,(%d+)')
-return {found, numbers, resultsAt(base + exit, budget) or 0}
+return {found, numbers, S.resultsAt(base + exit, budget) or 0}
 `,
   collectionPart,
   position,

@@ -1,6 +1,6 @@
 import { state } from './codes.ts'
 import { eventsKept } from './keys.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * What one call changed: written as one entry of the stream, and told to those who listen.
@@ -17,35 +17,33 @@ import { part } from './scripts.ts'
  * An entry's id is one more than the characters of all entries before it: `#c + #p` of each. So a reader that stands at the end of an
  * entry expects the next one at exactly that id, and where the oldest one has a greater id, something between was trimmed.
  */
-export const journal = part(`
-local told, payloads = {}, {}
-local wakes, stops = false, false
-local function tell(code, collection, seq, attempt, version)
+export const journal = library(`
+function S.tell(code, collection, seq, attempt, version)
   if collection == seq then collection = 0 end
-  told[#told + 1] = code .. ',' .. collection .. ',' .. seq .. ',' .. attempt .. ',' .. version
-  if code == ${state.queued} or code == ${state.scheduled} then wakes = true end
+  S.told[#S.told + 1] = code .. ',' .. collection .. ',' .. seq .. ',' .. attempt .. ',' .. version
+  if code == ${state.queued} or code == ${state.scheduled} then S.wakes = true end
 end
-local function tellCollection(code, collection, round)
-  told[#told + 1] = (10 + code) .. ',' .. collection .. ',' .. round
+function S.tellCollection(code, collection, round)
+  S.told[#S.told + 1] = (10 + code) .. ',' .. collection .. ',' .. round
 end
-local function tellProgress(collection, seq, attempt, progress)
+function S.tellProgress(collection, seq, attempt, progress)
   if collection == seq then collection = 0 end
-  told[#told + 1] = '20,' .. collection .. ',' .. seq .. ',' .. attempt
-  payloads[#payloads + 1] = progress
+  S.told[#S.told + 1] = '20,' .. collection .. ',' .. seq .. ',' .. attempt
+  S.payloads[#S.payloads + 1] = progress
 end
-local function writeJournal()
-  if #told == 0 then return end
-  local entry = {'t', now, 'c', table.concat(told, ',')}
+function S.writeJournal()
+  if #S.told == 0 then return end
+  local entry = {'t', now, 'c', table.concat(S.told, ',')}
   local size = #entry[4]
-  if #payloads > 0 then
-    entry[5], entry[6] = 'p', '[' .. table.concat(payloads, ',') .. ']'
+  if #S.payloads > 0 then
+    entry[5], entry[6] = 'p', '[' .. table.concat(S.payloads, ',') .. ']'
     size = size + #entry[6]
   end
   local last = call('INCRBY', P .. 'events-end', size)
   local oldest = string.format('%.0f', math.max(last - ${eventsKept}, 0))
   call('XADD', P .. 'events', 'MINID', '~', oldest, string.format('%.0f', last - size + 1), unpack(entry))
 end
-local function signalBits()
-  return (wakes and 1 or 0) + (#told > 0 and 2 or 0) + (stops and 4 or 0)
+function S.signalBits()
+  return (S.wakes and 1 or 0) + (#S.told > 0 and 2 or 0) + (S.stops and 4 or 0)
 end
 `)

@@ -1,4 +1,4 @@
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * Every key that this engine keeps, and what it holds. All begin with the same hash tag, `{namespace}:`, so that a cluster
@@ -102,12 +102,12 @@ export const longRuns = 256
 /** How much is kept of events, in characters. */
 export const eventsKept = 64 * 1024 * 1024
 
-export const keys = part(`
-local function place(number)
+export const keys = library(`
+function S.place(number)
   local digits = tostring(number)
   return string.char(96 + #digits) .. digits
 end
-local function score(priority, collection)
+function S.score(priority, collection)
   return string.format('%.0f', collection - priority * 1099511627776)
 end
 `)

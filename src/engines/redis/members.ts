@@ -1,6 +1,6 @@
 import { cascade } from './cascade.ts'
 import { reason, role, state, work } from './codes.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * ```
@@ -13,37 +13,37 @@ import { part } from './scripts.ts'
  * cancelInside(item)          what a job continued as
  * ```
  */
-export const members = part(
+export const members = library(
   `
-local function select(id, isCollection)
+function S.select(id, isCollection)
   local number = tonumber(call('HGET', P .. 'ids', id))
   if not number then return nil end
   if isCollection then
-    local header = headerAt(number)
+    local header = S.headerAt(number)
     if not header.isAlone then
       if header.removedAt then return nil end
       return header
     end
   end
-  local job = jobAt(number)
+  local job = S.jobAt(number)
   if not job or (isCollection and job.collection ~= number) then return nil end
-  if job.collection == number then return headerAt(number) end
+  if job.collection == number then return S.headerAt(number) end
   return nil, job
 end
 
-local function cancelCollection(header)
-  local own = header.isAlone and jobAt(header.number)
+function S.cancelCollection(header)
+  local own = header.isAlone and S.jobAt(header.number)
   if own and own.state >= ${state.succeeded} or not own and header.state ~= 0 then return 'final' end
-  if not isCancelling(header.number) then
+  if not S.isCancelling(header.number) then
     if own then
       own.marked, own.reason = now, ${reason.cancelled}
-      save(own)
+      S.save(own)
     else
       header.cancelledAt = now
-      saveHeader(header)
+      S.saveHeader(header)
     end
-    noteCancelling(header.number, true)
-    later(${work.cancel}, header.number)
+    S.noteCancelling(header.number, true)
+    S.later(${work.cancel}, header.number)
   end
   if own and (own.state == ${state.scheduled} or own.state == ${state.queued}) then return 'cancelled' end
   return 'marked'
@@ -52,62 +52,62 @@ end
 local function pageOf(item, span)
   local numbers = {}
   local from = math.max(span.first, item.after + 1)
-  for seq = from, math.min(from + math.max(math.ceil(left), 1) - 1, span.last) do numbers[#numbers + 1] = seq end
-  loadJobs(numbers)
+  for seq = from, math.min(from + math.max(math.ceil(S.left), 1) - 1, span.last) do numbers[#numbers + 1] = seq end
+  S.loadJobs(numbers)
   return numbers
 end
 local function eachIn(item, spans, see)
   for _, span in ipairs(spans) do
     while math.max(item.after + 1, span.first) <= span.last do
-      if left <= 0 then return false end
+      if S.left <= 0 then return false end
       for _, seq in ipairs(pageOf(item, span)) do
-        local job = jobAt(seq)
+        local job = S.jobAt(seq)
         if job then see(job) end
         item.after = seq
-        left = left - 0.1 -- reading costs a tenth of writing
+        S.left = S.left - 0.1 -- reading costs a tenth of writing
       end
     end
   end
   return true
 end
-local function eachMember(item, collection, see)
-  return eachIn(item, membersOf(collection), see)
+function S.eachMember(item, collection, see)
+  return eachIn(item, S.membersOf(collection), see)
 end
 
 local function cancelOne(job, why)
   if job.state >= ${state.succeeded} then return end
-  if job.state == ${state.scheduled} or job.state == ${state.queued} then return endJob(job, ${state.cancelled}, why, job.seq) end
+  if job.state == ${state.scheduled} or job.state == ${state.queued} then return S.endJob(job, ${state.cancelled}, why, job.seq) end
   if not job.marked or job.seq == job.collection then
-    left = left - 1
+    S.left = S.left - 1
     job.marked, job.reason = job.marked or now, why
-    save(job)
+    S.save(job)
   end
-  if job.state == ${state.running} then stops = true end
+  if job.state == ${state.running} then S.stops = true end
 end
-local function cancelJob(job, why)
+function S.cancelJob(job, why)
   if job.state >= ${state.succeeded} then return 'final' end
   local was = job.state
   cancelOne(job, why)
-  if job.continuation then later(${work.cancelInside}, job.seq) end
+  if job.continuation then S.later(${work.cancelInside}, job.seq) end
   return (was == ${state.scheduled} or was == ${state.queued}) and 'cancelled' or 'marked'
 end
-local function cancelMembers(item, collection, scope)
-  return eachMember(item, collection, function(job)
+function S.cancelMembers(item, collection, scope)
+  return S.eachMember(item, collection, function(job)
     if job.role ~= ${role.main} or job.archived or (scope and job.scope ~= scope) then return end
     -- What waits in a cancelled collection goes by the collection's mark; in a scope each job carries its own.
     if not scope and job.state == ${state.waiting} then return end
     cancelOne(job, scope and ${reason.failFast} or ${reason.cancelled})
   end)
 end
-local function insideOf(job)
-  local barrier = job.continuation and barrierAt(job.continuation)
+function S.insideOf(job)
+  local barrier = job.continuation and S.barrierAt(job.continuation)
   if not barrier then return {} end
   return {{first = barrier.base, last = barrier.base + barrier.jobCount - 1}}
 end
-local function cancelInside(item)
-  local around = jobAt(item.subject)
-  return eachIn(item, around and insideOf(around) or {}, function(job)
-    if not job.archived then cancelJob(job, ${reason.cancelled}) end
+function S.cancelInside(item)
+  local around = S.jobAt(item.subject)
+  return eachIn(item, around and S.insideOf(around) or {}, function(job)
+    if not job.archived then S.cancelJob(job, ${reason.cancelled}) end
   end)
 end
 `,

@@ -17,7 +17,7 @@ import type {
   SweepAnswer,
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
-import { rowsPerCall } from './change.ts'
+import { rowsPerCall } from './scripts.ts'
 import { claim } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database, type Script } from './database.ts'

@@ -1,77 +1,76 @@
 import { cascade } from './cascade.ts'
 import { work } from './codes.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * `forget(number)` takes a settled collection, or a job alone, out of sight at once; its rows go in this call or later, by
  * `removeSome(item)`: true when none is left.
  */
-export const removal = part(
+export const removal = library(
   `
-local function forget(number)
-  local header = headerAt(number)
+function S.forget(number)
+  local header = S.headerAt(number)
   if not header.isAlone then
     header.removedAt = now
-    saveHeader(header)
+    S.saveHeader(header)
   end
-  later(${work.remove}, number)
+  S.later(${work.remove}, number)
 end
 
-local removedIds
-local function removeJob(seq)
-  local job = jobAt(seq)
+function S.removeJob(seq)
+  local job = S.jobAt(seq)
   if not job then return end
-  removedIds[#removedIds + 1] = job.id
-  for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'p:', 'h:', 'a:', 'log:'}) do erase(P .. kind .. seq) end
-  if job.scope then erase(P .. 'scope:' .. job.scope) end
-  if seq == job.collection then erase(P .. 'u:' .. seq) end
-  jobs[seq] = false
+  S.removedIds[#S.removedIds + 1] = job.id
+  for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'p:', 'h:', 'a:', 'log:'}) do S.erase(P .. kind .. seq) end
+  if job.scope then S.erase(P .. 'scope:' .. job.scope) end
+  if seq == job.collection then S.erase(P .. 'u:' .. seq) end
+  S.jobs[seq] = false
 end
-local function removeBarrier(number)
-  erase(P .. 'b:' .. number)
-  erase(P .. 'n:' .. number)
-  erase(P .. 'l:' .. number)
-  barriers[number] = false
+function S.removeBarrier(number)
+  S.erase(P .. 'b:' .. number)
+  S.erase(P .. 'n:' .. number)
+  S.erase(P .. 'l:' .. number)
+  S.barriers[number] = false
 end
 local function removeSpan(item, span)
   local last = span.last + (span.barrierCount or 0)
   while item.after < last do
-    if left <= 0 then return false end
+    if S.left <= 0 then return false end
     local numbers = {}
     local from = math.max(span.first - 1, item.after + 1)
-    for number = from, math.min(from + math.ceil(left) - 1, last) do numbers[#numbers + 1] = number end
-    loadJobs(numbers)
+    for number = from, math.min(from + math.ceil(S.left) - 1, last) do numbers[#numbers + 1] = number end
+    S.loadJobs(numbers)
     for _, number in ipairs(numbers) do
-      if number >= span.first and number <= span.last then removeJob(number) else removeBarrier(number) end
+      if number >= span.first and number <= span.last then S.removeJob(number) else S.removeBarrier(number) end
       item.after = number
-      left = left - 1
+      S.left = S.left - 1
     end
   end
   return true
 end
-local function removeSome(item)
-  local header, isDone = headerAt(item.subject), true
-  removedIds = {}
-  for _, span in ipairs(membersOf(item.subject)) do
+function S.removeSome(item)
+  local header, isDone = S.headerAt(item.subject), true
+  S.removedIds = {}
+  for _, span in ipairs(S.membersOf(item.subject)) do
     if span.first ~= item.subject and isDone then
       span.barrierCount = span.barrierCount or header.barrierCount
       isDone = removeSpan(item, span)
     end
   end
   if isDone then
-    if header.isAlone then removeJob(item.subject)
+    if header.isAlone then S.removeJob(item.subject)
     else
       local id = string.match(call('GET', P .. 'c:' .. item.subject) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
-      removedIds[#removedIds + 1] = id
-      erase(P .. 'c:' .. item.subject)
-      erase(P .. 'k:' .. item.subject)
-      erase(P .. 'u:' .. item.subject)
-      headers[item.subject] = nil
+      S.removedIds[#S.removedIds + 1] = id
+      S.erase(P .. 'c:' .. item.subject)
+      S.erase(P .. 'k:' .. item.subject)
+      S.erase(P .. 'u:' .. item.subject)
+      S.headers[item.subject] = nil
     end
-    erase(P .. 'm:' .. item.subject)
-    left = left - 2
+    S.erase(P .. 'm:' .. item.subject)
+    S.left = S.left - 2
   end
-  change('HDEL', P .. 'ids', removedIds)
+  change('HDEL', P .. 'ids', S.removedIds)
   return isDone
 end
 `,

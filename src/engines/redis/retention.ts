@@ -29,13 +29,13 @@ export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
 const isOver = part(
   `
 local function isBusy(number)
-  for _, span in ipairs(membersOf(number)) do
+  for _, span in ipairs(S.membersOf(number)) do
     for first = span.first, span.last, 1000 do
       local numbers = {}
       for seq = first, math.min(first + 999, span.last) do numbers[#numbers + 1] = seq end
-      loadJobs(numbers)
+      S.loadJobs(numbers)
       for _, seq in ipairs(numbers) do
-        local job = jobAt(seq)
+        local job = S.jobAt(seq)
         if job and seq ~= number and not job.archived and job.state < ${state.succeeded} then return true end
       end
     end
@@ -51,12 +51,12 @@ end
 const removeScript = writing(
   'remove',
   `
-local header = select(arg(), true)
+local header = S.select(arg(), true)
 if not header then return 'not-found' end
 local isSettled = header.state ~= 0
-if header.isAlone then isSettled = jobAt(header.number).state >= ${state.succeeded} end
+if header.isAlone then isSettled = S.jobAt(header.number).state >= ${state.succeeded} end
 if not isSettled or isBusy(header.number) then return 'unsettled' end
-forget(header.number)
+S.forget(header.number)
 return 'removed'
 `,
   isOver,
@@ -159,7 +159,7 @@ local function forgetDue(first, last)
     elseif jobs[at] then isDue = dueAlone(number, jobs[at], standings[at]) end
     if collections[at] or jobs[at] then isEmpty = false end
     if isDue and not isBusy(number) then
-      forget(number)
+      S.forget(number)
       count = count + 1
       if count == ${removedPerCall} then return number, false end
     end

@@ -4,7 +4,7 @@ import { retrying, taking } from './rounds.ts'
 import type { Runs } from './scripts.ts'
 import { writing } from './work.ts'
 
-const script = writing('retry', `return retrying().retry(arg(), arg() == '1', number(), number())`, retrying)
+const script = writing('retry', `return S.retry(arg(), arg() == '1', number(), number())`, retrying)
 
 export function retry(runs: Runs, { selection, expectedRound, mode }: RetryRequest): Promise<RetryAnswer> {
   return runs.write(script, [...selected(selection), expectedRound, mode === 'all' ? taking.all : taking.failed])

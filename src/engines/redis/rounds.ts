@@ -1,6 +1,6 @@
 import { attemptOutcomeCode, decided, role, state, work } from './codes.ts'
 import { members } from './members.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 
 /** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
@@ -11,209 +11,205 @@ export const taking = { failed: 0, all: 1, heldUp: 2 } as const
  * what is to run again and reopens the barriers it feeds; side branches come after the canvas they hang on, so that their
  * barrier has been reopened when they are met. The second time it lets go what nothing holds up.
  *
- * `retrying()` makes the functions, which most calls have no use for: retry(id, isCollection, expectedRound, what), resetMembers(item),
- * restartMembers(item).
+ * `retry(id, isCollection, expectedRound, what)`, `resetMembers(item)`, `restartMembers(item)`.
  */
-export const retrying = part(
+export const retrying = library(
   `
-local function retrying()
-  local function stateOf(header)
-    if header.isAlone then
-      local job = jobAt(header.number)
-      if not job or job.state < ${state.succeeded} then return 'running' end
-      return job.state == ${state.succeeded} and 'succeeded' or 'other'
-    end
-    if header.state == 0 then return 'running' end
-    return header.state == 1 and 'succeeded' or 'other'
+local function stateOf(header)
+  if header.isAlone then
+    local job = S.jobAt(header.number)
+    if not job or job.state < ${state.succeeded} then return 'running' end
+    return job.state == ${state.succeeded} and 'succeeded' or 'other'
   end
-  local function beginRound(header)
-    header.round = header.round + 1
-    if header.isAlone then
-      local job = jobAt(header.number)
-      job.round, job.marked = header.round, nil
-      save(job)
-    else
-      header.state, header.settledAt, header.cancelledAt = 0, nil, nil
-      saveHeader(header)
-    end
-    noteCancelling(header.number, false)
-    tellCollection(0, header.number, header.round)
+  if header.state == 0 then return 'running' end
+  return header.state == 1 and 'succeeded' or 'other'
+end
+local function beginRound(header)
+  header.round = header.round + 1
+  if header.isAlone then
+    local job = S.jobAt(header.number)
+    job.round, job.marked = header.round, nil
+    S.save(job)
+  else
+    header.state, header.settledAt, header.cancelledAt = 0, nil, nil
+    S.saveHeader(header)
   end
+  S.noteCancelling(header.number, false)
+  S.tellCollection(0, header.number, header.round)
+end
 
-  -- ── resetting ──
+-- ── resetting ──
 
-  -- It belongs to a canvas that a handler returned which is going to be called anew.
-  local function isOfForgotten(job)
-    if not job.parent then return false end
-    local parent = jobAt(job.parent)
-    return not parent or not parent.continuation or parent.archived ~= nil
+-- It belongs to a canvas that a handler returned which is going to be called anew.
+local function isOfForgotten(job)
+  if not job.parent then return false end
+  local parent = S.jobAt(job.parent)
+  return not parent or not parent.continuation or parent.archived ~= nil
+end
+local function archive(job, round)
+  S.left = S.left - 1
+  if job.state == ${state.running} then S.stops = true end
+  if job.state < ${state.succeeded} then
+    job.state, job.reason, job.cause, job.token, job.due = ${state.cancelled}, 3, job.seq, nil, nil
   end
-  local function archive(job, round)
-    left = left - 1
-    if job.state == ${state.running} then stops = true end
-    if job.state < ${state.succeeded} then
-      job.state, job.reason, job.cause, job.token, job.due = ${state.cancelled}, 3, job.seq, nil, nil
-    end
-    job.archived, job.version = round, job.version + 1
-    save(job)
+  job.archived, job.version = round, job.version + 1
+  S.save(job)
+end
+-- The round of a job alone is its collection's, which has begun anew already.
+local function keepAttempt(job)
+  local outcome, failure = ${attemptOutcomeCode('cancelled')}, nil
+  if job.state == ${state.succeeded} then outcome = ${attemptOutcomeCode('succeeded')} end
+  if job.state == ${state.failed} then
+    outcome = ${attemptOutcomeCode('failed')}
+    failure = call('GET', P .. 'f:' .. job.seq)
   end
-  -- The round of a job alone is its collection's, which has begun anew already.
-  local function keepAttempt(job)
-    local outcome, failure = ${attemptOutcomeCode('cancelled')}, nil
-    if job.state == ${state.succeeded} then outcome = ${attemptOutcomeCode('succeeded')} end
-    if job.state == ${state.failed} then
-      outcome = ${attemptOutcomeCode('failed')}
-      failure = call('GET', P .. 'f:' .. job.seq)
-    end
-    local round = job.collection == job.seq and job.round - 1 or job.round
-    call('HSETNX', P .. 'a:' .. job.seq, job.attempt, table.concat({round, job.session or '', job.started, job.finished or now, outcome}, ',') ..
-      (failure and '\\n' .. failure or ''))
+  local round = job.collection == job.seq and job.round - 1 or job.round
+  call('HSETNX', P .. 'a:' .. job.seq, job.attempt, table.concat({round, job.session or '', job.started, job.finished or now, outcome}, ',') ..
+    (failure and '\\n' .. failure or ''))
+end
+-- One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds.
+local function reopen(number, hadFailed)
+  local barrier = S.barrierAt(number)
+  if not barrier then return end
+  S.left = S.left - 1
+  local was = barrier.decided
+  barrier.decided, barrier.cause, barrier.pending = ${decided.no}, nil, barrier.pending + 1
+  if hadFailed then barrier.failed = barrier.failed - 1 end
+  S.saveBarrier(barrier)
+  if was ~= ${decided.no} and barrier.feeds then reopen(barrier.feeds, was == ${decided.failure}) end
+end
+local function reopenAll(header)
+  if header.isAlone then return end
+  local first = header.base + header.jobCount
+  for number = first, first + header.barrierCount - 1 do
+    S.erase(P .. 'n:' .. number)
+    S.barriers[number] = nil
   end
-  -- One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds.
-  local function reopen(number, hadFailed)
-    local barrier = barrierAt(number)
-    if not barrier then return end
-    left = left - 1
-    local was = barrier.decided
-    barrier.decided, barrier.cause, barrier.pending = ${decided.no}, nil, barrier.pending + 1
-    if hadFailed then barrier.failed = barrier.failed - 1 end
-    saveBarrier(barrier)
-    if was ~= ${decided.no} and barrier.feeds then reopen(barrier.feeds, was == ${decided.failure}) end
-  end
-  local function reopenAll(header)
-    if header.isAlone then return end
-    local first = header.base + header.jobCount
-    for number = first, first + header.barrierCount - 1 do
-      erase(P .. 'n:' .. number)
-      barriers[number] = nil
-    end
-    flush()
-  end
-  -- Puts a job back to waiting, its last attempt into history, and reopens what it feeds.
-  local function reset(job, round, what)
-    left = left - 1
-    local was = job.state
-    if was == ${state.running} then stops = true end
-    if job.started then keepAttempt(job) end
-    local isMain = job.role == ${role.main}
-    job.state, job.round, job.failures, job.crashes, job.version, job.again = ${state.waiting}, round, 0, 0, job.version + 1, 1
-    job.reason, job.cause, job.marked, job.token, job.session, job.started, job.finished, job.due = nil, nil, nil, nil, nil, nil, nil, nil
-    job.result = ''
-    job.expires = isMain and job.expiresIn and now + job.expiresIn or nil
-    -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
-    if what == ${taking.all} or not isMain then job.continuation = nil end
-    for _, kind in ipairs({'f:', 'p:', 'r:'}) do erase(P .. kind .. job.seq) end
-    save(job)
-    tell(job.state, job.collection, job.seq, job.attempt, job.version)
-    if job.feeds and was >= ${state.succeeded} and what ~= ${taking.all} then reopen(job.feeds, was ~= ${state.succeeded}) end
-  end
-  local function isTaken(job, what)
-    if what == ${taking.all} then return true end
-    local isMain = job.role == ${role.main}
-    local isLost = isMain and job.state > ${state.succeeded}
-    if isLost and what == ${taking.failed} then return true end
-    if isMain then
-      if not isLost then return false end
-    elseif job.state == ${state.waiting} and not job.continuation then return false end
-    local barrier = job.behind and barrierAt(job.behind)
-    return barrier and barrier.decided == ${decided.no}
-  end
-  local function resetMembers(item)
-    local header = headerAt(item.subject)
-    if item.detail == ${taking.all} and item.after == 0 then reopenAll(header) end
-    return eachMember(item, item.subject, function(job)
-      if job.archived then return end
-      if isOfForgotten(job) then archive(job, header.round)
-      elseif isTaken(job, item.detail) then reset(job, header.round, item.detail) end
-    end)
-  end
+  S.flush()
+end
+-- Puts a job back to waiting, its last attempt into history, and reopens what it feeds.
+local function reset(job, round, what)
+  S.left = S.left - 1
+  local was = job.state
+  if was == ${state.running} then S.stops = true end
+  if job.started then keepAttempt(job) end
+  local isMain = job.role == ${role.main}
+  job.state, job.round, job.failures, job.crashes, job.version, job.again = ${state.waiting}, round, 0, 0, job.version + 1, 1
+  job.reason, job.cause, job.marked, job.token, job.session, job.started, job.finished, job.due = nil, nil, nil, nil, nil, nil, nil, nil
+  job.result = ''
+  job.expires = isMain and job.expiresIn and now + job.expiresIn or nil
+  -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
+  if what == ${taking.all} or not isMain then job.continuation = nil end
+  for _, kind in ipairs({'f:', 'p:', 'r:'}) do S.erase(P .. kind .. job.seq) end
+  S.save(job)
+  S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
+  if job.feeds and was >= ${state.succeeded} and what ~= ${taking.all} then reopen(job.feeds, was ~= ${state.succeeded}) end
+end
+local function isTaken(job, what)
+  if what == ${taking.all} then return true end
+  local isMain = job.role == ${role.main}
+  local isLost = isMain and job.state > ${state.succeeded}
+  if isLost and what == ${taking.failed} then return true end
+  if isMain then
+    if not isLost then return false end
+  elseif job.state == ${state.waiting} and not job.continuation then return false end
+  local barrier = job.behind and S.barrierAt(job.behind)
+  return barrier and barrier.decided == ${decided.no}
+end
+function S.resetMembers(item)
+  local header = S.headerAt(item.subject)
+  if item.detail == ${taking.all} and item.after == 0 then reopenAll(header) end
+  return S.eachMember(item, item.subject, function(job)
+    if job.archived then return end
+    if isOfForgotten(job) then archive(job, header.round)
+    elseif isTaken(job, item.detail) then reset(job, header.round, item.detail) end
+  end)
+end
 
-  -- ── going on ──
+-- ── going on ──
 
-  -- The barriers that decided at submission, and the one that held back an uploaded graph.
-  local function decideEmpty(header)
-    if header.isAlone then return end
-    local first = header.base + header.jobCount
-    for from = first - 1, first + header.barrierCount - 1, 1000 do
-      local numbers = {}
-      for number = from, math.min(from + 999, first + header.barrierCount - 1) do numbers[#numbers + 1] = number end
-      if from == first - 1 then numbers[1] = header.base - 1 end
-      loadBarriers(numbers)
-      for _, number in ipairs(numbers) do
-        local barrier = barriers[number]
-        if barrier and barrier.inputs == 0 and barrier.decided == ${decided.no} then decideBarrier(number) end
+-- The barriers that decided at submission, and the one that held back an uploaded graph.
+local function decideEmpty(header)
+  if header.isAlone then return end
+  local first = header.base + header.jobCount
+  for from = first - 1, first + header.barrierCount - 1, 1000 do
+    local numbers = {}
+    for number = from, math.min(from + 999, first + header.barrierCount - 1) do numbers[#numbers + 1] = number end
+    if from == first - 1 then numbers[1] = header.base - 1 end
+    S.loadBarriers(numbers)
+    for _, number in ipairs(numbers) do
+      local barrier = S.barriers[number]
+      if barrier and barrier.inputs == 0 and barrier.decided == ${decided.no} then S.decideBarrier(number) end
+    end
+  end
+end
+function S.restartMembers(item)
+  if item.detail == ${taking.all} and item.after == 0 then decideEmpty(S.headerAt(item.subject)) end
+  return S.eachMember(item, item.subject, function(job)
+    if job.archived or job.state ~= ${state.waiting} then return end
+    if job.continuation then S.settleParkedIfOver(job) else S.letGoIfFree(job) end
+  end)
+end
+
+-- ── what is asked for ──
+
+local function isBlocked(job)
+  if not job.behind or job.role ~= ${role.main} then return false end
+  local barrier = S.barrierAt(job.behind)
+  return not barrier or barrier.decided ~= ${decided.success}
+end
+-- The jobs whose canvas this one belongs to: they failed with it.
+local function around(job, found)
+  local parent = job.parent and S.jobAt(job.parent)
+  if parent then
+    found[#found + 1] = parent
+    around(parent, found)
+  end
+end
+-- What failed in the canvas that a job continued as, however deep.
+local function failedInside(job, found)
+  for _, span in ipairs(S.insideOf(job)) do
+    for seq = span.first, span.last do
+      local inner = S.jobAt(seq)
+      if inner and not inner.archived and inner.role == ${role.main} and inner.state > ${state.succeeded} then
+        found[#found + 1] = inner
+        failedInside(inner, found)
       end
     end
   end
-  local function restartMembers(item)
-    if item.detail == ${taking.all} and item.after == 0 then decideEmpty(headerAt(item.subject)) end
-    return eachMember(item, item.subject, function(job)
-      if job.archived or job.state ~= ${state.waiting} then return end
-      if job.continuation then settleParkedIfOver(job) else letGoIfFree(job) end
-    end)
-  end
-
-  -- ── what is asked for ──
-
-  local function isBlocked(job)
-    if not job.behind or job.role ~= ${role.main} then return false end
-    local barrier = barrierAt(job.behind)
-    return not barrier or barrier.decided ~= ${decided.success}
-  end
-  -- The jobs whose canvas this one belongs to: they failed with it.
-  local function around(job, found)
-    local parent = job.parent and jobAt(job.parent)
-    if parent then
-      found[#found + 1] = parent
-      around(parent, found)
-    end
-  end
-  -- What failed in the canvas that a job continued as, however deep.
-  local function failedInside(job, found)
-    for _, span in ipairs(insideOf(job)) do
-      for seq = span.first, span.last do
-        local inner = jobAt(seq)
-        if inner and not inner.archived and inner.role == ${role.main} and inner.state > ${state.succeeded} then
-          found[#found + 1] = inner
-          failedInside(inner, found)
-        end
-      end
-    end
-  end
-  local function retryJob(job, expectedRound)
-    local header = headerAt(job.collection)
-    if header.round ~= expectedRound then return 'round' end
-    if job.state < ${state.succeeded} or job.archived then return 'running' end
-    if job.state == ${state.succeeded} then return 'succeeded' end
-    if isCancelling(header.number) then return 'cancelling' end
-    if isBlocked(job) then return 'blocked' end
-    if stateOf(header) ~= 'running' and not takeUniqueAgain(header) then return 'unique' end
-    -- A side branch changes nothing about its collection, which may stay settled.
-    if job.role == ${role.main} then beginRound(header) end
-    local seeds = {}
-    failedInside(job, seeds)
-    seeds[#seeds + 1] = job
-    around(job, seeds)
-    for _, seed in ipairs(seeds) do reset(seed, header.round, ${taking.failed}) end
-    later(${work.reset}, job.collection, ${taking.heldUp})
-    later(${work.restart}, job.collection, ${taking.heldUp})
-    return 'retried'
-  end
-  local function retry(id, isCollection, expectedRound, what)
-    local header, job = select(id, isCollection)
-    if job then return retryJob(job, expectedRound) end
-    if not header then return 'not-found' end
-    if header.round ~= expectedRound then return 'round' end
-    local settled = stateOf(header)
-    if settled == 'running' then return isCancelling(header.number) and 'cancelling' or 'running' end
-    if settled == 'succeeded' and what == ${taking.failed} then return 'succeeded' end
-    if not takeUniqueAgain(header) then return 'unique' end
-    beginRound(header)
-    later(${work.reset}, header.number, what)
-    later(${work.restart}, header.number, what)
-    return 'retried'
-  end
-  return {retry = retry, resetMembers = resetMembers, restartMembers = restartMembers}
+end
+local function retryJob(job, expectedRound)
+  local header = S.headerAt(job.collection)
+  if header.round ~= expectedRound then return 'round' end
+  if job.state < ${state.succeeded} or job.archived then return 'running' end
+  if job.state == ${state.succeeded} then return 'succeeded' end
+  if S.isCancelling(header.number) then return 'cancelling' end
+  if isBlocked(job) then return 'blocked' end
+  if stateOf(header) ~= 'running' and not S.takeUniqueAgain(header) then return 'unique' end
+  -- A side branch changes nothing about its collection, which may stay settled.
+  if job.role == ${role.main} then beginRound(header) end
+  local seeds = {}
+  failedInside(job, seeds)
+  seeds[#seeds + 1] = job
+  around(job, seeds)
+  for _, seed in ipairs(seeds) do reset(seed, header.round, ${taking.failed}) end
+  S.later(${work.reset}, job.collection, ${taking.heldUp})
+  S.later(${work.restart}, job.collection, ${taking.heldUp})
+  return 'retried'
+end
+function S.retry(id, isCollection, expectedRound, what)
+  local header, job = S.select(id, isCollection)
+  if job then return retryJob(job, expectedRound) end
+  if not header then return 'not-found' end
+  if header.round ~= expectedRound then return 'round' end
+  local settled = stateOf(header)
+  if settled == 'running' then return S.isCancelling(header.number) and 'cancelling' or 'running' end
+  if settled == 'succeeded' and what == ${taking.failed} then return 'succeeded' end
+  if not S.takeUniqueAgain(header) then return 'unique' end
+  beginRound(header)
+  S.later(${work.reset}, header.number, what)
+  S.later(${work.restart}, header.number, what)
+  return 'retried'
 end
 `,
   members,

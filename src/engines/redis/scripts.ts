@@ -4,12 +4,13 @@ import { defineScript, type Script } from './database.ts'
  * A piece of Lua that scripts are made of, with the pieces it needs. Each file has its own beside the TypeScript that speaks with it:
  *
  * ```
- * export const cascade = part(`local function settleBarriers() … end`, change, journal)
- * const script = writing('settle', `… return answers`, cascade, work)
+ * export const cascade = library(`function S.settleBarriers() … end`, changes, journal)
+ * const script = writing('settle', `… return answers`, cascade)
  * ```
  *
- * A piece is `local function`s and `local`s at the top of the script, so their names are unique over all pieces, and there may be 200 in
- * all. The server makes every function anew in every call (0.1 µs each): what is seldom used belongs into a function of its own.
+ * What one piece has for others it puts into S; its other functions are its own. A library comes into being when something is
+ * first asked of S that is not there yet: making a function costs the server 0.1 to 0.3 µs in every call, and there are more than a
+ * hundred, of which a call mostly needs a few. So nothing in S is ever nil: what is unknown is false, or a word.
  *
  * What every piece knows:
  *
@@ -20,6 +21,7 @@ import { defineScript, type Script } from './database.ts'
  * arg()        the next argument, a string          number() the same as a number, nil where it is empty
  * many(command, first, list)     what MGET, HMGET, … answer for so many keys or fields, however many; first: the key, nil for MGET
  * change(command, first, list)   the same of commands that write (ZADD, HSET, SREM, …; nil as first: MSET, DEL)
+ * S            what the call knows: its rows, what changed, what is left to do (see the files); and what the libraries can do
  * ```
  *
  * Numbers: every value in Lua is a double, and turned into text with 14 digits, which is enough for instants and numbers of rows. Tokens
@@ -31,10 +33,21 @@ import { defineScript, type Script } from './database.ts'
 export interface Part {
   readonly lua: string
   readonly needs: readonly Part[]
+  /** Made when it is first needed. */
+  readonly isLibrary: boolean
 }
 
+/** A call touches at most about so many rows; the rest is done later, from the list in `work`. */
+export const rowsPerCall = 1_000
+
+/** A piece that stands in the script as it is: its functions and values are locals of the script, 200 at most in all. */
 export function part(lua: string, ...needs: readonly Part[]): Part {
-  return { lua: lua.trim(), needs }
+  return { lua: lua.trim(), needs, isLibrary: false }
+}
+
+/** A piece that is made when something of it is first asked of S. */
+export function library(lua: string, ...needs: readonly Part[]): Part {
+  return { lua: lua.trim(), needs, isLibrary: true }
 }
 
 export const prelude = part(`
@@ -92,8 +105,35 @@ export function assemble(parts: readonly Part[]): string {
     placed.add(each)
   }
   parts.forEach(add)
-  return [...placed].map(({ lua }) => lua).join('\n')
+  const luaOf = (isLibrary: boolean): string[] =>
+    [...placed].filter((each) => each.isLibrary === isLibrary).map(({ lua }) => lua)
+  const libraries = luaOf(true)
+  const [first = '', ...rest] = luaOf(false)
+  return libraries.length === 0 ? [first, ...rest].join('\n') : [first, shelf(libraries), ...rest].join('\n')
 }
+
+const shelf = (libraries: readonly string[]): string => `
+local S
+local libraries = {
+${libraries.map((lua) => `function()\n${lua}\nend`).join(',\n')}
+}
+local made = 0
+S = setmetatable({
+  told = {}, payloads = {}, wakes = false, stops = false,
+  jobs = {}, changedJobs = {}, barriers = {}, changedBarriers = {}, writes = {}, erased = {},
+  additions = {}, removals = {}, counts = {},
+  left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown', removedIds = {}
+}, {
+  __index = function(all, name)
+    while made < #libraries do
+      made = made + 1
+      libraries[made]()
+      local found = rawget(all, name)
+      if found ~= nil then return found end
+    end
+  end
+})
+`
 
 /** What runs scripts: the store's connection, with its time. */
 export interface Runs {

@@ -1,12 +1,12 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph } from '../../core/graph.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
-import { changes, rowsPerCall } from './change.ts'
+import { changes } from './change.ts'
 import type { Ref } from './claim.ts'
 import { attemptOutcomeCode, reason, reasonCode, role, state } from './codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
-import { part, type Runs } from './scripts.ts'
+import { library, rowsPerCall, type Runs } from './scripts.ts'
 import { exitOf, isLarge, uploads } from './submit.ts'
 import { writing } from './work.ts'
 
@@ -20,27 +20,27 @@ const rowsPerSettlement = 3
  * retryLater(job, failure, delay)        the failed attempt goes to history, the job back in line
  * ```
  */
-export const settling = part(
+export const settling = library(
   `
-local function recordAttempt(job, outcome, failure)
-  left = left - 1
+function S.recordAttempt(job, outcome, failure)
+  S.left = S.left - 1
   if not job.started then return end
   call('HSETNX', P .. 'a:' .. job.seq, job.attempt, job.round .. ',' .. (job.session or '') .. ',' .. job.started .. ',' .. now .. ',' .. outcome ..
     (failure and '\\n' .. failure or ''))
 end
-local function putBack(job, delay)
-  left = left - 1
+function S.putBack(job, delay)
+  S.left = S.left - 1
   job.state = delay > 0 and ${state.scheduled} or ${state.queued}
   job.due = delay > 0 and now + math.ceil(delay) or nil
   job.version = job.version + 1
-  save(job)
-  tell(job.state, job.collection, job.seq, job.attempt, job.version)
+  S.save(job)
+  S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
 end
-local function retryLater(job, failure, delay)
-  recordAttempt(job, ${attemptOutcomeCode('retried')}, failure)
-  put(P .. 'f:' .. job.seq, failure)
+function S.retryLater(job, failure, delay)
+  S.recordAttempt(job, ${attemptOutcomeCode('retried')}, failure)
+  S.put(P .. 'f:' .. job.seq, failure)
   job.failures, job.crashes = job.failures + 1, 0
-  putBack(job, delay)
+  S.putBack(job, delay)
 end
 `,
   changes,
@@ -56,76 +56,76 @@ local function continueAs(job)
   local isUploaded, id, jobCount, barrierCount, exit, shape = arg() == '1', arg(), number(), number(), number(), arg()
   local home = {jobCount = jobCount, barrierCount = barrierCount, created = now}
   if isUploaded then
-    home = uploadAt(id)
+    home = S.uploadAt(id)
     if not home then return false end
   else
-    home.base = takeNumbers(jobCount + barrierCount)
+    home.base = S.takeNumbers(jobCount + barrierCount)
   end
-  homeInside(home, job)
-  recordAttempt(job, ${attemptOutcomeCode('continued')})
-  left = left - 1
+  S.homeInside(home, job)
+  S.recordAttempt(job, ${attemptOutcomeCode('continued')})
+  S.left = S.left - 1
   job.state, job.continuation, job.crashes, job.version = ${state.waiting}, home.base + exit, 0, job.version + 1
-  save(job)
-  put(P .. 'h:' .. job.seq, shape)
+  S.save(job)
+  S.put(P .. 'h:' .. job.seq, shape)
   call('ZADD', P .. 'm:' .. job.collection, home.base, home.base .. ',' .. home.jobCount .. ',' .. home.barrierCount)
-  tell(job.state, job.collection, job.seq, job.attempt, job.version)
+  S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
   -- Before anything that happens to them, and before the end, should there be no jobs at all.
-  tellCollection(0, job.collection, home.round)
+  S.tellCollection(0, job.collection, home.round)
   if isUploaded then
-    seal(id, home)
+    S.seal(id, home)
   else
-    left = left - jobCount
-    meetQueues()
-    insertRows(home)
-    insertEntries(home)
-    insertState(home)
+    S.left = S.left - jobCount
+    S.meetQueues()
+    S.insertRows(home)
+    S.insertEntries(home)
+    S.insertState(home)
   end
   return true
 end
 
 local function succeed(job, result)
-  left = left - 1
+  S.left = S.left - 1
   job.state, job.result, job.finished, job.version = ${state.succeeded}, result, now, job.version + 1
-  save(job)
-  ended(job)
+  S.save(job)
+  S.ended(job)
 end
 
 -- Its own arguments follow, and are read where it is stored.
 local outcomes = {
   succeeded = function(job)
     local result, long = arg(), arg()
-    if long ~= '' then put(P .. 'r:' .. job.seq, long) end
+    if long ~= '' then S.put(P .. 'r:' .. job.seq, long) end
     succeed(job, result)
   end,
-  failed = function(job) endJob(job, ${state.failed}, number(), job.seq, arg(), true) end,
-  cancelled = function(job) endJob(job, ${state.cancelled}, ${reason.cancelled}, job.seq, nil, true) end,
+  failed = function(job) S.endJob(job, ${state.failed}, number(), job.seq, arg(), true) end,
+  cancelled = function(job) S.endJob(job, ${state.cancelled}, ${reason.cancelled}, job.seq, nil, true) end,
   retried = function(job)
     local failure = arg()
-    retryLater(job, failure, number())
+    S.retryLater(job, failure, number())
   end,
   snoozed = function(job)
-    recordAttempt(job, ${attemptOutcomeCode('snoozed')})
+    S.recordAttempt(job, ${attemptOutcomeCode('snoozed')})
     job.crashes = 0
-    putBack(job, number())
+    S.putBack(job, number())
   end,
   released = function(job)
     if arg() == '1' then
-      recordAttempt(job, ${attemptOutcomeCode('released')})
+      S.recordAttempt(job, ${attemptOutcomeCode('released')})
     else
       job.attempt, job.started, job.session = job.attempt - 1, nil, nil
     end
-    putBack(job, number())
+    S.putBack(job, number())
   end,
   continued = continueAs
 }
 
 local function settleOne(seq, token, store)
-  local job = jobAt(seq)
+  local job = S.jobAt(seq)
   if not job or job.token ~= token then return 's' end
   -- The token stays until the next claim, or until somebody else decides about the job: so this one was sent before.
   if job.state ~= ${state.running} then return job.state == ${state.cancelled} and 'c' or 'a' end
-  if job.marked or (job.role == ${role.main} and isCancelling(job.collection)) then
-    endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq, nil, true)
+  if job.marked or (job.role == ${role.main} and S.isCancelling(job.collection)) then
+    S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq, nil, true)
     return 'c'
   end
   return store(job) == false and 'g' or 'a'
@@ -135,41 +135,41 @@ end
 local function untouched()
   local session, size, from = arg(), number(), argAt
   argAt = from + 6 * size
-  isCancelling(0)
-  local isQuick, names, rows, refused, seen = not anyCancelling and not hasUniqueKeys(), {}, {}, {}, {}
+  S.isCancelling(0)
+  local isQuick, names, rows, refused, seen = not S.anyCancelling and not S.hasUniqueKeys(), {}, {}, {}, {}
   if isQuick then
     for n = 1, size do names[n] = P .. 's:' .. ARGV[from + 6 * n - 5] end
     rows = many('MGET', nil, names)
   end
-  local filled, running, journalled, first = #writes, removals['run:' .. session] or {}, #told, #answers
-  removals['run:' .. session] = running
+  local filled, running, journalled, first = #S.writes, S.removals['run:' .. session] or {}, #S.told, #answers
+  S.removals['run:' .. session] = running
   for n = 1, size do
     local at = from + 6 * n - 6
     local seq = ARGV[at + 1]
     if isQuick and rows[n] == ARGV[at + 2] and not seen[seq] then
       seen[seq] = true
-      writes[filled + 1], writes[filled + 2] = names[n], ARGV[at + 3] .. now .. ARGV[at + 4]
+      S.writes[filled + 1], S.writes[filled + 2] = names[n], ARGV[at + 3] .. now .. ARGV[at + 4]
       filled = filled + 2
       journalled = journalled + 1
-      told[journalled] = ARGV[at + 5]
+      S.told[journalled] = ARGV[at + 5]
       running[#running + 1] = seq
       answers[first + n] = 'a'
       local feeds = ARGV[at + 6]
       if feeds ~= '' then
         if string.byte(feeds) == 116 then
-          remove('deadlines', seq)
+          S.remove('deadlines', seq)
           feeds = string.sub(feeds, 2)
         end
-        if feeds ~= '' then arrive(tonumber(feeds), true) end
+        if feeds ~= '' then S.arrive(tonumber(feeds), true) end
       end
     else
       answers[first + n] = ''
       refused[#refused + 1] = n
     end
   end
-  left = left - (size - #refused)
+  S.left = S.left - (size - #refused)
   if #refused == 0 then return end
-  flush()
+  S.flush()
   for _, n in ipairs(refused) do
     local at = from + 6 * n - 6
     local token = string.match(ARGV[at + 2], '^%d,%d+,%d+,(%d+)')
@@ -179,7 +179,7 @@ local function untouched()
   end
 end
 
-left = left + ${rowsPerSettlement} * number()
+S.left = S.left + ${rowsPerSettlement} * number()
 for _ = 1, number() do
   local kind = arg()
   if kind == 'untouched' then untouched()
@@ -190,7 +190,7 @@ for _ = 1, number() do
     argAt = from + size
   end
 end
-flush()
+S.flush()
 return table.concat(answers)
 `,
   settling,

@@ -2,7 +2,6 @@ import { CeleriacError } from '../../core/errors.ts'
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
-import { rowsPerCall } from './change.ts'
 import type { Ref } from './claim.ts'
 import { members } from './members.ts'
 import { inserting } from './insert.ts'
@@ -20,7 +19,7 @@ import {
   section,
 } from './pack.ts'
 import type { Label } from './rows.ts'
-import { part, type Runs } from './scripts.ts'
+import { library, rowsPerCall, type Runs } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 import { writing } from './work.ts'
 
@@ -38,24 +37,24 @@ export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.len
  * Graphs that come in parts. `uploadAt(id)`: the home that its rows have, nil when there is none; `seal(id, home)` makes it part of its
  * collection: from here on it is seen, and runs. Its empty barriers and waiting jobs are read from the arguments.
  */
-export const uploads = part(
+export const uploads = library(
   `
-local function uploadAt(id)
+function S.uploadAt(id)
   local row = call('HGET', P .. 'uploads', id)
   if not row then return nil end
   local collection, base, jobCount, barrierCount, created = string.match(row, '^(%d+),(%d+),(%d+),(%d+),(%d+),')
   return {collection = tonumber(collection), base = tonumber(base), jobCount = tonumber(jobCount), barrierCount = tonumber(barrierCount),
     created = tonumber(created), depth = 0, round = 1}
 end
-local function homeInside(home, parent)
+function S.homeInside(home, parent)
   home.collection, home.parent, home.depth, home.scope = parent.collection, parent.seq, parent.depth + 1, parent.scope
-  home.round = headerAt(parent.collection).round
+  home.round = S.headerAt(parent.collection).round
   return home
 end
-local function seal(id, home)
+function S.seal(id, home)
   call('HDEL', P .. 'uploads', id)
-  arrivalsAt(home.base - 1)
-  insertState(home)
+  S.arrivalsAt(home.base - 1)
+  S.insertState(home)
 end
 `,
   inserting,
@@ -66,27 +65,27 @@ const uploadScript = writing(
   `
 local id, firstId, partNumber, jobCount, barrierCount, parentSeq = arg(), arg(), number(), number(), number(), number()
 local startRuns = arg()
-local parent = parentSeq and jobAt(parentSeq)
+local parent = parentSeq and S.jobAt(parentSeq)
 if parentSeq and not parent then return 'gone' end
-local home = uploadAt(id)
+local home = S.uploadAt(id)
 if not home then
   if partNumber > 0 then return 'gone' end
   -- Sent again after it was sealed: a part that came late.
   if call('HGET', P .. 'ids', firstId) then return 'stored' end
   local total = jobCount + barrierCount + 1
-  local first = takeNumbers(parent and total or total + 1)
+  local first = S.takeNumbers(parent and total or total + 1)
   local collection = parent and parent.collection or first
   local base = parent and first + 1 or first + 2
   home = {collection = collection, base = base, jobCount = jobCount, barrierCount = barrierCount, created = now, depth = 0, round = 1}
-  put(P .. 'b:' .. (base - 1), base .. ',' .. collection .. ',,' .. jobCount .. ',' .. barrierCount .. ',0,,,0\\n' .. '\\r')
-  put(P .. 'l:' .. (base - 1), startRuns)
+  S.put(P .. 'b:' .. (base - 1), base .. ',' .. collection .. ',,' .. jobCount .. ',' .. barrierCount .. ',0,,,0\\n' .. '\\r')
+  S.put(P .. 'l:' .. (base - 1), startRuns)
 end
-if parent then homeInside(home, parent) end
+if parent then S.homeInside(home, parent) end
 call('HSET', P .. 'uploads', id,
   table.concat({home.collection, home.base, home.jobCount, home.barrierCount, home.created, now}, ','))
-meetQueues()
-insertRows(home)
-flush()
+S.meetQueues()
+S.insertRows(home)
+S.flush()
 return 'stored'
 `,
   uploads,
@@ -125,8 +124,8 @@ for _ = 1, number() do
   if call('HEXISTS', P .. 'uploads', id) == 0 and call('HEXISTS', P .. 'ids', id) == 0 then return id end
 end
 local taken = number()
-local nextNumber = taken > 0 and takeNumbers(taken) or 0
-meetQueues()
+local nextNumber = taken > 0 and S.takeNumbers(taken) or 0
+S.meetQueues()
 local exceptions, seen, at = {}, {}, -1
 local function except(id, what)
   local from = #exceptions
@@ -140,8 +139,8 @@ local function plainOnes()
   argAt = from + 2 * size
   local known = many('HMGET', P .. 'ids', ids)
   local numbered, placed, made = {}, {}, 0
-  local head, filled = P .. 'j:', #writes
-  local journalled = #told
+  local head, filled = P .. 'j:', #S.writes
+  local journalled = #S.told
   for n = 1, size do
     local id = ids[n]
     at = at + 1
@@ -153,13 +152,13 @@ local function plainOnes()
       made = made + 2
       numbered[made - 1], numbered[made] = id, digits
       placed[made - 1], placed[made] = digits, string.char(96 + #digits) .. digits
-      writes[filled + made - 1], writes[filled + made] = head .. digits, now .. ARGV[from + 2 * n]
+      S.writes[filled + made - 1], S.writes[filled + made] = head .. digits, now .. ARGV[from + 2 * n]
       journalled = journalled + 1
-      told[journalled] = '2,0,' .. digits .. ',0,1'
+      S.told[journalled] = '2,0,' .. digits .. ',0,1'
     end
     nextNumber = nextNumber + 1
   end
-  if made > 0 then wakes = true end
+  if made > 0 then S.wakes = true end
   change('HSET', P .. 'ids', numbered)
   change('ZADD', P .. 'queue:' .. queue, placed)
 end
@@ -175,20 +174,20 @@ end
 local function idOf(collection)
   local row = call('GET', P .. 'c:' .. collection)
   if row then return (string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')) end
-  local job = jobAt(collection)
+  local job = S.jobAt(collection)
   return job and job.id or ''
 end
 -- What a submission with a unique key meets; nil when the key is free (now).
 local function meetHolder(id, key, onConflict)
   -- Who holds it may have come in this very call.
-  flush()
-  local holder = holderOf(key)
+  S.flush()
+  local holder = S.holderOf(key)
   if not holder then return nil end
   local holderId = idOf(holder)
   if holderId == id or onConflict == 'existing' then except(holderId, 'existing') return true end
   if onConflict == 'reject' then except(holderId, 'unique') return true end
-  cancelCollection(headerAt(holder))
-  dropUnique(key)
+  S.cancelCollection(S.headerAt(holder))
+  S.dropUnique(key)
   return nil
 end
 
@@ -197,27 +196,27 @@ local function storeAlone(seq)
   local id, isPlain = arg(), arg() == '1'
   local home = {base = seq, collection = seq, created = now, round = 1}
   call('HSET', P .. 'ids', id, seq)
-  put(P .. 'j:' .. seq, now .. (isPlain and '' or ',' .. seq .. ',' .. seq .. ',,0,,1,') .. arg())
+  S.put(P .. 'j:' .. seq, now .. (isPlain and '' or ',' .. seq .. ',' .. seq .. ',,0,,1,') .. arg())
   local longArgs = arg()
-  if longArgs ~= '' then put(P .. 'g:' .. seq, longArgs) end
+  if longArgs ~= '' then S.put(P .. 'g:' .. seq, longArgs) end
   argAt = argAt + 1
-  insertEntry(home, seq)
+  S.insertEntry(home, seq)
 end
 local function storeGraph(collection)
   local id, jobCount, barrierCount, exit, row = arg(), number(), number(), arg(), arg()
   local home = {base = collection + 1, collection = collection, jobCount = jobCount, barrierCount = barrierCount, created = now, depth = 0, round = 1}
   call('HSET', P .. 'ids', id, collection)
-  put(P .. 'c:' .. collection, now .. ',' .. home.base .. ',' .. jobCount .. ',' .. barrierCount .. ',' .. exit .. '\\n' .. row)
-  insertRows(home)
-  insertEntries(home)
-  insertState(home)
+  S.put(P .. 'c:' .. collection, now .. ',' .. home.base .. ',' .. jobCount .. ',' .. barrierCount .. ',' .. exit .. '\\n' .. row)
+  S.insertRows(home)
+  S.insertEntries(home)
+  S.insertState(home)
 end
 local function storeUploaded()
   local id, exit, row = arg(), arg(), arg()
-  local home = uploadAt(id)
+  local home = S.uploadAt(id)
   call('HSET', P .. 'ids', id, home.collection)
-  put(P .. 'c:' .. home.collection, now .. ',' .. home.base .. ',' .. home.jobCount .. ',' .. home.barrierCount .. ',' .. exit .. '\\n' .. row)
-  seal(id, home)
+  S.put(P .. 'c:' .. home.collection, now .. ',' .. home.base .. ',' .. home.jobCount .. ',' .. home.barrierCount .. ',' .. exit .. '\\n' .. row)
+  S.seal(id, home)
   return home.collection
 end
 
@@ -245,8 +244,8 @@ local function one(kind)
     call('ZADD', P .. 'idempotency-until', now + ${idempotencyMemory}, key)
   end
   if unique ~= '' then
-    put(P .. 'u:' .. holder, till .. '\\n' .. unique)
-    holdUnique(holder, till, unique)
+    S.put(P .. 'u:' .. holder, till .. '\\n' .. unique)
+    S.holdUnique(holder, till, unique)
   end
 end
 
@@ -254,7 +253,7 @@ for _ = 1, number() do
   local kind = arg()
   if kind == 'plain' then plainOnes() else one(kind) end
 end
-flush()
+S.flush()
 return exceptions
 `,
   members,

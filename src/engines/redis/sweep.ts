@@ -2,12 +2,11 @@ import type { Failure } from '../../core/failure.ts'
 import { decideFailure } from '../../core/retry.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
-import { rowsPerCall } from './change.ts'
 import { dueJobs } from './claim.ts'
 import { attemptOutcomeCode, reason, state } from './codes.ts'
 import { removal } from './removal.ts'
 import { readOptions } from './rows.ts'
-import { part, reading, type Runs } from './scripts.ts'
+import { part, reading, rowsPerCall, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
 import { writing } from './work.ts'
 
@@ -92,28 +91,28 @@ local function verdictOn(job)
   return verdict and verdict.attempt == job.attempt and verdict or nil
 end
 local function endMarked(job)
-  endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq)
+  S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq)
 end
 
 -- One that was suspect already is to blame. Where none was, each of them may be.
 local function giveUp(job, isSuspect)
   if job.marked then return endMarked(job) end
   local crashes = job.crashes + (isSuspect and 1 or 0)
-  if crashes >= ${poisonLimit} then return endJob(job, ${state.failed}, ${reason.poisoned}, job.seq, verdictOn(job).failure) end
-  recordAttempt(job, ${attemptOutcomeCode('lost')})
+  if crashes >= ${poisonLimit} then return S.endJob(job, ${state.failed}, ${reason.poisoned}, job.seq, verdictOn(job).failure) end
+  S.recordAttempt(job, ${attemptOutcomeCode('lost')})
   job.token, job.session, job.crashes = nil, nil, crashes
-  putBack(job, 0)
+  S.putBack(job, 0)
 end
 -- False where it cannot be given up yet: somebody must say first how its poisoned jobs failed.
 local function loseSession(session)
   local running, suspects = {}, false
   for _, seq in ipairs(call('SMEMBERS', P .. 'run:' .. session)) do running[#running + 1] = tonumber(seq) end
   table.sort(running)
-  loadJobs(running)
-  for _, seq in ipairs(running) do suspects = suspects or jobAt(seq).crashes > 0 end
+  S.loadJobs(running)
+  for _, seq in ipairs(running) do suspects = suspects or S.jobAt(seq).crashes > 0 end
   local asked = #needs
   for _, seq in ipairs(running) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     local isSuspect = not suspects or job.crashes > 0
     if not job.marked and isSuspect and job.crashes + 1 >= ${poisonLimit} and not verdictOn(job) then
       local name = call('HGET', P .. 'session:' .. session, 'name') or ''
@@ -122,7 +121,7 @@ local function loseSession(session)
   end
   if #needs > asked then return 0 end
   for _, seq in ipairs(running) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     giveUp(job, not suspects or job.crashes > 0)
   end
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'lost', 1)
@@ -145,27 +144,27 @@ local function timeOut(job)
     return 0
   end
   if verdict.delay then
-    retryLater(job, verdict.failure, verdict.delay)
+    S.retryLater(job, verdict.failure, verdict.delay)
     job.token = nil
-  else endJob(job, ${state.failed}, ${reason.timeout}, job.seq, verdict.failure) end
+  else S.endJob(job, ${state.failed}, ${reason.timeout}, job.seq, verdict.failure) end
   return 1
 end
 local function stopLate()
   local count = 0
   for _, seq in ipairs(call('ZRANGEBYSCORE', P .. 'marked', '-inf', now - ${cancelGrace})) do
-    local job = jobAt(tonumber(seq))
+    local job = S.jobAt(tonumber(seq))
     if job and job.state == ${state.running} then
       endMarked(job)
       count = count + 1
     end
   end
   for _, seq in ipairs(call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', now - ${deadlineGrace})) do
-    local job = jobAt(tonumber(seq))
+    local job = S.jobAt(tonumber(seq))
     if job and job.state == ${state.running} then
       if job.marked then endMarked(job) else count = count + timeOut(job) end
     end
   end
-  if count > 0 then stops = true end
+  if count > 0 then S.stops = true end
   return count
 end
 `,
@@ -184,19 +183,19 @@ local function abandonUploads()
       local last, numbers = base + jobCount + barrierCount - 1, {}
       local first = math.max(base, last - ${rowsPerCall - 1})
       for number = first, last do numbers[#numbers + 1] = number end
-      loadJobs(numbers)
-      removedIds = {}
+      S.loadJobs(numbers)
+      S.removedIds = {}
       for _, number in ipairs(numbers) do
-        if number < base + jobCount then removeJob(number) else removeBarrier(number) end
+        if number < base + jobCount then S.removeJob(number) else S.removeBarrier(number) end
       end
-      change('HDEL', P .. 'ids', removedIds)
-      left = left - #numbers
+      change('HDEL', P .. 'ids', S.removedIds)
+      S.left = S.left - #numbers
       if first > base then
         jobCount = math.min(jobCount, first - base)
         call('HSET', P .. 'uploads', all[at],
           table.concat({collection, base, jobCount, first - base - jobCount, created, touched}, ','))
       else
-        removeBarrier(base - 1)
+        S.removeBarrier(base - 1)
         call('HDEL', P .. 'uploads', all[at])
       end
       return
@@ -212,8 +211,8 @@ const sweepScript = writing(
   `
 readVerdicts()
 local isCalm = takeTurn()
-local released = releaseDue()
-expire()
+local released = S.releaseDue()
+S.expire()
 if not isCalm then released = released + loseSessions() end
 released = released + stopLate()
 abandonUploads()

@@ -4,23 +4,23 @@ import { members } from './members.ts'
 import { defineScript, type Script } from './database.ts'
 import { removal } from './removal.ts'
 import { retrying } from './rounds.ts'
-import { assemble, type Part, part, prelude, type Runs } from './scripts.ts'
+import { assemble, library, part, type Part, prelude, type Runs } from './scripts.ts'
 
 /**
  * `settleWork()` does what is left, oldest first, until nothing is or the call has done enough; what then remains is kept for the next.
  * Each step goes on with an item for as long as the call may and answers true when it is done; else `item.after` says how far it came.
  */
-const works = part(
+const works = library(
   `
 local function step(item)
   local kind = item.kind
-  if kind == ${work.release} then return releaseRest(item) end
-  if kind == ${work.cancel} then return cancelMembers(item, item.subject, nil) end
-  if kind == ${work.cancelScope} then return cancelMembers(item, item.detail, item.subject) end
-  if kind == ${work.cancelInside} then return cancelInside(item) end
-  if kind == ${work.reset} then return retrying().resetMembers(item) end
-  if kind == ${work.restart} then return retrying().restartMembers(item) end
-  return removeSome(item)
+  if kind == ${work.release} then return S.releaseRest(item) end
+  if kind == ${work.cancel} then return S.cancelMembers(item, item.subject, nil) end
+  if kind == ${work.cancelScope} then return S.cancelMembers(item, item.detail, item.subject) end
+  if kind == ${work.cancelInside} then return S.cancelInside(item) end
+  if kind == ${work.reset} then return S.resetMembers(item) end
+  if kind == ${work.restart} then return S.restartMembers(item) end
+  return S.removeSome(item)
 end
 local function keptWork()
   local kept, items = call('HGETALL', P .. 'work'), {}
@@ -36,23 +36,23 @@ local function keep(item)
   item.number = item.number or call('HINCRBY', P .. 'meta', 'work', 1)
   call('HSET', P .. 'work', item.number, item.kind .. ',' .. item.subject .. ',' .. item.detail .. ',' .. item.after)
 end
-local function settleWork()
-  settleBarriers()
+function S.settleWork()
+  S.settleBarriers()
   local items = keptWork()
   local at = 1
   while true do
-    for _, item in ipairs(pending) do items[#items + 1] = item end
-    pending = {}
+    for _, item in ipairs(S.pending) do items[#items + 1] = item end
+    S.pending = {}
     local item = items[at]
     if not item then return false end
-    if left <= 0 then break end
+    if S.left <= 0 then break end
     local isDone = step(item)
-    settleBarriers()
+    S.settleBarriers()
     if not isDone then break end
     at = at + 1
     if item.number then call('HDEL', P .. 'work', item.number) end
   end
-  for _, item in ipairs(pending) do items[#items + 1] = item end
+  for _, item in ipairs(S.pending) do items[#items + 1] = item end
   for n = at, #items do keep(items[n]) end
   return true
 end
@@ -73,10 +73,11 @@ end
 
 const conclusion = part(`
 local answer = body()
-local isLeft = settleWork()
-flush()
-writeJournal()
-local bits = signalBits()
+local isLeft = false
+if next(S.arrivals) or #S.pending > 0 or call('EXISTS', P .. 'work') == 1 then isLeft = S.settleWork() end
+S.flush()
+S.writeJournal()
+local bits = S.signalBits()
 -- 7 and who says so: of the three signals, those that were not sent a moment ago.
 local may, origin = string.match(ARGV[2], '^(%d) (.*)$')
 local said = may and bit.band(bits, may) or 0
@@ -89,7 +90,7 @@ return {bits, isLeft and 1 or 0, answer}
  * what changed, and who says so (see watch.ts); then the body's. Reply: see `Runs`. What the body writes goes through the working set, or directly where that can wait for nothing.
  */
 export function writing(name: string, body: string, ...needs: readonly Part[]): Script {
-  const parts = [prelude, closed, works, ...needs, part(`local function body()\n${body}\nend`), conclusion]
+  const parts = [prelude, closed, ...needs, works, part(`local function body()\n${body}\nend`), conclusion]
   return defineScript(name, assemble(parts))
 }
 

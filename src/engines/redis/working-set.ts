@@ -1,7 +1,7 @@
 import { role, state } from './codes.ts'
 import { indexes } from './indexes.ts'
 import { defaultQueue } from './keys.ts'
-import { part } from './scripts.ts'
+import { library } from './scripts.ts'
 
 /**
  * `jobAt(n)`, `loadJobs(list)`: jobs as tables, read once for each script; false where there is none. `save(job)` after a change;
@@ -13,21 +13,20 @@ import { part } from './scripts.ts'
  *
  * `put(key, text)` writes a text with the next flush, `erase(key)` removes one.
  */
-export const workingSet = part(
+export const workingSet = library(
   `
-local jobs, changedJobs, writes, erased = {}, {}, {}, {}
 local plainHead = '^(%d+)\\n([^\\n]*)\\n([^\\n]*)\\n'
 local fullHead = '^(%d+),(%d+),(%d+),(%d*),(%d+),(%d*),(%d+),(%d),(%-?%d*),(%d),(%d*),(%d*),(%d*),(%-?%d*),(%d*),(%d*),(%-?%d+),([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n'
 local often = '^(%d),(%d+),(%d+),(%d*),(%d*),(%d*),(%d*)()'
 local seldom = '^;(%d+),(%d+),(%d+),(%-?%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*)()'
 
-local function put(key, text)
-  writes[#writes + 1] = key
-  writes[#writes + 1] = text
+function S.put(key, text)
+  S.writes[#S.writes + 1] = key
+  S.writes[#S.writes + 1] = text
 end
 
-local function erase(key)
-  erased[#erased + 1] = key
+function S.erase(key)
+  S.erased[#S.erased + 1] = key
 end
 
 local function readHead(job, row)
@@ -51,7 +50,7 @@ local function readPlainHead(job, row)
     job.seq, job.seq, 0, 1, ${role.main}, 0, 0, ''
 end
 
-local function readSeldom(job, row, from)
+function S.readSeldom(job, row, from)
   local round, failures, crashes, due, expires, marked, reason, cause, continuation, archived, again, to = string.match(row, seldom, from)
   job.round, job.failures, job.crashes, job.due, job.expires, job.marked =
     tonumber(round), tonumber(failures), tonumber(crashes), tonumber(due), tonumber(expires), tonumber(marked)
@@ -65,7 +64,7 @@ local function readStanding(job, row)
   job.state, job.version, job.attempt = tonumber(state), tonumber(version), tonumber(attempt)
   if token ~= '' then job.token = token end
   job.session, job.started, job.finished = tonumber(session), tonumber(started), tonumber(finished)
-  if string.byte(row, to) == 59 then to = readSeldom(job, row, to) end
+  if string.byte(row, to) == 59 then to = S.readSeldom(job, row, to) end
   job.result = string.sub(row, to)
 end
 
@@ -74,7 +73,7 @@ local function note(job)
   job.wasSuspect, job.wasExpires, job.wasMarked = job.crashes > 0, job.expires, job.marked
 end
 
-local function parse(seq, row, standing)
+function S.parse(seq, row, standing)
   local job = {seq = seq, failures = 0, crashes = 0}
   if string.find(row, '^%d+,') then readHead(job, row) else readPlainHead(job, row) end
   if job.queue == '' then job.queue = '${defaultQueue}' end
@@ -90,33 +89,33 @@ local function parse(seq, row, standing)
   return job
 end
 
-local function loadJobs(list)
+function S.loadJobs(list)
   local wanted, heads, standings = {}, {}, {}
   for _, seq in ipairs(list) do
-    if jobs[seq] == nil then
+    if S.jobs[seq] == nil then
       local at = #wanted + 1
-      jobs[seq] = false
+      S.jobs[seq] = false
       wanted[at], heads[at], standings[at] = seq, P .. 'j:' .. seq, P .. 's:' .. seq
     end
   end
   if #wanted == 0 then return end
   heads, standings = many('MGET', nil, heads), many('MGET', nil, standings)
   for at, seq in ipairs(wanted) do
-    if heads[at] then jobs[seq] = parse(seq, heads[at], standings[at]) end
+    if heads[at] then S.jobs[seq] = S.parse(seq, heads[at], standings[at]) end
   end
 end
-local function jobAt(seq)
-  if jobs[seq] == nil then loadJobs({seq}) end
-  return jobs[seq]
+function S.jobAt(seq)
+  if S.jobs[seq] == nil then S.loadJobs({seq}) end
+  return S.jobs[seq]
 end
 
-local function save(job)
+function S.save(job)
   if job.isChanged then return end
   job.isChanged = true
-  changedJobs[#changedJobs + 1] = job
+  S.changedJobs[#S.changedJobs + 1] = job
 end
 
-local function standingText(job)
+function S.standingText(job)
   local text = job.state .. ',' .. job.version .. ',' .. job.attempt .. ',' .. (job.token or '') .. ',' .. (job.session or '') .. ',' ..
     (job.started or '') .. ',' .. (job.finished or '')
   if job.round ~= job.firstRound or job.failures > 0 or job.crashes > 0 or job.due or job.expires ~= job.firstExpires or job.marked or
@@ -127,7 +126,6 @@ local function standingText(job)
   return text .. job.result
 end
 
-local barriers, changedBarriers = {}, {}
 local function parseBarrier(number, row, standing)
   local base, collection, parent, jobCount, barrierCount, inputs, feeds, gate, isExit, runs =
     string.match(row, '^(%d+),(%d+),(%d*),(%d+),(%d+),(%d+),(%d*),(%d*),(%d)\\n(.*)$')
@@ -148,37 +146,37 @@ local function parseBarrier(number, row, standing)
   end
   return barrier
 end
-local function loadBarriers(list)
+function S.loadBarriers(list)
   local wanted, heads, standings = {}, {}, {}
   for _, number in ipairs(list) do
-    if barriers[number] == nil then
+    if S.barriers[number] == nil then
       local at = #wanted + 1
-      barriers[number] = false
+      S.barriers[number] = false
       wanted[at], heads[at], standings[at] = number, P .. 'b:' .. number, P .. 'n:' .. number
     end
   end
   if #wanted == 0 then return end
   heads, standings = many('MGET', nil, heads), many('MGET', nil, standings)
   for at, number in ipairs(wanted) do
-    if heads[at] then barriers[number] = parseBarrier(number, heads[at], standings[at]) end
+    if heads[at] then S.barriers[number] = parseBarrier(number, heads[at], standings[at]) end
   end
 end
-local function barrierAt(number)
-  if barriers[number] == nil then loadBarriers({number}) end
-  return barriers[number]
+function S.barrierAt(number)
+  if S.barriers[number] == nil then S.loadBarriers({number}) end
+  return S.barriers[number]
 end
-local function saveBarrier(barrier)
+function S.saveBarrier(barrier)
   if barrier.isChanged then return end
   barrier.isChanged = true
-  changedBarriers[#changedBarriers + 1] = barrier
+  S.changedBarriers[#S.changedBarriers + 1] = barrier
 end
 
 -- Runs of the jobs behind it, of the jobs that feed it, and of the barriers that feed it.
-local function runsOf(barrier)
+function S.runsOf(barrier)
   if barrier.runs == '\\r' then barrier.runs = call('GET', P .. 'l:' .. barrier.number) end
   return string.match(barrier.runs, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)$')
 end
-local function eachOf(runs, base, after, see)
+function S.eachOf(runs, base, after, see)
   for first, last, step in string.gmatch(runs, '(%d+)%-?(%d*)/?(%d*)') do
     first, last, step = base + first, base + (last == '' and first or last), tonumber(step) or 1
     if last > after then
@@ -190,22 +188,22 @@ local function eachOf(runs, base, after, see)
   end
 end
 
-local function flush()
-  for _, job in ipairs(changedJobs) do
-    job.text = standingText(job)
-    put(P .. 's:' .. job.seq, job.text)
-    reindex(job)
+function S.flush()
+  for _, job in ipairs(S.changedJobs) do
+    job.text = S.standingText(job)
+    S.put(P .. 's:' .. job.seq, job.text)
+    S.reindex(job)
     note(job)
     job.isChanged, job.isPopped = false, false
   end
-  for _, barrier in ipairs(changedBarriers) do
-    put(P .. 'n:' .. barrier.number, barrier.pending .. ',' .. barrier.failed .. ',' .. barrier.decided .. ',' .. (barrier.cause or ''))
+  for _, barrier in ipairs(S.changedBarriers) do
+    S.put(P .. 'n:' .. barrier.number, barrier.pending .. ',' .. barrier.failed .. ',' .. barrier.decided .. ',' .. (barrier.cause or ''))
     barrier.isChanged = false
   end
-  change('DEL', nil, erased)
-  change('MSET', nil, writes)
-  flushIndexes()
-  changedJobs, changedBarriers, writes, erased = {}, {}, {}, {}
+  change('DEL', nil, S.erased)
+  change('MSET', nil, S.writes)
+  S.flushIndexes()
+  S.changedJobs, S.changedBarriers, S.writes, S.erased = {}, {}, {}, {}
 end
 `,
   indexes,
