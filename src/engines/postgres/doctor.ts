@@ -43,7 +43,9 @@ select current_setting('server_version_num')::integer as version,
   o.seconds as oldest_seconds, o.who as oldest_who,
   has_schema_privilege($1::text, 'create') as may_change, has_schema_privilege($1::text, 'usage') as may_use,
   (select string_agg(relname, ', ' order by relname) from pg_class where relnamespace = (select oid from pg_namespace where nspname = $1::text) and relkind = 'r'
-    and not has_table_privilege(oid, 'select, insert, update, delete')) as lacking,
+    
+    and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+      and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))) as lacking,
   (select count(*) from celeriac.work) as left,
   (select string_agg(format('%s: %s dead of %s', relname, n_dead_tup, n_dead_tup + n_live_tup), ', ' order by relname)
    from pg_stat_user_tables where schemaname = $1::text and n_dead_tup > ${manyDead} and n_dead_tup > n_live_tup) as dead,
