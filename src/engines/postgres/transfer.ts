@@ -117,8 +117,8 @@ begin
   return null;
 end $$;
 
--- What is marked as running though no worker lives is given back; what large changes left to do is gone on with. True while
--- more of that is left.
+-- What large changes left to do is gone on with; then what is marked as running though no worker lives is given back. True
+-- while there is more to do.
 create or replace function celeriac.come_to_rest(a_now bigint) returns boolean language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -130,17 +130,20 @@ declare
     select row(j.seq, 3, 6, coalesce(j.reason, 3), j.seq, null, false)::celeriac.ending
     from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
     where j.state = 3 and j.session = k.session and j.token = k.token and j.marked_at is not null order by j.seq);
-  v_left boolean;
 begin
+  if exists (select 1 from celeriac.work) then
+    perform celeriac.go_on(a_now);
+    return true;
+  end if;
   delete from celeriac.claims;
   c := celeriac.end_jobs(c, v_marked);
   c := celeriac.record_attempts(c, v_running, 5, null);
   c := celeriac.put_back(c, array(
     select row(seq, 0, null, false, true, false, null)::celeriac.putting from unnest(v_running) seq));
-  select s.c, s.is_left into c, v_left from celeriac.settle_work(c) s;
-  perform celeriac.write_event(c.now, c.changes, c.payloads, c.heads, c.due_at, c.lapses_at);
-  if not v_left then update celeriac.sessions set ended_at = c.now, lost = 1 where ended_at is null; end if;
-  return v_left;
+  perform celeriac.finish(c);
+  if exists (select 1 from celeriac.work) then return true; end if;
+  update celeriac.sessions set ended_at = c.now, lost = 1 where ended_at is null;
+  return false;
 end $$;
 `
 
