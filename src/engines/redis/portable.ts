@@ -146,14 +146,14 @@ export function importJob(row: Named<'jobs'>, isMain: (number: number) => boolea
   ]
 }
 
+/** Of a job in a collection the tags are among its options. */
 function labelOf(row: Named<'jobs'>): string {
-  const tags = row.tags === null ? null : (JSON.parse(String(row.tags)) as string[])
-  const own = readOptions(orEmpty(row.options)).tags
+  const isAlone = row.collection === row.seq
   return labelText({
     retention: row.retention as number | null,
     actor: row.actor as string | null,
     description: row.description as string | null,
-    tags: tags === null || JSON.stringify(own) === JSON.stringify(tags) ? null : tags,
+    tags: isAlone && row.tags !== null ? (JSON.parse(String(row.tags)) as string[]) : null,
   })
 }
 

@@ -103,24 +103,24 @@ for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do
   local running = call('SMEMBERS', P .. 'run:' .. session)
   for at = 1, #running do running[at] = tonumber(running[at]) end
   table.sort(running)
-  loadJobs(running)
+  S.loadJobs(running)
   for _, seq in ipairs(running) do
-    local job = jobAt(seq)
+    local job = S.jobAt(seq)
     if job.marked then
-      endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq)
+      S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq)
     else
-      recordAttempt(job, ${attemptOutcomeCode('released')})
+      S.recordAttempt(job, ${attemptOutcomeCode('released')})
       job.token = nil
-      putBack(job, 0)
+      S.putBack(job, 0)
     end
   end
-  flush()
+  S.flush()
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'lost', 1)
   call('DEL', P .. 'tokens:' .. session)
 end
 call('DEL', P .. 'alive')
-if settleWork() then return {} end
-flush()
+if S.settleWork() then return {} end
+S.flush()
 call('HSET', P .. 'meta', 'closed', text, 'leaving', mark)
 return {}
 `,
@@ -153,10 +153,10 @@ for at = 6, 13 do counts[at] = 0 end
 local function exists(kind, n) return call('EXISTS', P .. kind .. n) end
 local numbers = {}
 for n = first, last do numbers[#numbers + 1] = n end
-loadJobs(numbers)
+S.loadJobs(numbers)
 for n = first, last do
   if not isHidden(n) then
-    local job = jobAt(n)
+    local job = S.jobAt(n)
     if job then
       counts[3] = counts[3] + 1
       counts[6 + job.state] = counts[6 + job.state] + 1
@@ -289,8 +289,9 @@ function exportLog(job: number, texts: JobTexts): Row[] {
 
 /** Rows that stand in a hash: few enough to be read together, and told in the order of their names. */
 async function exportFields(db: Database, kind: RowKind, after: string | null, limit: number): Promise<ExportPage> {
-  const flat = await db.send<string[]>('HGETALL', `${db.prefix}${kind}`)
-  const fields = Array.from({ length: flat.length / 2 }, (_, at) => [String(flat[2 * at]), String(flat[2 * at + 1])])
+  const key = `${db.prefix}${kind}`
+  const [names, texts] = [await db.send<string[]>('HKEYS', key), await db.send<string[]>('HVALS', key)]
+  const fields = names.map((name, at) => [name, texts[at] as string])
   // Sessions are told in the order of their numbers.
   const placeOf = ([name, text]: readonly string[]): string =>
     String(kind === 'sessions' ? text?.padStart(16, '0') : name)
@@ -316,7 +317,7 @@ async function exportField(db: Database, kind: RowKind, name: string, text: stri
       return [scope, key.join('\0'), fingerprint, id, Number(expiresAt)]
     }
     default:
-      return exportSession(await db.send<string[]>('HGETALL', `${db.prefix}session:${text}`), Number(text))
+      return exportSession(await db.send('HMGET', `${db.prefix}session:${text}`, ...sessionFields), Number(text))
   }
 }
 
@@ -331,26 +332,15 @@ const sessionFields = [
   'seenAt',
   'expiresAt',
   'endedAt',
+  'lost',
 ]
 
-function exportSession(flat: readonly string[], number: number): Row {
-  const fields = new Map(Array.from({ length: flat.length / 2 }, (_, at) => [flat[2 * at], flat[2 * at + 1]]))
-  const text = (name: string): string | null => fields.get(name) ?? null
-  const count = (name: string): number | null => numberIn(fields.get(name))
-  return listed('sessions', {
-    number,
-    id: text('id'),
-    name: text('name'),
-    host: text('host'),
-    pid: count('pid'),
-    queues: text('queues'),
-    concurrency: count('concurrency'),
-    started_at: count('startedAt'),
-    seen_at: count('seenAt'),
-    expires_at: count('expiresAt'),
-    ended_at: count('endedAt'),
-    lost: count('lost') ?? 0,
-  })
+function exportSession(texts: JobTexts, number: number): Row {
+  const counts = ['pid', 'concurrency', 'startedAt', 'seenAt', 'expiresAt', 'endedAt', 'lost']
+  const values = sessionFields.map((name, at) =>
+    counts.includes(name) ? numberIn(texts[at] ?? undefined) : (texts[at] ?? null),
+  )
+  return [number, ...values.slice(0, -1), values.at(-1) ?? 0]
 }
 
 // ── rows that arrive ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -403,9 +393,9 @@ const importers: Readonly<Record<RowKind, Import>> = {
       batch.add(`HSET ${prefix}sessions`, String(id), String(number))
       const fields = sessionFields.flatMap((name, at) => {
         const value = name === 'id' ? id : rest[at - 1]
-        return value === null || value === undefined ? [] : [name, value]
+        return value === null || value === undefined || (name === 'lost' && value === '0') ? [] : [name, value]
       })
-      batch.add(`HSET ${prefix}session:${number}`, ...fields, ...(row.at(-1) === 1 ? ['lost', '1'] : []))
+      batch.add(`HSET ${prefix}session:${number}`, ...fields)
     }
   },
   queues(batch, { prefix }, rows) {
