@@ -244,9 +244,13 @@ function isQuick(ref: Ref, settlement: Settlement): settlement is Quick {
     ref.crashes === 0 &&
     (ref.round === 1 || ref.collection !== ref.seq) &&
     (outcome.result === null || outcome.result.length <= longResult) &&
-    ref.standing.split(',', 4)[3] === String(token)
+    ref.standing.split(',', 4)[3] === String(token) &&
+    !isMarked(ref.standing)
   )
 }
+
+/** Told to stop while it waited, it runs all the same where it is a side job: then it is cancelled, whatever it came to. */
+const isMarked = (standing: string): boolean => /;(?:[^,]*,){5}\d/.test(standing)
 
 interface Parts {
   readonly version: number
