@@ -141,9 +141,11 @@ declare
   v_heads celeriac.head[];
   v_due_at bigint;
   v_lapses_at bigint;
-  v_is_queued boolean;
+  v_count integer;
 begin
-  if cardinality(a_releases) = 0 then return; end if;
+  c := celeriac.end_jobs(c, array(
+    select row(seq, 0, state, reason, cause, null, false)::celeriac.ending from unnest(a_releases) where state > 2));
+  if not exists (select 1 from unnest(a_releases) where state = 2) then return; end if;
   with released as (
     update celeriac.jobs j set
       state = case when coalesce(c.now + j.start_in, j.start_at) > c.now then 1 else 2 end,
@@ -152,16 +154,14 @@ begin
     from unnest(a_releases) with ordinality r (seq, state, reason, cause, place) where j.seq = r.seq and r.state = 2
     returning r.place, j.seq, j.collection, j.attempt, j.version, j.state, j.queue, j.priority, j.crashes, j.due_at, j.lapses_at
   ), ${lineUp('released')}
-  select string_agg(${entryOf}, ',' order by place), min(due_at), min(lapses_at), count(*) > 0, ${headsOf('released')}
-  into v_changes, v_due_at, v_lapses_at, v_is_queued, v_heads from released;
+  select string_agg(${entryOf}, ',' order by place), min(due_at), min(lapses_at), count(*), ${headsOf('released')}
+  into v_changes, v_due_at, v_lapses_at, v_count, v_heads from released;
   c.changes := concat(c.changes, ',' || v_changes);
   c.heads := c.heads || v_heads;
   c.due_at := least(c.due_at, v_due_at);
   c.lapses_at := least(c.lapses_at, v_lapses_at);
-  c.queued := c.queued or v_is_queued;
-  c.rows_left := c.rows_left - cardinality(array(select 1 from unnest(a_releases) where state = 2));
-  c := celeriac.end_jobs(c, array(
-    select row(seq, 0, state, reason, cause, null, false)::celeriac.ending from unnest(a_releases) where state > 2));
+  c.queued := true;
+  c.rows_left := c.rows_left - v_count;
 end $$;
 
 -- The decisions of barriers that have decided.

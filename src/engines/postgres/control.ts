@@ -1,4 +1,5 @@
 import type { CancelAnswer, QueueSettings, Selection } from '../../engine/control.ts'
+import { hot } from './change.ts'
 import type { Requests } from './database.ts'
 
 export const collectionIdIn = (selection: Selection): string | null =>
@@ -34,7 +35,7 @@ export async function putQueues(requests: Requests, settings: readonly QueueSett
 
 export const controlFunctions = `
 create or replace function celeriac.cancel(a_now bigint, a_collection_id text, a_job_id text) returns table (bits integer, answer text)
-language plpgsql as $$
+language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);

@@ -98,11 +98,13 @@ end $$;
 create or replace function celeriac.insert_graph(inout c celeriac.change, a_graph json, p celeriac.placement) language plpgsql as $$
 #variable_conflict use_column
 declare ${variables}
+  -- Read once: each reading goes through the whole text.
+  v_exit integer := a_graph ->> 'exit';
 begin
   insert into celeriac.barriers (number, collection, inputs, pending, feeds, gate, continues, settles)
   select p.first_barrier + b.at, p.collection, b.inputs, b.inputs, p.first_barrier + b.feeds, p.first_barrier + b.gate,
-    case when b.at = (a_graph ->> 'exit')::integer then p.parent end,
-    case when b.at = (a_graph ->> 'exit')::integer and p.parent is null then 1 else 0 end
+    case when b.at = v_exit then p.parent end,
+    case when b.at = v_exit and p.parent is null then 1 else 0 end
   from json_to_recordset(a_graph -> 'barriers') b (at integer, inputs integer, feeds integer, gate integer)
   on conflict do nothing;
   with inserted as (

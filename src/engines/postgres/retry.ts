@@ -1,5 +1,6 @@
 import type { RetryAnswer, RetryRequest } from '../../engine/control.ts'
 import { releaseOf } from './cascade.ts'
+import { entryOf, hot } from './change.ts'
 import { collectionIdIn, jobIdIn } from './control.ts'
 import type { Requests } from './database.ts'
 
@@ -28,9 +29,19 @@ export async function retry(
   return { answer, bits }
 }
 
+/** The job `j` belongs to a canvas that a handler returned which is going to be called anew. */
+const isOfForgotten = `j.parent is not null and not exists (
+        select 1 from celeriac.jobs p where p.seq = j.parent and p.continuation is not null and p.archived is null)`
+
+/** The job `j` is to be put back, or to be called back where it waits behind what has been. */
+const isTaken = `case
+          when a_taking = ${taking.all} or (a_taking = ${taking.failed} and j.role = 0 and j.state > 4) then true
+          when case when j.role = 0 then j.state <= 4 else j.state = 0 and j.continuation is null end then false
+          else exists (select 1 from celeriac.barriers b where b.number = j.behind and b.decided = 0) end`
+
 export const retryFunctions = `
 create or replace function celeriac.retry(a_now bigint, a_collection_id text, a_job_id text, a_round integer, a_all boolean)
-returns table (bits integer, answer text) language plpgsql as $$
+returns table (bits integer, answer text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -135,7 +146,7 @@ begin
   -- A side branch changes nothing about its collection, which may stay settled.
   if j.role = 0 then c := celeriac.begin_round(c, j.collection); end if;
   foreach v_seq in array celeriac.failed_inside(a_seq) || a_seq || celeriac.around(j.parent) loop
-    c := celeriac.reset(c, v_seq, celeriac.round_of(j.collection), ${taking.failed});
+    c := celeriac.reset(c, array[v_seq], celeriac.round_of(j.collection), ${taking.failed});
   end loop;
   c.items := c.items || row(j.collection, 4, j.collection, ${taking.heldUp})::celeriac.item
     || row(j.collection, 5, j.collection, ${taking.heldUp})::celeriac.item;
@@ -164,6 +175,8 @@ $$;
 
 -- ── resetting ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- Some at a time: none together with the job whose canvas it belongs to, and again until no more are held up, since what is
+-- put back holds up what comes behind it.
 create or replace function celeriac.reset_members(
   inout c celeriac.change, a_collection bigint, a_taking bigint, inout after bigint, out done boolean
 ) language plpgsql as $$
@@ -171,8 +184,8 @@ create or replace function celeriac.reset_members(
 declare
   v_round integer := celeriac.round_of(a_collection);
   v_page bigint[];
-  v_seq bigint;
-  v_step text;
+  v_inside bigint;
+  v_seqs bigint[];
 begin
   if a_taking = ${taking.all} and after = 0 then
     update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where collection = a_collection;
@@ -183,80 +196,89 @@ begin
     v_page := celeriac.next_members(a_collection, after, c.rows_left);
     done := cardinality(v_page) = 0;
     if done then return; end if;
-    foreach v_seq in array v_page loop
-      v_step := celeriac.reset_step(v_seq, a_taking);
-      if v_step = 'archive' then
-        c := celeriac.archive(c, v_seq, v_round);
-      elsif v_step = 'reset' then
-        c := celeriac.reset(c, v_seq, v_round, a_taking);
-      end if;
+    v_inside := (select min(seq) from celeriac.jobs where seq = any(v_page) and parent >= v_page[1]);
+    if v_inside is not null then v_page := array(select seq from unnest(v_page) seq where seq < v_inside); end if;
+    c := celeriac.archive(c, array(
+      select j.seq from celeriac.jobs j where j.seq = any(v_page) and j.archived is null and ${isOfForgotten}), v_round);
+    v_seqs := null;
+    loop
+      v_seqs := array(
+        select j.seq from celeriac.jobs j where j.seq = any(v_page) and j.archived is null and ${isTaken} order by j.seq);
+      exit when cardinality(v_seqs) = 0;
+      c := celeriac.reset(c, v_seqs, v_round, a_taking);
+      exit when a_taking = ${taking.all};
     end loop;
     after := v_page[cardinality(v_page)];
     c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
   end loop;
 end $$;
 
-create or replace function celeriac.reset_step(a_seq bigint, a_taking bigint) returns text language sql stable as $$
-  select case
-    when j.archived is not null then null
-    -- It belongs to a canvas that a handler returned which is going to be called anew.
-    when j.parent is not null and not exists (
-      select 1 from celeriac.jobs p where p.seq = j.parent and p.continuation is not null and p.archived is null) then 'archive'
-    when a_taking = ${taking.all} or (a_taking = ${taking.failed} and j.role = 0 and j.state > 4) then 'reset'
-    when case when j.role = 0 then j.state <= 4 else j.state = 0 and j.continuation is null end then null
-    when exists (select 1 from celeriac.barriers where number = j.behind and decided = 0) then 'reset' end
-  from celeriac.jobs j where j.seq = a_seq
-$$;
-
-create or replace function celeriac.archive(inout c celeriac.change, a_seq bigint, a_round integer) language plpgsql as $$
-declare
-  j celeriac.jobs;
+create or replace function celeriac.archive(inout c celeriac.change, a_seqs bigint[], a_round integer) language plpgsql as $$
+#variable_conflict use_column
 begin
-  perform celeriac.hold(array[a_seq]);
-  select * into j from celeriac.jobs where seq = a_seq;
-  c.rows_left := c.rows_left - 1;
-  c.cancel := c.cancel or j.state = 3;
-  update celeriac.jobs set archived = a_round, version = version + 1, due_at = null, lapses_at = null, deadline_at = null where seq = a_seq;
-  if j.state < 4 then update celeriac.jobs set state = 6, reason = 3, cause = seq, token = null where seq = a_seq; end if;
+  if cardinality(a_seqs) = 0 then return; end if;
+  perform celeriac.hold(a_seqs);
+  c.rows_left := c.rows_left - cardinality(a_seqs);
+  c.cancel := c.cancel or exists (select 1 from celeriac.jobs where seq = any(a_seqs) and state = 3);
+  update celeriac.jobs set archived = a_round, version = version + 1, due_at = null, lapses_at = null, deadline_at = null,
+    state = case when state < 4 then 6 else state end, reason = case when state < 4 then 3 else reason end,
+    cause = case when state < 4 then seq else cause end, token = case when state < 4 then null else token end
+  where seq = any(a_seqs);
 end $$;
 
--- Puts a job back to \`waiting\`, its last attempt into history, and reopens what it feeds.
-create or replace function celeriac.reset(inout c celeriac.change, a_seq bigint, a_round integer, a_taking bigint) language plpgsql as $$
+-- Puts jobs back to \`waiting\`, their last attempts into history, and reopens what they feed.
+create or replace function celeriac.reset(inout c celeriac.change, a_seqs bigint[], a_round integer, a_taking bigint) language plpgsql as $$
+#variable_conflict use_column
 declare
-  j celeriac.jobs;
+  v_changes text;
+  v_is_running boolean;
+  v_inputs celeriac.arrival[];
 begin
-  perform celeriac.hold(array[a_seq]);
-  select * into j from celeriac.jobs where seq = a_seq;
-  c.rows_left := c.rows_left - 1;
-  c.cancel := c.cancel or j.state = 3;
-  if j.started_at is not null then
-    -- The round of a job alone is its collection's, which has begun anew already.
-    insert into celeriac.attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
-    values (a_seq, j.attempt, case when j.collection = a_seq then j.round - 1 else j.round end, j.session, j.started_at,
-      coalesce(j.finished_at, c.now), case j.state when 4 then 1 when 5 then 2 else 7 end, case when j.state = 5 then j.failure end)
-    on conflict do nothing;
-  end if;
-  update celeriac.jobs set state = 0, round = a_round, failures = 0, crashes = 0, version = version + 1, reason = null, cause = null,
-    failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
-    finished_at = null, deadline_at = null, start_in = null, start_at = null, due_at = null, lapses_at = null,
-    expires_at = case when role = 0 then c.now + (options::json ->> 'expires')::bigint end,
-    -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
-    continuation = case when a_taking <> ${taking.all} and role = 0 then continuation end
-  where seq = a_seq;
-  c.changes := concat(c.changes, ',', concat_ws(',', 0, case when j.collection = a_seq then 0 else j.collection end, a_seq, j.attempt, j.version + 1));
-  if j.feeds is not null and j.state > 3 and a_taking <> ${taking.all} then c := celeriac.reopen(c, j.feeds, j.state <> 4); end if;
+  perform celeriac.hold(a_seqs);
+  -- The round of a job alone is its collection's, which has begun anew already.
+  insert into celeriac.attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
+  select seq, attempt, case when collection = seq then round - 1 else round end, session, started_at, coalesce(finished_at, c.now),
+    case state when 4 then 1 when 5 then 2 else 7 end, case when state = 5 then failure end
+  from celeriac.jobs where seq = any(a_seqs) and started_at is not null on conflict do nothing;
+  with found as materialized (select seq, state from celeriac.jobs where seq = any(a_seqs)),
+  put as (
+    update celeriac.jobs j set state = 0, round = a_round, failures = 0, crashes = 0, version = j.version + 1, reason = null, cause = null,
+      failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
+      finished_at = null, deadline_at = null, start_in = null, start_at = null, due_at = null, lapses_at = null,
+      expires_at = case when j.role = 0 then c.now + (j.options::json ->> 'expires')::bigint end,
+      -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
+      continuation = case when a_taking <> ${taking.all} and j.role = 0 then j.continuation end
+    from found f where j.seq = f.seq
+    returning j.seq, j.collection, j.attempt, j.version, j.state, j.feeds, f.state as was
+  )
+  select string_agg(${entryOf}, ',' order by seq), coalesce(bool_or(was = 3), false),
+    array_agg(row(feeds, was = 4, null)::celeriac.arrival) filter (where feeds is not null and was > 3)
+  into v_changes, v_is_running, v_inputs from put;
+  c.changes := concat(c.changes, ',' || v_changes);
+  c.cancel := c.cancel or v_is_running;
+  c.rows_left := c.rows_left - cardinality(a_seqs);
+  if a_taking <> ${taking.all} then c := celeriac.reopen(c, v_inputs); end if;
 end $$;
 
--- One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds.
-create or replace function celeriac.reopen(inout c celeriac.change, a_barrier bigint, a_had_failed boolean) language plpgsql as $$
+-- Inputs of barriers are open again. Of those that had decided, so is the barrier, and what it feeds.
+create or replace function celeriac.reopen(inout c celeriac.change, a_inputs celeriac.arrival[]) language plpgsql as $$
+#variable_conflict use_column
 declare
-  b celeriac.barriers;
+  v_count integer;
 begin
-  select * into b from celeriac.barriers where number = a_barrier;
-  if b.number is null then return; end if;
-  c.rows_left := c.rows_left - 1;
-  update celeriac.barriers set decided = 0, cause = null, pending = pending + 1, failed = failed - a_had_failed::integer where number = a_barrier;
-  if b.decided <> 0 and b.feeds is not null then c := celeriac.reopen(c, b.feeds, b.decided = 2); end if;
+  while cardinality(a_inputs) > 0 loop
+    with open as materialized (
+      select barrier, count(*) as inputs, count(*) filter (where not succeeded) as failed from unnest(a_inputs) group by barrier
+    ),
+    found as materialized (select b.number, b.decided, b.feeds from open o join celeriac.barriers b on b.number = o.barrier),
+    reopened as (
+      update celeriac.barriers b set decided = 0, cause = null, pending = b.pending + o.inputs, failed = b.failed - o.failed
+      from open o where b.number = o.barrier
+    )
+    select array_agg(row(feeds, decided = 1, null)::celeriac.arrival) filter (where decided <> 0 and feeds is not null), count(*)
+    into a_inputs, v_count from found;
+    c.rows_left := c.rows_left - v_count;
+  end loop;
 end $$;
 
 -- ── going on ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,3 +1,4 @@
+import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
 import { endEntryOf, hot } from './change.ts'
@@ -5,7 +6,7 @@ import type { Ref } from './claim.ts'
 import { reasonCode } from './codes.ts'
 import type { Requests } from './database.ts'
 import { graphRows } from './insert.ts'
-import { asUploadGone, isLarge, newQueuesOf } from './submit.ts'
+import { asUploadGone, isLarge, newQueuesOf, sizeOf } from './submit.ts'
 
 /** What mostly follows from one settlement: its row, a barrier, the job behind it. */
 const rowsPerSettlement = 3
@@ -121,10 +122,11 @@ function stored(outcome: Outcome): Stored {
   }
 }
 
-function graphText(graph: Extract<Outcome, { type: 'continued' }>['graph']): string {
-  const { id, shape, exit, jobs, barriers } = graph
-  const about = { id, shape, job_count: jobs.length, barrier_count: barriers.length }
-  return JSON.stringify({ ...about, ...(isLarge(graph) ? { exit } : graphRows(graph)) })
+function graphText(graph: Graph): string {
+  return JSON.stringify({
+    about: { id: graph.id, ...sizeOf(graph) },
+    ...(!isLarge(graph) && { graph: graphRows(graph) }),
+  })
 }
 
 /** How many of each claim are settled here, if none of them was before. */
@@ -307,11 +309,13 @@ begin
 end $$;
 
 -- The job waits for the canvas that its handler returned, holding no slot; the graph is inserted, or sealed if it was uploaded.
-create or replace function celeriac.continue_as(inout c celeriac.change, a_seq bigint, a_graph json) language plpgsql as $$
+create or replace function celeriac.continue_as(inout c celeriac.change, a_seq bigint, a_text json) language plpgsql as $$
 declare
-  v_jobs bigint := (a_graph ->> 'job_count')::bigint;
-  v_barriers bigint := (a_graph ->> 'barrier_count')::bigint;
-  v_is_large boolean := a_graph -> 'jobs' is null;
+  v_graph json := a_text -> 'graph';
+  v_about json := a_text -> 'about';
+  v_jobs bigint := v_about ->> 'job_count';
+  v_barriers bigint := v_about ->> 'barrier_count';
+  v_is_large boolean := v_graph is null;
   v_first bigint;
   p celeriac.placement;
   j celeriac.jobs;
@@ -319,22 +323,22 @@ begin
   c := celeriac.record_attempts(c, array[a_seq], 8, null);
   select * into j from celeriac.jobs where seq = a_seq;
   if v_is_large then
-    p := celeriac.place_upload(a_graph ->> 'id', v_jobs, a_seq);
+    p := celeriac.place_upload(v_about ->> 'id', v_jobs, a_seq);
     if p is null then
       raise exception using errcode = 'CEL01', message = 'The upload of this continuation is gone: send it again.';
     end if;
-    delete from celeriac.uploads where id = a_graph ->> 'id';
+    delete from celeriac.uploads where id = v_about ->> 'id';
   else
     v_first := celeriac.take_numbers(v_jobs + v_barriers);
     p := row(j.collection, v_first, v_first + v_jobs, null, celeriac.round_of(j.collection), a_seq, j.depth + 1, j.scope);
   end if;
-  update celeriac.jobs set state = 0, continuation = p.first_barrier + (a_graph ->> 'exit')::bigint, shape = a_graph ->> 'shape',
+  update celeriac.jobs set state = 0, continuation = p.first_barrier + (v_about ->> 'exit')::bigint, shape = v_about ->> 'shape',
     deadline_at = null, crashes = 0, version = version + 1 where seq = a_seq;
   c.rows_left := c.rows_left - 1;
   -- Before anything that happens to them, and before the end, should there be no jobs at all.
   c.changes := concat(c.changes, ',', concat_ws(',', 0, case when j.collection = a_seq then 0 else j.collection end, a_seq, j.attempt, j.version + 1),
     ',', concat_ws(',', 10, j.collection, p.round));
-  if not v_is_large then c := celeriac.insert_graph(c, a_graph, p); end if;
+  if not v_is_large then c := celeriac.insert_graph(c, v_graph, p); end if;
   c := celeriac.decide_empty(c, p.first_barrier, p.first_barrier + v_barriers - 1, p.start);
 end $$;
 

@@ -156,10 +156,20 @@ function otherRow(submission: Submission, number: number): object {
       claim: JSON.stringify(unique),
     }),
   }
-  if (isAlone(graph)) return { ...about, tags: labelTags(tags, jobOf(graph)), ...graphRows(graph) }
-  const size = { shape: graph.shape, job_count: graph.jobs.length, barrier_count: graph.barriers.length }
-  return { ...about, ...size, tags: tagsText(tags), ...(isLarge(graph) ? { exit: graph.exit } : graphRows(graph)) }
+  if (isAlone(graph)) return { about: { ...about, tags: labelTags(tags, jobOf(graph)) }, graph: graphRows(graph) }
+  return {
+    about: { ...about, ...sizeOf(graph), tags: tagsText(tags) },
+    ...(!isLarge(graph) && { graph: graphRows(graph) }),
+  }
 }
+
+/** What is to be known of a graph besides its rows: of a large one they have been uploaded. */
+export const sizeOf = ({ exit, shape, jobs, barriers }: Graph): object => ({
+  exit,
+  shape,
+  job_count: jobs.length,
+  barrier_count: barriers.length,
+})
 
 /** The numbers of an upload do not depend on its parts, so each of them may be sent again. */
 export async function upload(
@@ -212,7 +222,8 @@ declare
   v_stored integer;
   v_existing integer[];
   v_answers json[] := '{}';
-  v_other json;
+  v_about json;
+  v_graph json;
   v_answer json;
   r record;
 begin
@@ -228,8 +239,8 @@ begin
     end if;
   end if;
   if a_others is not null then
-    for v_other in select value from json_array_elements(a_others) loop
-      select s.* into r from celeriac.submit_one(c, v_other, v_first + (v_other ->> 'number')::bigint) s;
+    for v_about, v_graph in select value -> 'about', value -> 'graph' from json_array_elements(a_others) loop
+      select s.* into r from celeriac.submit_one(c, v_about, v_graph, v_first + (v_about ->> 'number')::bigint) s;
       c := r.c;
       v_answer := r.answer;
       v_answers := v_answers || v_answer;
@@ -245,7 +256,7 @@ begin
   insert into celeriac.queues (name) select name from unnest(a_queues) name order by 1 on conflict do nothing;
 end $$;
 
-create or replace function celeriac.submit_one(inout c celeriac.change, s json, a_number bigint, out answer json) language plpgsql as $$
+create or replace function celeriac.submit_one(inout c celeriac.change, s json, a_graph json, a_number bigint, out answer json) language plpgsql as $$
 declare
   v_is_new boolean := false;
   r record;
@@ -258,7 +269,7 @@ begin
     answer := r.answer;
   end if;
   if answer is null then
-    select t.* into r from celeriac.store(c, s, a_number) t;
+    select t.* into r from celeriac.store(c, s, a_graph, a_number) t;
     c := r.c;
     v_is_new := r.is_new;
     answer := case when v_is_new then json_build_object('type', 'created')
@@ -271,14 +282,14 @@ begin
   delete from celeriac.unique_keys where key = s ->> 'unique' and collection = a_number;
 end $$;
 
-create or replace function celeriac.store(inout c celeriac.change, s json, a_number bigint, out is_new boolean) language plpgsql as $$
+create or replace function celeriac.store(inout c celeriac.change, s json, a_graph json, a_number bigint, out is_new boolean) language plpgsql as $$
 declare
   j json;
   p celeriac.placement;
   r record;
 begin
   if s ->> 'exit' is null then
-    j := s -> 'jobs' -> 0;
+    j := a_graph -> 'jobs' -> 0;
     select t.* into r from celeriac.insert_alone(c, a_number, null, array[j ->> 'id'], array[j ->> 'task'],
       array[j ->> 'args'], array[j ->> 'queue'], array[(j ->> 'priority')::integer], array[j ->> 'options'], array[s ->> 'actor'],
       array[s ->> 'description'], array[s ->> 'tags'], array[(s ->> 'retention')::bigint], array[s ->> 'claim'],
@@ -294,7 +305,7 @@ begin
     return;
   end if;
   p := row(a_number, a_number + 1, a_number + 1 + (s ->> 'job_count')::bigint, null, 1, null, 0, null);
-  if s -> 'jobs' is null and not exists (select 1 from celeriac.collections where id = s ->> 'id') then
+  if a_graph is null and not exists (select 1 from celeriac.collections where id = s ->> 'id') then
     p := celeriac.place_upload(s ->> 'id', (s ->> 'job_count')::bigint, null);
     if p is null then
       raise exception using errcode = '${uploadGone}',
@@ -307,12 +318,12 @@ begin
   on conflict (id) do nothing;
   is_new := found;
   if not is_new then return; end if;
-  if s -> 'jobs' is null then
+  if a_graph is null then
     delete from celeriac.uploads where id = s ->> 'id';
     -- The key was taken for the number of the call; the collection has had its own since the first part.
     update celeriac.unique_keys set collection = p.collection where key = s ->> 'unique' and collection = a_number;
   else
-    c := celeriac.insert_graph(c, s, p);
+    c := celeriac.insert_graph(c, a_graph, p);
   end if;
   c := celeriac.decide_empty(c, p.first_barrier, p.first_barrier + (s ->> 'barrier_count')::bigint - 1, p.start);
 end $$;

@@ -1,3 +1,4 @@
+import { hot } from './change.ts'
 import type { Requests } from './database.ts'
 
 /** Does more of a large change that is not done. Gives the bits that `readSignals` reads: `isLeft` when there is still more. */
@@ -61,7 +62,7 @@ begin
 end $$;
 
 -- Goes on with the collection that has waited longest. One only: those who hold several take them in order.
-create or replace function celeriac.go_on(a_now bigint) returns integer language plpgsql as $$
+create or replace function celeriac.go_on(a_now bigint) returns integer language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
