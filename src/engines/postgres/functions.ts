@@ -2,6 +2,7 @@ import { cascadeFunctions } from './cascade.ts'
 import { changeFunctions } from './change.ts'
 import { claimFunctions } from './claim.ts'
 import { controlFunctions } from './control.ts'
+import { enqueueFunctions } from './enqueue.ts'
 import { feedFunctions } from './feed.ts'
 import { gatherFunctions } from './gather.ts'
 import { heartbeatFunctions } from './heartbeat.ts'
@@ -51,4 +52,5 @@ export const functions: readonly string[] = [
   feedFunctions,
   transferFunctions,
   withinFunctions,
+  enqueueFunctions,
 ]
