@@ -73,7 +73,7 @@ create table celeriac.jobs (
   tags text,
   retention bigint,
   unique_claim text
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+) with (fillfactor = 35, autovacuum_vacuum_scale_factor = 0.05);
 create unique index jobs_id on celeriac.jobs (id);
 create index jobs_behind on celeriac.jobs (behind) where behind is not null;
 create index jobs_together on celeriac.jobs (collection, seq) where collection <> seq;

@@ -1,4 +1,5 @@
 import type { Runtime } from '../../core/runtime.ts'
+import { hot } from './change.ts'
 import type { Database } from './database.ts'
 
 /** How long a running job that was told to stop may take, and how far past its deadline a worker may settle it itself. */
@@ -32,7 +33,7 @@ const failure = (name: string, message: string): string => `json_build_object('n
 
 export const sweepFunctions = `
 create or replace function celeriac.sweep(a_now bigint, a_random double precision)
-returns table (bits integer, released integer, next_in bigint) language plpgsql as $$
+returns table (bits integer, released integer, next_in bigint) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
