@@ -171,9 +171,9 @@ export class Watch {
     if (this.#run === run) run.timer = this.#runtime.after(lookEvery, () => void this.#look(run), { unref: true })
   }
 
-  /** The first look only says where the feed stands: who subscribes looks once by itself. */
+  /** The first look may have come after what it sees happened. */
   #compare(run: Run, seen: string): void {
-    const isNew = run.seen !== null && run.seen !== seen
+    const isNew = run.seen !== seen
     run.seen = seen
     if (isNew && this.#run === run) this.#tellOwn(anything)
   }
