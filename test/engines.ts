@@ -26,6 +26,8 @@ export interface EngineUnderTest {
   readonly missing: string | null
   /** Whether a test may start servers of its own for it: not where the ones to use were given. */
   readonly mayStart: boolean
+  /** How many random tests it gets through in the time in which SQLite, which has no connection to wait for, does one. */
+  readonly pace: number
   /** On the server of the tests, or on that at the url given. */
   readonly place: (at?: string) => Place | Promise<Place>
   /** What opens a place by its url, in another process: with this process's time, or with the store's own. */
@@ -139,5 +141,5 @@ async function served(kind: Kind, place: (ways: Ways, at?: string) => Place): Pr
     open: (url) => factories[kind]!({ url }),
   }
   const mayStart = process.env['CELERIAC_TEST_OWN_SERVERS']?.includes(kind) === true
-  return [{ name: kind, missing: whyMissing(kind), mayStart, place: (at) => place(ways, at), ...ways }]
+  return [{ name: kind, missing: whyMissing(kind), mayStart, pace: 0.2, place: (at) => place(ways, at), ...ways }]
 }

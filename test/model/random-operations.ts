@@ -5,11 +5,12 @@ import type { Outcome } from '../../src/core/outcome.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { ClaimedJob } from '../../src/engine/work.ts'
 import type { Place } from '../engines.ts'
-import { type ManualRuntime, manualRuntime, seededRandom } from '../fixtures/clock.ts'
+import { type ManualRuntime, seededRandom } from '../fixtures/clock.ts'
 import { alone, chainOf, chordOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
 import { continued, failed, failure, hand, type Hand, lease, retried, succeeded, sweepAll } from '../fixtures/hand.ts'
 import { brokenRules, type History, readHistory } from './history.ts'
 import { repeating } from './repeating.ts'
+import { reusedStore } from './reused-store.ts'
 
 /** What a store is asked, in any order at all, whether it makes sense or not. */
 const operations = [
@@ -56,20 +57,16 @@ interface Stage {
 
 /** So many random sequences of operations, checked against the rules of history. A failure prints how to repeat it. */
 export async function checkRandomOperations(makePlace: () => Place | Promise<Place>, count: number): Promise<void> {
+  const store = reusedStore(makePlace)
   await fc.assert(
-    fc.asyncProperty(arbitrarySteps, async (steps) => {
-      const place = await makePlace()
-      const clock = manualRuntime()
-      const engine = place.connect(clock)
-      try {
+    fc.asyncProperty(arbitrarySteps, async (steps) =>
+      store.use(async (engine, clock) => {
         expect(brokenRules(await play(engine, clock, steps))).toEqual([])
-      } finally {
-        await engine.close()
-        await place.remove()
-      }
-    }),
+      }),
+    ),
     { numRuns: count, ...repeating() },
   )
+  await store.close()
 }
 
 /**

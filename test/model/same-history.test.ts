@@ -12,7 +12,7 @@ describeEngines((engine) => {
       timeout: 120_000,
     },
     async () => {
-      await checkSameHistory(first.place, engine.place, 60)
+      await checkSameHistory(first.place, engine.place, 100 * engine.pace)
     },
   )
 })

@@ -3,23 +3,29 @@ import { expect } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { type EngineMethod, instrument } from '../../src/engine/instrument.ts'
 import type { Place } from '../engines.ts'
-import { manualRuntime } from '../fixtures/clock.ts'
+import type { ManualRuntime } from '../fixtures/clock.ts'
 import type { History } from './history.ts'
 import { arbitrarySteps, play, type Step } from './random-operations.ts'
 import { repeating } from './repeating.ts'
+import { reusedStore } from './reused-store.ts'
 
 type MakePlace = () => Place | Promise<Place>
 
 /** So many random sequences of operations, each played on both: the one must give every answer that the other gives. */
 export async function checkSameHistory(one: MakePlace, other: MakePlace, count: number): Promise<void> {
+  const [first, second] = [reusedStore(one), reusedStore(other)]
   await fc.assert(
-    fc.asyncProperty(arbitrarySteps, async (steps) => {
-      const [expected, found] = [await told(one, steps), await told(other, steps)]
-      expect(found.answers).toEqual(expected.answers)
-      expect(found.changes).toEqual(expected.changes)
-    }),
+    fc.asyncProperty(arbitrarySteps, async (steps) =>
+      first.use(async (...expected) =>
+        second.use(async (...found) => {
+          expect(await told(steps, ...found)).toEqual(await told(steps, ...expected))
+        }),
+      ),
+    ),
     { numRuns: count, ...repeating() },
   )
+  await first.close()
+  await second.close()
 }
 
 interface Told {
@@ -36,18 +42,12 @@ const notCompared: ReadonlySet<EngineMethod> = new Set<EngineMethod>([
   'close',
 ])
 
-async function told(makePlace: MakePlace, steps: readonly Step[]): Promise<Told> {
-  const place = await makePlace()
-  const clock = manualRuntime()
+async function told(steps: readonly Step[], engine: Engine, clock: ManualRuntime): Promise<Told> {
   const known = renamer()
   const answers: unknown[] = []
-  const engine = listened(place.connect(clock), (method, answer) => answers.push([method, known(answer)]))
-  try {
-    return { answers, changes: changesOf(known, await play(engine, clock, steps)) }
-  } finally {
-    await engine.close()
-    await place.remove()
-  }
+  const heard = listened(engine, (method, answer) => answers.push([method, known(answer)]))
+  const history = await play(heard, clock, steps)
+  return { answers, changes: changesOf(known, history) }
 }
 
 export function listened(engine: Engine, tell: (method: EngineMethod, answer: unknown) => void): Engine {
