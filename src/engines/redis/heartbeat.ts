@@ -94,7 +94,7 @@ for _, seq in ipairs(running) do
   if job then
     tokens[seq] = job.token
     if job.marked then
-      toCancel[#toCancel + 1] = job.id
+      toCancel[#toCancel + 1] = S.idOf(job)
       toCancel[#toCancel + 1] = job.token
     end
     -- What the worker does not know it holds: the reply to its claim was lost.

@@ -36,7 +36,7 @@ local function queueOf(job, state, isSuspect)
   return isSuspect and 'suspects' or 'queue:' .. job.queue
 end
 function S.reindex(job)
-  local was, is, seq = job.wasState, job.state, job.seq
+  local was, is, seq = job.wasState, job.state, job.digits
   local wasIn, isIn = queueOf(job, was, job.wasSuspect), queueOf(job, is, job.crashes > 0)
   if wasIn ~= isIn then
     if wasIn and not job.isPopped then S.remove(wasIn, S.place(seq)) end

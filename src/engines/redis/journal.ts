@@ -20,7 +20,8 @@ import { library } from './scripts.ts'
 export const journal = library(`
 function S.tell(code, collection, seq, attempt, version)
   if collection == seq then collection = 0 end
-  S.told[#S.told + 1] = code .. ',' .. collection .. ',' .. seq .. ',' .. attempt .. ',' .. version
+  local digits = S.digits
+  S.told[#S.told + 1] = digits[code] .. ',' .. digits[collection] .. ',' .. digits[seq] .. ',' .. digits[attempt] .. ',' .. digits[version]
   if code == ${state.queued} or code == ${state.scheduled} then S.wakes = true end
 end
 function S.tellCollection(code, collection, round)

@@ -104,7 +104,7 @@ export const eventsKept = 64 * 1024 * 1024
 
 export const keys = library(`
 function S.place(number)
-  local digits = tostring(number)
+  local digits = S.digits[number]
   return string.char(96 + #digits) .. digits
 end
 function S.score(priority, collection)

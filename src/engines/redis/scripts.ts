@@ -122,7 +122,14 @@ S = setmetatable({
   told = {}, payloads = {}, wakes = false, stops = false,
   jobs = {}, changedJobs = {}, barriers = {}, changedBarriers = {}, writes = {}, erased = {},
   additions = {}, removals = {}, counts = {},
-  left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown', removedIds = {}
+  digits = setmetatable({}, {
+    __index = function(all, number)
+      local text = tostring(number)
+      all[number] = text
+      return text
+    end
+  }),
+  isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown', removedIds = {}
 }, {
   __index = function(all, name)
     while made < #libraries do

@@ -175,7 +175,7 @@ local function idOf(collection)
   local row = call('GET', P .. 'c:' .. collection)
   if row then return (string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')) end
   local job = S.jobAt(collection)
-  return job and job.id or ''
+  return job and S.idOf(job) or ''
 end
 -- What a submission with a unique key meets; nil when the key is free (now).
 local function meetHolder(id, key, onConflict)

@@ -81,7 +81,8 @@ local bits = S.signalBits()
 -- 7 and who says so: of the three signals, those that were not sent a moment ago.
 local may, origin = string.match(ARGV[2], '^(%d) (.*)$')
 local said = may and bit.band(bits, may) or 0
-if said > 0 then call('PUBLISH', P .. 'signal', origin .. ' ' .. said) end
+-- Who may not publish is heard of later: all is written by now, so this must not fail.
+if said > 0 then redis.pcall('PUBLISH', P .. 'signal', origin .. ' ' .. said) end
 return {bits, isLeft and 1 or 0, answer}
 `)
 

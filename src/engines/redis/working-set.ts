@@ -15,10 +15,10 @@ import { library } from './scripts.ts'
  */
 export const workingSet = library(
   `
-local plainHead = '^(%d+)\\n([^\\n]*)\\n([^\\n]*)\\n'
-local fullHead = '^(%d+),(%d+),(%d+),(%d*),(%d+),(%d*),(%d+),(%d),(%-?%d*),(%d),(%d*),(%d*),(%d*),(%-?%d*),(%d*),(%d*),(%-?%d+),([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)\\n'
+local fullHead = '^(%d+),(%d+),(%d+),(%d*),(%d+),(%d*),(%d+),(%d),(%-?%d*),(%d),(%d*),(%d*),(%d*),(%-?%d*),(%d*),(%d*),(%-?%d+),([^\\n]*)\\n([^\\n]*)\\n'
 local often = '^(%d),(%d+),(%d+),(%d*),(%d*),(%d*),(%d*)()'
 local seldom = '^;(%d+),(%d+),(%d+),(%-?%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*)()'
+local digits = S.digits
 
 function S.put(key, text)
   S.writes[#S.writes + 1] = key
@@ -29,25 +29,44 @@ function S.erase(key)
   S.erased[#S.erased + 1] = key
 end
 
-local function readHead(job, row)
-  local created, base, collection, parent, depth, scope0, round, role, behind, fit, feeds, scope, startIn, startAt, expires, timeout, priority, input, queue, id =
-    string.match(row, fullHead)
-  base = tonumber(base)
-  job.created, job.base, job.collection, job.parent, job.depth = tonumber(created), base, tonumber(collection), tonumber(parent), tonumber(depth)
-  job.firstRound, job.role, job.fit = tonumber(round), tonumber(role), tonumber(fit)
-  if behind ~= '' then job.behind = base + behind end
-  if feeds ~= '' then job.feeds = base + feeds end
-  if scope0 ~= '' then job.scope = tonumber(scope0) elseif scope ~= '' then job.scope = base + scope end
-  if job.role ~= ${role.main} then job.scope = nil end
-  job.startIn, job.startAt, job.expiresIn, job.timeout = tonumber(startIn), tonumber(startAt), tonumber(expires), tonumber(timeout)
-  job.priority, job.input, job.queue, job.id = tonumber(priority), input, queue, id
+function S.idOf(job)
+  return string.match(job.row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
 end
 
-local function readPlainHead(job, row)
-  job.created, job.queue, job.id = string.match(row, plainHead)
-  job.created = tonumber(job.created)
-  job.base, job.collection, job.depth, job.firstRound, job.role, job.fit, job.priority, job.input =
-    job.seq, job.seq, 0, 1, ${role.main}, 0, 0, ''
+-- With all that a job may ever say about itself: a table that grows by and by costs more than the rest.
+local function newJob(seq, row)
+  return {
+    seq = seq, row = row, digits = digits[seq], text = false, isChanged = false, isPopped = false,
+    created = 0, base = seq, collection = seq, parent = nil, depth = 0, scope = nil, firstRound = 1, role = ${role.main},
+    behind = nil, fit = 0, feeds = nil, startIn = nil, startAt = nil, expiresIn = nil, timeout = nil, priority = 0, input = '',
+    queue = '', state = ${state.queued}, version = 1, attempt = 0, token = nil, session = nil, started = nil, finished = nil,
+    round = 1, failures = 0, crashes = 0, due = nil, expires = nil, firstExpires = nil, marked = nil, reason = nil, cause = nil,
+    continuation = nil, archived = nil, again = nil, result = '', wasState = 0, wasDue = nil, wasSession = nil, wasStarted = nil,
+    wasSuspect = false, wasExpires = nil, wasMarked = nil
+  }
+end
+local function readHead(job, row)
+  local created, base, collection, parent, depth, scope0, round, role, behind, fit, feeds, scope, startIn, startAt, expires, timeout, priority, input, queue =
+    string.match(row, fullHead)
+  base = tonumber(base)
+  job.created, job.base, job.collection, job.input, job.queue = tonumber(created), base, tonumber(collection), input, queue
+  if behind ~= '' then job.behind = base + behind end
+  if feeds ~= '' then job.feeds = base + feeds end
+  if fit ~= '0' then job.fit = tonumber(fit) end
+  if priority ~= '0' then job.priority = tonumber(priority) end
+  if timeout ~= '' then job.timeout = tonumber(timeout) end
+  if startIn ~= '' then job.startIn = tonumber(startIn) end
+  if startAt ~= '' then job.startAt = tonumber(startAt) end
+  if parent ~= '' then job.parent, job.depth = tonumber(parent), tonumber(depth) end
+  if round ~= '1' then job.firstRound = tonumber(round) end
+  if expires ~= '' then
+    job.expiresIn = tonumber(expires)
+    job.expires = job.created + job.expiresIn
+    job.firstExpires = job.expires
+  end
+  if role ~= '${role.main}' then job.role = tonumber(role)
+  elseif scope0 ~= '' then job.scope = tonumber(scope0)
+  elseif scope ~= '' then job.scope = base + scope end
 end
 
 function S.readSeldom(job, row, from)
@@ -74,17 +93,16 @@ local function note(job)
 end
 
 function S.parse(seq, row, standing)
-  local job = {seq = seq, failures = 0, crashes = 0}
-  if string.find(row, '^%d+,') then readHead(job, row) else readPlainHead(job, row) end
+  local job = newJob(seq, row)
+  if string.find(row, '^%d+,') then
+    readHead(job, row)
+  else
+    local created, queue = string.match(row, '^(%d+)\\n([^\\n]*)\\n')
+    job.created, job.queue = tonumber(created), queue
+  end
   if job.queue == '' then job.queue = '${defaultQueue}' end
   job.round = job.firstRound
-  if job.expiresIn then job.expires = job.created + job.expiresIn end
-  job.firstExpires = job.expires
-  if standing then
-    readStanding(job, standing)
-  else
-    job.state, job.version, job.attempt, job.result = job.behind and ${state.waiting} or ${state.queued}, 1, 0, ''
-  end
+  if standing then readStanding(job, standing) elseif job.behind then job.state = ${state.waiting} end
   note(job)
   return job
 end
@@ -95,10 +113,12 @@ function S.loadJobs(list)
     if S.jobs[seq] == nil then
       local at = #wanted + 1
       S.jobs[seq] = false
-      wanted[at], heads[at], standings[at] = seq, P .. 'j:' .. seq, P .. 's:' .. seq
+      wanted[at], heads[at], standings[at] = seq, P .. 'j:' .. digits[seq], P .. 's:' .. digits[seq]
     end
   end
   if #wanted == 0 then return end
+  -- What has been written ahead must be read as it stands.
+  if S.isAhead then S.flush() end
   heads, standings = many('MGET', nil, heads), many('MGET', nil, standings)
   for at, seq in ipairs(wanted) do
     if heads[at] then S.jobs[seq] = S.parse(seq, heads[at], standings[at]) end
@@ -116,8 +136,9 @@ function S.save(job)
 end
 
 function S.standingText(job)
-  local text = job.state .. ',' .. job.version .. ',' .. job.attempt .. ',' .. (job.token or '') .. ',' .. (job.session or '') .. ',' ..
-    (job.started or '') .. ',' .. (job.finished or '')
+  local text = digits[job.state] .. ',' .. digits[job.version] .. ',' .. digits[job.attempt] .. ',' .. (job.token or '') .. ',' ..
+    (job.session and digits[job.session] or '') .. ',' .. (job.started and digits[job.started] or '') .. ',' ..
+    (job.finished and digits[job.finished] or '')
   if job.round ~= job.firstRound or job.failures > 0 or job.crashes > 0 or job.due or job.expires ~= job.firstExpires or job.marked or
     job.reason or job.cause or job.continuation or job.archived or job.again then
     text = text .. ';' .. table.concat({job.round, job.failures, job.crashes, job.due or '', job.expires or '', job.marked or '',
@@ -152,7 +173,7 @@ function S.loadBarriers(list)
     if S.barriers[number] == nil then
       local at = #wanted + 1
       S.barriers[number] = false
-      wanted[at], heads[at], standings[at] = number, P .. 'b:' .. number, P .. 'n:' .. number
+      wanted[at], heads[at], standings[at] = number, P .. 'b:' .. digits[number], P .. 'n:' .. digits[number]
     end
   end
   if #wanted == 0 then return end
@@ -189,9 +210,10 @@ function S.eachOf(runs, base, after, see)
 end
 
 function S.flush()
+  S.isAhead = false
   for _, job in ipairs(S.changedJobs) do
     job.text = S.standingText(job)
-    S.put(P .. 's:' .. job.seq, job.text)
+    S.put(P .. 's:' .. job.digits, job.text)
     S.reindex(job)
     note(job)
     job.isChanged, job.isPopped = false, false

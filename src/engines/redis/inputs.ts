@@ -1,0 +1,172 @@
+import type { FailureReason } from '../../core/failure.ts'
+import type { JobCounts } from '../../core/collection.ts'
+import { jobStates } from '../../core/job.ts'
+import type { JobInput } from '../../engine/work.ts'
+import { changes } from './change.ts'
+import { decided, reason, state } from './codes.ts'
+import { failureIn, type FoundFailure } from './failures.ts'
+import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
+import { type JobRow, readJob, readStanding } from './rows.ts'
+import { library } from './scripts.ts'
+
+/** All inputs of one claim; what does not come along is read by pages. */
+const inputsPerClaim = 8 * inlineLimit
+
+/**
+ * What is put before the arguments of claimed jobs, and what they share.
+ *
+ * ```
+ * readShared(taken)           reads together what most of them need
+ * inputOf(job)                0: nothing; the barrier whose results it gets (−1: none); a failure; a summary
+ * inputs, collections         results by barrier (0: too large to come along), and rows of collections, of those told of so far
+ * ```
+ */
+export const claimInputs = library(
+  `
+S.inputs, S.collections = {}, {}
+local room = {left = ${inputsPerClaim}}
+local function results(barrier)
+  if S.inputs[barrier] ~= nil then return end
+  local budget = {left = math.min(${inlineLimit}, room.left)}
+  local before = budget.left
+  local found = S.resultsAt(barrier, budget)
+  if found then room.left = room.left - (before - budget.left) end
+  S.inputs[barrier] = found or 0
+end
+local function collectionsOf(numbers)
+  local wanted, names = {}, {}
+  for _, number in ipairs(numbers) do
+    if not S.collections[number] then
+      S.collections[number] = ''
+      wanted[#wanted + 1] = number
+      names[#names + 1] = P .. 'c:' .. S.digits[number]
+    end
+  end
+  for at, row in ipairs(many('MGET', nil, names)) do
+    -- A job alone that continued is the collection of what it continued as.
+    S.collections[wanted[at]] = row or call('GET', P .. 'j:' .. wanted[at]) or ''
+  end
+end
+local function failureAt(cause)
+  local job = cause and S.jobAt(cause)
+  if not job then return 0 end
+  collectionsOf({job.collection})
+  return {cause, job.row, call('GET', P .. 's:' .. cause) or '', call('GET', P .. 'f:' .. cause) or ''}
+end
+local function countStates(runs, base)
+  local counts, numbers = {0, 0, 0, 0, 0, 0, 0, 0}, {}
+  S.eachOf(runs, base, -1, function(seq) numbers[#numbers + 1] = seq end)
+  S.loadRaw(numbers)
+  for _, seq in ipairs(numbers) do
+    local row = S.rawStandings[seq]
+    local job
+    if not row then
+      job = S.jobAt(seq)
+    else
+      job = {state = tonumber(string.sub(row, 1, 1))}
+      local _, to = string.find(row, '^[%d,]*')
+      if string.byte(row, to + 1) == 59 then S.readSeldom(job, row, to + 1) end
+    end
+    if job and not job.archived and not (job.state == ${state.skipped} and job.reason == ${reason.notNeeded}) then
+      counts[job.state + 1] = counts[job.state + 1] + 1
+    end
+  end
+  return counts
+end
+function S.inputOf(job)
+  local kind = string.sub(job.input, 1, 1)
+  if kind == '' then return 0 end
+  local barrier = job.behind and S.barrierAt(job.behind)
+  if kind == 'r' then
+    if barrier then results(barrier.number) end
+    return barrier and barrier.number or -1
+  end
+  if kind == 'f' then return failureAt(barrier and barrier.cause) end
+  local header = S.headerAt(job.collection)
+  return {countStates(string.sub(job.input, 2), job.base), barrier and barrier.decided or ${decided.success}, header.cancelledAt and 1 or 0,
+    failureAt(barrier and barrier.cause)}
+end
+function S.readShared(taken)
+  local ahead, collections = {}, {}
+  for _, job in ipairs(taken) do
+    if job.behind and string.byte(job.input) == 114 then ahead[#ahead + 1] = job.behind end
+    if job.collection and job.collection ~= job.seq then collections[#collections + 1] = job.collection end
+  end
+  S.readAhead(ahead)
+  collectionsOf(collections)
+end
+`,
+  changes,
+  gathering,
+)
+
+type FailureReply = readonly [cause: number, row: string, standing: string, failure: string] | 0
+type SummaryReply = readonly [counts: readonly number[], decided: number, isCancelled: number, failure: FailureReply]
+/** What is told of an input. */
+export type InputReply = number | FailureReply | SummaryReply
+
+/** What the jobs of a claim share. */
+export interface Shared {
+  readonly inputs: ReadonlyMap<number, readonly ResultReply[] | 0>
+  readonly collections: ReadonlyMap<number, About>
+}
+export interface About {
+  readonly id: string
+  readonly actor: string | null
+}
+
+export const nothing: JobInput = { from: 'nothing' }
+
+export function inputIn(job: JobRow, input: InputReply, shared: Shared): JobInput {
+  if (job.input === '') return nothing
+  const detail = job.input.slice(1)
+  if (job.input.startsWith('r')) {
+    if (input === -1) return { from: 'results', shape: detail, barrier: null, results: [] }
+    const results = shared.inputs.get(input as number)
+    const known = results === undefined || results === 0 ? null : results.map(resultIn)
+    return { from: 'results', shape: detail, barrier: input as number, results: known }
+  }
+  if (job.input.startsWith('f')) return { from: 'failure', report: reportIn(input as FailureReply, shared) }
+  return summaryIn(input as SummaryReply)
+}
+
+function foundIn(reply: FailureReply): (FoundFailure & { readonly collection: number }) | null {
+  if (reply === 0) return null
+  const [cause, row, standing, failure] = reply
+  const job = readJob(cause, row)
+  return { ...failureIn(job, readStanding(job, standing || null), failure || null), collection: job.collection }
+}
+
+function reportIn(reply: FailureReply, { collections }: Shared): Extract<JobInput, { from: 'failure' }>['report'] {
+  const found = foundIn(reply)
+  if (found !== null) {
+    const { jobId, task, reason: why, failure, collection } = found
+    return { job: jobId, task, collection: collections.get(collection)?.id ?? '', reason: why, failure }
+  }
+  const message = 'The job that failed is no longer stored.'
+  const failure = { name: 'JobFailed', message, attempt: 0, at: new Date(0).toISOString() }
+  return { job: '', task: '', collection: '', reason: 'failed' satisfies FailureReason, failure }
+}
+
+function summaryIn([counted, decision, isCancelled, failure]: SummaryReply): JobInput {
+  const counts = Object.fromEntries(jobStates.map((name, at) => [name, counted[at] as number])) as unknown as JobCounts
+  const lost = isCancelled === 1 || counts.failed === 0 ? 'cancelled' : 'failed'
+  const hasSucceeded = decision === decided.success
+  return {
+    from: 'summary',
+    state: hasSucceeded ? 'succeeded' : lost,
+    counts,
+    failure: foundIn(failure)?.failure ?? null,
+  }
+}
+
+/** Of a collection's row, or that of the job alone that is its own. */
+export function aboutIn(number: number, row: string): About {
+  const lines = row.split('\n')
+  if (lines.length > 5) {
+    const job = readJob(number, row)
+    return { id: job.id, actor: job.label.actor }
+  }
+  const { actor } = JSON.parse(lines[4] ?? '{}') as { actor?: string | null }
+  return { id: lines[2] ?? '', actor: actor ?? null }
+}
