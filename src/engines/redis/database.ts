@@ -37,6 +37,7 @@ export class Database {
   #connecting: Promise<Connection> | null = null
   #hasConnected = false
   #failures = 0
+  #lastFailure: unknown = null
   #isClosed = false
 
   /** @param greet looks at the server behind every new connection, before anything else is asked of it */
@@ -145,13 +146,15 @@ export class Database {
 
   /** Makes the connection, after a pause that grows with every failure. */
   async #open(): Promise<Connection> {
-    if (this.#failures > 0) await this.pause(Math.min(shortestPause * 2 ** this.#failures, longestPause))
+    const longest = Math.min(longestPause, this.patience / 4)
+    if (this.#failures > 0) await this.pause(Math.min(shortestPause * 2 ** this.#failures, longest))
     let connection: Connection | null = null
     try {
       connection = await this.connect()
       await this.#greet(connection)
       if (this.#isClosed) await connection.close()
       this.#failures = 0
+      this.#lastFailure = null
       this.#hasConnected = true
       this.#connection = connection
       connection.onLost(() => {
@@ -160,6 +163,7 @@ export class Database {
       return connection
     } catch (error) {
       this.#failures++
+      this.#lastFailure = error
       connection?.drop(error)
       throw error
     }
@@ -167,6 +171,11 @@ export class Database {
 
   pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.runtime.after(ms * (0.5 + this.runtime.random() / 2), resolve))
+  }
+
+  /** Why there is no connection, as far as is known. */
+  get lastFailure(): unknown {
+    return this.#lastFailure
   }
 
   get patience(): number {
@@ -220,14 +229,15 @@ class Attempt {
   }
 
   error(): unknown {
-    const { place } = this.#database
-    if (isReply(this.lastError)) return replyError(this.lastError, place)
+    const { place, lastFailure } = this.#database
+    const cause = this.lastError ?? lastFailure
+    if (isReply(cause)) return replyError(cause, place)
     const tried = formatDuration(this.#patience)
-    const why = this.lastError === null ? '' : ` (${saidBy(this.lastError)})`
+    const why = cause === null ? '' : ` (${saidBy(cause)})`
     const stored = this.wasSent ? 'What was sent may have been stored.' : 'Nothing was stored.'
     return new StoreUnavailable(
       `The Redis server ${place} did not answer within ${tried}${why}. ${stored} See that it runs and can be reached from here.`,
-      { mayBeStored: this.wasSent, cause: this.lastError },
+      { mayBeStored: this.wasSent, cause },
     )
   }
 }

@@ -22,7 +22,7 @@ import { claim } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database, type Script } from './database.ts'
 import { diagnose } from './doctor.ts'
-import { cursorNow, endOf, events, Names } from './feed.ts'
+import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
 import { collection, job, queues, workers } from './inspect.ts'
@@ -119,8 +119,14 @@ class RedisEngine implements Engine {
   async #look(): Promise<string> {
     const { epoch, end } = await endOf(this.#db)
     if (epoch !== this.#memory.opened?.epoch) await this.#db.greetAgain()
-    else this.#memory.end = Math.max(this.#memory.end, end)
-    return `${epoch}.${end}`
+    return this.#saw(cursorAt(epoch, end))
+  }
+
+  /** Remembers how far the feed went: should it end earlier some time, changes were lost. */
+  #saw(cursor: string): string {
+    const [epoch, end] = cursor.split('.')
+    if (epoch === this.#memory.opened?.epoch) this.#memory.end = Math.max(this.#memory.end, Number(end))
+    return cursor
   }
 
   /** Runs a script that writes; then whoever listens is told. */
@@ -217,10 +223,12 @@ class RedisEngine implements Engine {
   }
 
   async events(query: EventsQuery): Promise<EventsPage> {
-    return events(await this.#ready(), query, this.#names)
+    const page = await events(await this.#ready(), query, this.#names)
+    this.#saw(page.cursor)
+    return page
   }
   async cursor(): Promise<string> {
-    return cursorNow(await this.#ready())
+    return this.#saw(await cursorNow(await this.#ready()))
   }
   subscribe(listener: (signal: Signal) => void): () => void {
     if (this.#watch !== null) return this.#watch.subscribe(listener)

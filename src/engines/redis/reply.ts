@@ -88,6 +88,7 @@ const known: Readonly<Record<string, Known>> = {
 
 /** Errors without a word of their own, by how they read. */
 const worded: readonly (readonly [RegExp, Known])[] = [
+  [/ACL failure in script|the user executing the script can't/i, known['NOPERM'] as Known],
   [
     /DB index is out of range|invalid DB index|SELECT is not allowed/i,
     {
@@ -119,7 +120,7 @@ export function replyError(error: unknown, place: string): unknown {
   const closed = closedBy(error.message)
   if (closed !== null) return closed
   const { code, sentence } = find(error) ?? { code: 'STORE_FAILED' as const, sentence: 'refused a request' }
-  return new CeleriacError(code, `The Redis server ${place} ${sentence} (${error.message.slice(0, 300)}).`, {
-    cause: error,
-  })
+  // Which line of which script it was helps nobody but us, and we have the cause.
+  const said = error.message.replace(/ script: [0-9a-f]{40}, on .*$/s, '').slice(0, 300)
+  return new CeleriacError(code, `The Redis server ${place} ${sentence} (${said}).`, { cause: error })
 }
