@@ -187,6 +187,30 @@ onEveryPair((open) => {
     expect(items.map(({ id }) => id)).toEqual([more.id, last.id])
   })
 
+  it('may be broken off at any call, and gone on with', async () => {
+    const pair = await open()
+    await fill(pair)
+    const stays = await giveBackAndRead(pair)
+    // Each time it comes one step further, counted from where the last one came to.
+    let report: unknown = new Broken()
+    for (let steps = 0; report instanceof Broken; steps++) {
+      const [source, target] = [pair.again('source'), pair.again('target')]
+      const budget = { left: steps }
+      report = await copyBetween({
+        source: { ...source, transfer: failing(transferOf(source), budget) },
+        target: { ...target, transfer: failing(transferOf(target), budget) },
+      }).catch((error: unknown) => error)
+      await Promise.all([source.close(), target.close()])
+    }
+    expect(['copied', 'before']).toContain((report as CopyReport).type)
+    expect(await readAll(pair.target)).toEqual(stays)
+    const worker = await hand(pair.target)
+    expect(await worker.drain()).not.toEqual([])
+  })
+})
+
+// What one of the two does by itself.
+onEveryPair((open) => {
   it('refuses a source in which a worker lives, and changes nothing', async () => {
     const pair = await open()
     await fill(pair)
@@ -236,27 +260,6 @@ onEveryPair((open) => {
     await copyBetween(pair)
     expect(await opened.submit([submission(alone())])).toEqual([{ type: 'created' }])
     expect((await pair.again('target').jobs({ limit: 1 })).items).toHaveLength(1)
-  })
-
-  it('may be broken off at any call, and gone on with', async () => {
-    const pair = await open()
-    await fill(pair)
-    const stays = await giveBackAndRead(pair)
-    // Each time it comes one step further, counted from where the last one came to.
-    let report: unknown = new Broken()
-    for (let steps = 0; report instanceof Broken; steps++) {
-      const [source, target] = [pair.again('source'), pair.again('target')]
-      const budget = { left: steps }
-      report = await copyBetween({
-        source: { ...source, transfer: failing(transferOf(source), budget) },
-        target: { ...target, transfer: failing(transferOf(target), budget) },
-      }).catch((error: unknown) => error)
-      await Promise.all([source.close(), target.close()])
-    }
-    expect(['copied', 'before']).toContain((report as CopyReport).type)
-    expect(await readAll(pair.target)).toEqual(stays)
-    const worker = await hand(pair.target)
-    expect(await worker.drain()).not.toEqual([])
   })
 
   it('was done before where the answer to the last call was lost', async () => {
@@ -358,7 +361,7 @@ onEveryPair((open) => {
     const worker = await hand(pair.target, { queues: ['default'] })
     expect((await worker.take()).args).toBe(text)
   })
-})
+}, true)
 
 /** Ends what a dead worker held, as copying does, by way of the worker's own last word. */
 async function giveBackAndRead(pair: Pair & { clock: ManualRuntime }): Promise<unknown> {
