@@ -62,11 +62,12 @@ local function isOpen(gate)
   if not gate then return true end
   return S.barrierAt(gate).decided == ${decided.success}
 end
+local success = {succeeded = true, began = true}
 local function decisionOf(barrier)
   if not isOpen(barrier.gate) then
     return {succeeded = false, began = false, cause = barrier.cause or S.barrierAt(barrier.gate).cause}
   end
-  if barrier.failed == 0 then return {succeeded = true, began = true} end
+  if barrier.failed == 0 then return success end
   local cause = standingCause(barrier)
   -- Inputs that were all "not needed" failed for no cause: then nothing on this canvas has begun.
   return {succeeded = false, began = cause ~= nil, cause = cause}
@@ -148,16 +149,21 @@ local function releaseAll(decisions)
   local room = math.ceil(S.left)
   for _, each in ipairs(decisions) do
     local behind = S.runsOf(each.barrier)
-    local reached = each.after or 0
-    S.eachOf(behind, each.barrier.base, reached, function(seq)
-      if #numbers >= room then
-        S.later(${work.release}, each.barrier.number, 0, reached)
-        return true
-      end
-      reached = seq
-      numbers[#numbers + 1] = seq
-      found[#numbers] = each.decision
-    end)
+    local reached, filled = each.after or 0, #numbers
+    local single = string.find(behind, '^%d+$')
+    if single and filled < room then
+      numbers[filled + 1], found[filled + 1] = each.barrier.base + behind, each.decision
+    elseif behind ~= '' then
+      S.eachOf(behind, each.barrier.base, reached, function(seq)
+        if filled >= room then
+          S.later(${work.release}, each.barrier.number, 0, reached)
+          return true
+        end
+        reached = seq
+        filled = filled + 1
+        numbers[filled], found[filled] = seq, each.decision
+      end)
+    end
   end
   for _, at in ipairs(releaseMost(numbers, found)) do
     local job = S.jobAt(numbers[at])
@@ -172,7 +178,7 @@ function S.releaseRest(item)
   return true
 end
 function S.letGoIfFree(job)
-  if not job.behind then return letGo(job, {succeeded = true, began = true}) end
+  if not job.behind then return letGo(job, success) end
   local barrier = S.barrierAt(job.behind)
   if barrier.decided ~= ${decided.no} then letGo(job, standingDecision(barrier)) end
 end
@@ -229,7 +235,7 @@ local function conclude(barrier, decision)
 end
 
 local function countDown()
-  local numbers, decisions, came = {}, {}, S.arrivals
+  local numbers, decisions, came, closing = {}, {}, S.arrivals, {}
   S.arrivals = {}
   for number in pairs(came) do numbers[#numbers + 1] = number end
   table.sort(numbers)
@@ -242,11 +248,13 @@ local function countDown()
         local decision = decisionOf(barrier)
         barrier.decided, barrier.cause = decision.succeeded and ${decided.success} or ${decided.failure}, decision.cause
         decisions[#decisions + 1] = {barrier = barrier, decision = decision}
+        if barrier.settles then closing[#closing + 1] = barrier.collection end
       end
       S.left = S.left - 1
       S.saveBarrier(barrier)
     end
   end
+  S.loadHeaders(closing)
   return decisions
 end
 function S.settleBarriers()

@@ -42,8 +42,7 @@ function S.takeNumbers(count)
   return call('INCRBY', P .. 'numbers', count) - count + 1
 end
 
-local function readHeader(number)
-  local row, standing = unpack(call('MGET', P .. 'c:' .. number, P .. 'k:' .. number))
+local function parseHeader(number, row, standing)
   if not row then
     local job = S.jobAt(number)
     return {number = number, isAlone = true, round = job and job.round or 1, cancelledAt = job and job.marked}
@@ -59,8 +58,20 @@ local function readHeader(number)
   end
   return header
 end
+function S.loadHeaders(numbers)
+  local wanted, names = {}, {}
+  for _, number in ipairs(numbers) do
+    if not S.headers[number] then
+      wanted[#wanted + 1] = number
+      names[2 * #wanted - 1], names[2 * #wanted] = P .. 'c:' .. S.digits[number], P .. 'k:' .. S.digits[number]
+    end
+  end
+  if #wanted == 0 then return end
+  local rows = many('MGET', nil, names)
+  for at, number in ipairs(wanted) do S.headers[number] = parseHeader(number, rows[2 * at - 1], rows[2 * at]) end
+end
 function S.headerAt(number)
-  if not S.headers[number] then S.headers[number] = readHeader(number) end
+  if not S.headers[number] then S.loadHeaders({number}) end
   return S.headers[number]
 end
 function S.saveHeader(header)

@@ -44,7 +44,4 @@ function S.writeJournal()
   local oldest = string.format('%.0f', math.max(last - ${eventsKept}, 0))
   call('XADD', P .. 'events', 'MINID', '~', oldest, string.format('%.0f', last - size + 1), unpack(entry))
 end
-function S.signalBits()
-  return (S.wakes and 1 or 0) + (#S.told > 0 and 2 or 0) + (S.stops and 4 or 0)
-end
 `)

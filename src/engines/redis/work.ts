@@ -75,9 +75,11 @@ const conclusion = part(`
 local answer = body()
 local isLeft = false
 if next(S.arrivals) or #S.pending > 0 or call('EXISTS', P .. 'work') == 1 then isLeft = S.settleWork() end
-S.flush()
-S.writeJournal()
-local bits = S.signalBits()
+if #S.told > 0 or #S.writes > 0 or #S.changedJobs > 0 or #S.changedBarriers > 0 or #S.erased > 0 or next(S.additions) or next(S.removals) then
+  S.flush()
+  S.writeJournal()
+end
+local bits = (S.wakes and 1 or 0) + (#S.told > 0 and 2 or 0) + (S.stops and 4 or 0)
 -- 7 and who says so: of the three signals, those that were not sent a moment ago.
 local may, origin = string.match(ARGV[2], '^(%d) (.*)$')
 local said = may and bit.band(bits, may) or 0

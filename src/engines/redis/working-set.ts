@@ -151,21 +151,16 @@ local function parseBarrier(number, row, standing)
   local base, collection, parent, jobCount, barrierCount, inputs, feeds, gate, isExit, runs =
     string.match(row, '^(%d+),(%d+),(%d*),(%d+),(%d+),(%d+),(%d*),(%d*),(%d)\\n(.*)$')
   base = tonumber(base)
-  local barrier = {number = number, base = base, collection = tonumber(collection), jobCount = tonumber(jobCount),
-    barrierCount = tonumber(barrierCount), inputs = tonumber(inputs), runs = runs}
-  if feeds ~= '' then barrier.feeds = base + feeds end
-  if gate ~= '' then barrier.gate = base + gate end
-  if isExit == '1' then
-    barrier.continues = tonumber(parent)
-    barrier.settles = parent == ''
-  end
-  if standing then
-    local pending, failed, decided, cause = string.match(standing, '^(%d+),(%d+),(%d),(%d*)')
-    barrier.pending, barrier.failed, barrier.decided, barrier.cause = tonumber(pending), tonumber(failed), tonumber(decided), tonumber(cause)
-  else
-    barrier.pending, barrier.failed, barrier.decided = barrier.inputs, 0, 0
-  end
-  return barrier
+  local pending, failed, decided, cause = inputs, '0', '0', ''
+  if standing then pending, failed, decided, cause = string.match(standing, '^(%d+),(%d+),(%d),(%d*)') end
+  local continues = nil
+  if isExit == '1' and parent ~= '' then continues = tonumber(parent) end
+  return {
+    number = number, base = base, collection = tonumber(collection), jobCount = tonumber(jobCount), barrierCount = tonumber(barrierCount),
+    inputs = tonumber(inputs), feeds = feeds ~= '' and base + feeds or nil, gate = gate ~= '' and base + gate or nil,
+    continues = continues, settles = isExit == '1' and parent == '', runs = runs, isChanged = false,
+    pending = tonumber(pending), failed = tonumber(failed), decided = tonumber(decided), cause = tonumber(cause)
+  }
 end
 function S.loadBarriers(list)
   local wanted, heads, standings = {}, {}, {}
@@ -219,7 +214,8 @@ function S.flush()
     job.isChanged, job.isPopped = false, false
   end
   for _, barrier in ipairs(S.changedBarriers) do
-    S.put(P .. 'n:' .. barrier.number, barrier.pending .. ',' .. barrier.failed .. ',' .. barrier.decided .. ',' .. (barrier.cause or ''))
+    S.put(P .. 'n:' .. digits[barrier.number],
+      digits[barrier.pending] .. ',' .. digits[barrier.failed] .. ',' .. digits[barrier.decided] .. ',' .. (barrier.cause or ''))
     barrier.isChanged = false
   end
   change('DEL', nil, S.erased)
