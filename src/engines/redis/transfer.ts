@@ -1,14 +1,11 @@
 import { jobStates } from '../../core/job.ts'
 import {
   arrivingText,
-  type Cell,
   type Census,
   type Copy,
-  type ExportPage,
   liveError,
   movedText,
   notEmptyError,
-  pageSize,
   type Position,
   type Row,
   type RowKind,
@@ -17,25 +14,10 @@ import {
 } from '../../engine/transfer.ts'
 import { attemptOutcomeCode, reason, state } from './codes.ts'
 import type { Database } from './database.ts'
+import { exportRows, lastNumber, numbersPerCall } from './export.ts'
+import { storeRows } from './import.ts'
 import { defaultQueue } from './keys.ts'
-import {
-  barrierKinds,
-  collectionKinds,
-  exportBarrier,
-  exportCollection,
-  exportJob,
-  importBarrier,
-  importCollection,
-  importJob,
-  jobKinds,
-  type JobTexts,
-  listed,
-  type Named,
-  named,
-  placesOf,
-} from './portable.ts'
 import { hidden } from './record.ts'
-import { numberIn } from './rows.ts'
 import { reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
 import { tie } from './tie.ts'
@@ -142,8 +124,6 @@ async function stay(db: Database): Promise<void> {
 
 // ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const numbersPerCall = 2_000
-
 const censusScript = reading(
   'census',
   `
@@ -193,186 +173,12 @@ async function census(db: Database): Promise<Census> {
   }
 }
 
-const lastNumber = async (db: Database): Promise<number> =>
-  Number((await db.send<string | null>('GET', `${db.prefix}numbers`)) ?? 0)
-
-// ── rows that leave ──────────────────────────────────────────────────────────────────────────────────────────────
-
-/** What is kept under numbers, in their order, until it is enough. Gives how far it came and for each number its texts. */
-const rowsScript = reading(
-  'rows',
-  `
-local after, last, most, budget, main = number(), number(), number(), number(), arg()
-local kinds = {}
-for at = 1, number() do kinds[at] = arg() end
-local function read(n)
-  if main == 'a:' then
-    local all = call('HGETALL', P .. 'a:' .. n)
-    return all[1] and all
-  end
-  if main == 'log:' then
-    local all = call('LRANGE', P .. 'log:' .. n, 0, -1)
-    return all[1] and all
-  end
-  local keys = {}
-  for at, kind in ipairs(kinds) do keys[at] = P .. kind .. n end
-  local all = call('MGET', unpack(keys))
-  return all[1] and all
-end
-local found, size, reached = {}, 0, after
-local to = math.min(last, after + ${numbersPerCall})
-for n = after + 1, to do
-  local texts = not isHidden(n) and read(n)
-  if texts then
-    for _, text in ipairs(texts) do size = size + (text and #text or 0) end
-    found[#found + 1] = {n, texts}
-  end
-  reached = n
-  if #found >= most or size >= budget then break end
-end
-return {reached, found}
-`,
-  hidden,
-)
-
-/** How rows are read that stand under numbers: the key that tells of one first. */
-const numbered: Readonly<
-  Partial<
-    Record<RowKind, readonly [kinds: readonly string[], rows: (number: number, texts: JobTexts) => readonly Row[]]>
-  >
-> = {
-  jobs: [jobKinds, (number, texts) => [exportJob(number, texts)]],
-  collections: [collectionKinds, (number, texts) => [exportCollection(number, texts)]],
-  barriers: [barrierKinds, (number, texts) => [exportBarrier(number, texts)]],
-  attempts: [['a:'], exportAttempts],
-  log: [['log:'], exportLog],
-}
-
-async function exportRows(db: Database, kind: RowKind, after: string | null, limit: number): Promise<ExportPage> {
-  const way = numbered[kind]
-  if (way === undefined) return exportFields(db, kind, after, limit)
-  const [kinds, rows] = way
-  // A job has several attempts and up to 1,000 log lines.
-  const most = kind === 'log' ? 1 : kind === 'attempts' ? Math.ceil(limit / 10) : limit
-  const last = await lastNumber(db)
-  const args = [Number(after ?? 0), last, most, pageSize, kinds[0] as string, kinds.length, ...kinds]
-  const [reached, found] = await db.read<[number, [number, JobTexts][]]>(rowsScript, args)
-  const page = found.flatMap(([number, texts]) => rows(number, texts))
-  return { rows: page, after: reached >= last ? null : String(reached) }
-}
-
-function exportAttempts(job: number, texts: JobTexts): Row[] {
-  const rows = Array.from({ length: texts.length / 2 }, (_, at) => {
-    const [head = '', ...failure] = String(texts[2 * at + 1]).split('\n')
-    const [round, session, startedAt, finishedAt, outcome] = head.split(',').map(numberIn)
-    return listed('attempts', {
-      job,
-      attempt: Number(texts[2 * at]),
-      round: round ?? 1,
-      session: session ?? null,
-      started_at: startedAt ?? 0,
-      finished_at: finishedAt ?? 0,
-      outcome: outcome ?? 0,
-      failure: failure.length === 0 ? null : failure.join('\n'),
-    })
-  })
-  return rows.sort((one, other) => Number(one[1]) - Number(other[1]))
-}
-
-/** Lines have no number here: they are given one that other stores can tell them by. */
-function exportLog(job: number, texts: JobTexts): Row[] {
-  return texts.map((text, at) => {
-    const [attempt, when, level, message, data] = JSON.parse(String(text)) as Cell[]
-    return [job * 1_000 + at, job, attempt, when, level, message, data] as Row
-  })
-}
-
-/** Rows that stand in a hash: few enough to be read together, and told in the order of their names. */
-async function exportFields(db: Database, kind: RowKind, after: string | null, limit: number): Promise<ExportPage> {
-  const key = `${db.prefix}${kind}`
-  const [names, texts] = [await db.send<string[]>('HKEYS', key), await db.send<string[]>('HVALS', key)]
-  const fields = names.map((name, at) => [name, texts[at] as string])
-  // Sessions are told in the order of their numbers.
-  const placeOf = ([name, text]: readonly string[]): string =>
-    String(kind === 'sessions' ? text?.padStart(16, '0') : name)
-  const ordered = fields
-    .filter((field) => after === null || placeOf(field) > after)
-    .sort((one, other) => (placeOf(one) < placeOf(other) ? -1 : 1))
-  const some = ordered.slice(0, limit)
-  const rows = await Promise.all(some.map(([name = '', text = '']) => exportField(db, kind, name, text)))
-  return { rows, after: ordered.length > limit ? placeOf(some.at(-1) ?? []) : null }
-}
-
-async function exportField(db: Database, kind: RowKind, name: string, text: string): Promise<Row> {
-  switch (kind) {
-    case 'queues':
-      return [name, Number(text)]
-    case 'unique': {
-      const [collection, until = '', expiresAt] = text.split(',')
-      return [name, Number(collection), until, numberIn(expiresAt)]
-    }
-    case 'idempotency': {
-      const [expiresAt, fingerprint = '', id = ''] = text.split('\n')
-      const [scope = '', ...key] = name.split('\0')
-      return [scope, key.join('\0'), fingerprint, id, Number(expiresAt)]
-    }
-    default:
-      return exportSession(await db.send('HMGET', `${db.prefix}session:${text}`, ...sessionFields), Number(text))
-  }
-}
-
-const sessionFields = [
-  'id',
-  'name',
-  'host',
-  'pid',
-  'queues',
-  'concurrency',
-  'startedAt',
-  'seenAt',
-  'expiresAt',
-  'endedAt',
-  'lost',
-]
-
-function exportSession(texts: JobTexts, number: number): Row {
-  const counts = ['pid', 'concurrency', 'startedAt', 'seenAt', 'expiresAt', 'endedAt', 'lost']
-  const values = sessionFields.map((name, at) =>
-    counts.includes(name) ? numberIn(texts[at] ?? undefined) : (texts[at] ?? null),
-  )
-  return [number, ...values.slice(0, -1), values.at(-1) ?? 0]
-}
-
-// ── rows that arrive ─────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Commands, sent together: the order among them does not matter, and neither does sending them again. */
-class Batch {
-  readonly #commands = new Map<string, string[]>()
-
-  /** Adds to the arguments of a command for one key, or of MSET. */
-  add(command: string, ...args: string[]): void {
-    let list = this.#commands.get(command)
-    if (list === undefined) this.#commands.set(command, (list = []))
-    list.push(...args)
-  }
-
-  async send(db: Database): Promise<void> {
-    const sent: Promise<unknown>[] = []
-    for (const [command, args] of this.#commands) {
-      const [name = '', key] = command.split(' ', 2)
-      const first = key === undefined ? [name] : [name, command.slice(name.length + 1)]
-      for (let at = 0; at < args.length; at += 1_000) sent.push(db.send(...first, ...args.slice(at, at + 1_000)))
-    }
-    await Promise.all(sent)
-  }
-}
+// ── the target ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function importRows(db: Database, kind: RowKind, rows: readonly Row[], position: Position): Promise<void> {
   const found = await standing(db)
   if (found.type !== 'arriving') throw new Error('No copy has begun here.')
-  const batch = new Batch()
-  await importers[kind](batch, db, rows)
-  await batch.send(db)
+  await storeRows(db, kind, rows)
   if (kind === 'jobs' || kind === 'barriers' || kind === 'collections') await reach(db, rows)
   const mark: Arriving = { copy: found.copy, position }
   await db.send('HSET', meta(db), 'arriving', JSON.stringify(mark))
@@ -383,117 +189,6 @@ async function reach(db: Database, rows: readonly Row[]): Promise<void> {
   const highest = Number(rows.at(-1)?.[0] ?? 0)
   if (highest > (await lastNumber(db))) await db.send('SET', `${db.prefix}numbers`, String(highest))
 }
-
-type Import = (batch: Batch, db: Database, rows: readonly Row[]) => void | Promise<void>
-
-const importers: Readonly<Record<RowKind, Import>> = {
-  sessions(batch, { prefix }, rows) {
-    for (const row of rows) {
-      const [number, id, ...rest] = row.map((cell) => (cell === null ? null : String(cell)))
-      batch.add(`HSET ${prefix}sessions`, String(id), String(number))
-      const fields = sessionFields.flatMap((name, at) => {
-        const value = name === 'id' ? id : rest[at - 1]
-        return value === null || value === undefined || (name === 'lost' && value === '0') ? [] : [name, value]
-      })
-      batch.add(`HSET ${prefix}session:${number}`, ...fields)
-    }
-  },
-  queues(batch, { prefix }, rows) {
-    for (const [name, paused] of rows) batch.add(`HSET ${prefix}queues`, String(name), String(paused))
-  },
-  collections(batch, { prefix }, rows) {
-    for (const row of rows.map((each) => named('collections', each))) {
-      keep(batch, prefix, collectionKinds, Number(row.number), importCollection(row))
-      batch.add(`HSET ${prefix}ids`, String(row.id), String(row.number))
-      const isCancelling = row.state === 0 && row.cancelled_at !== null
-      if (isCancelling) batch.add(`SADD ${prefix}cancelling`, String(row.number))
-    }
-  },
-  barriers(batch, { prefix }, rows) {
-    for (const row of rows.map((each) => named('barriers', each)))
-      keep(batch, prefix, barrierKinds, Number(row.number), importBarrier(row))
-  },
-  jobs: importJobs,
-  attempts(batch, { prefix }, rows) {
-    for (const [job, attempt, round, session, startedAt, finishedAt, outcome, failure] of rows) {
-      const head = [round, session ?? '', startedAt, finishedAt, outcome].join(',')
-      batch.add(`HSET ${prefix}a:${job}`, String(attempt), failure === null ? head : `${head}\n${failure}`)
-    }
-  },
-  log: importLog,
-  unique(batch, { prefix }, rows) {
-    for (const [key, collection, until, expiresAt] of rows) {
-      batch.add(`HSET ${prefix}unique`, String(key), `${collection},${until},${expiresAt ?? ''}`)
-      if (expiresAt === null || expiresAt === undefined)
-        batch.add(`HSET ${prefix}holds`, String(collection), String(key))
-      else batch.add(`ZADD ${prefix}unique-until`, String(expiresAt), String(key))
-    }
-  },
-  idempotency(batch, { prefix }, rows) {
-    for (const [scope, key, fingerprint, id, expiresAt] of rows) {
-      batch.add(`HSET ${prefix}idempotency`, `${scope}\0${key}`, `${expiresAt}\n${fingerprint}\n${id}`)
-      batch.add(`ZADD ${prefix}idempotency-until`, String(expiresAt), `${scope}\0${key}`)
-    }
-  },
-}
-
-function keep(batch: Batch, prefix: string, kinds: readonly string[], number: number, texts: JobTexts): void {
-  kinds.forEach((kind, at) => {
-    const text = texts[at]
-    if (text !== null && text !== undefined) batch.add('MSET', `${prefix}${kind}${number}`, text)
-  })
-}
-
-async function importJobs(batch: Batch, db: Database, rows: readonly Row[]): Promise<void> {
-  const jobs = rows.map((row) => named('jobs', row))
-  const roles = await rolesOf(db, jobs)
-  for (const row of jobs) {
-    keep(
-      batch,
-      db.prefix,
-      jobKinds,
-      Number(row.seq),
-      importJob(row, (number) => roles.get(number) === 0),
-    )
-    batch.add(`HSET ${db.prefix}ids`, String(row.id), String(row.seq))
-    for (const [key, score, member] of placesOf(row)) batch.add(`ZADD ${db.prefix}${key}`, score, member)
-    const isCancelling = row.collection === row.seq && row.marked_at !== null && Number(row.state) < state.succeeded
-    if (isCancelling) batch.add(`SADD ${db.prefix}cancelling`, String(row.seq))
-  }
-}
-
-/** The roles of these jobs and of those that their summaries are about, which came before. */
-async function rolesOf(db: Database, jobs: readonly Named<'jobs'>[]): Promise<ReadonlyMap<number, number>> {
-  const roles = new Map(jobs.map((row) => [Number(row.seq), Number(row.role)]))
-  const missing = new Set<number>()
-  for (const { input } of jobs) {
-    if (typeof input !== 'string' || !input.startsWith('s')) continue
-    const [first = 1, last = 0] = input.slice(1).split(',').map(Number)
-    for (let number = first; number <= last; number++) if (!roles.has(number)) missing.add(number)
-  }
-  const numbers = [...missing]
-  for (let at = 0; at < numbers.length; at += 1_000) {
-    const some = numbers.slice(at, at + 1_000)
-    const texts = await db.send<(string | null)[]>('MGET', ...some.map((number) => `${db.prefix}j:${number}`))
-    texts.forEach((text, n) => roles.set(some[n] as number, Number(text?.split(',', 8)[7] ?? 0)))
-  }
-  return roles
-}
-
-/** A list has no names for its lines: what a page brings again of a job must not stand there twice. */
-async function importLog(batch: Batch, db: Database, rows: readonly Row[]): Promise<void> {
-  const byJob = Map.groupBy(rows, ([, job]) => Number(job))
-  for (const [job, lines] of byJob) {
-    const key = `${db.prefix}log:${job}`
-    const there = new Set(await db.send<string[]>('LRANGE', key, '0', '-1'))
-    for (const [, , attempt, at, level, message, data] of lines) {
-      const text = JSON.stringify([attempt, at, level, message, data])
-      if (!there.has(text)) batch.add(`RPUSH ${key}`, text)
-    }
-  }
-}
-
-// ── the target ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 const beginScript = reading(
   'begin',

@@ -1,0 +1,171 @@
+import { type Cell, type ExportPage, pageSize, type Row, type RowKind } from '../../engine/transfer.ts'
+import type { Database } from './database.ts'
+import {
+  barrierKinds,
+  collectionKinds,
+  exportBarrier,
+  exportCollection,
+  exportJob,
+  jobKinds,
+  type JobTexts,
+  listed,
+} from './portable.ts'
+import { hidden } from './record.ts'
+import { numberIn } from './rows.ts'
+import { reading } from './scripts.ts'
+
+/** A script looks at so many numbers. */
+export const numbersPerCall = 2_000
+
+export const lastNumber = async (db: Database): Promise<number> =>
+  Number((await db.send<string | null>('GET', `${db.prefix}numbers`)) ?? 0)
+
+/** What is kept under numbers, in their order, until it is enough. Gives how far it came and for each number its texts. */
+const rowsScript = reading(
+  'rows',
+  `
+local after, last, most, budget, main = number(), number(), number(), number(), arg()
+local kinds = {}
+for at = 1, number() do kinds[at] = arg() end
+local function read(n)
+  if main == 'a:' then
+    local all = call('HGETALL', P .. 'a:' .. n)
+    return all[1] and all
+  end
+  if main == 'log:' then
+    local all = call('LRANGE', P .. 'log:' .. n, 0, -1)
+    return all[1] and all
+  end
+  local keys = {}
+  for at, kind in ipairs(kinds) do keys[at] = P .. kind .. n end
+  local all = call('MGET', unpack(keys))
+  return all[1] and all
+end
+local found, size, reached = {}, 0, after
+local to = math.min(last, after + ${numbersPerCall})
+for n = after + 1, to do
+  local texts = not isHidden(n) and read(n)
+  if texts then
+    for _, text in ipairs(texts) do size = size + (text and #text or 0) end
+    found[#found + 1] = {n, texts}
+  end
+  reached = n
+  if #found >= most or size >= budget then break end
+end
+return {reached, found}
+`,
+  hidden,
+)
+
+/** How rows are read that stand under numbers: the key that tells of one first. */
+const numbered: Readonly<
+  Partial<
+    Record<RowKind, readonly [kinds: readonly string[], rows: (number: number, texts: JobTexts) => readonly Row[]]>
+  >
+> = {
+  jobs: [jobKinds, (number, texts) => [exportJob(number, texts)]],
+  collections: [collectionKinds, (number, texts) => [exportCollection(number, texts)]],
+  barriers: [barrierKinds, (number, texts) => [exportBarrier(number, texts)]],
+  attempts: [['a:'], exportAttempts],
+  log: [['log:'], exportLog],
+}
+
+export async function exportRows(
+  db: Database,
+  kind: RowKind,
+  after: string | null,
+  limit: number,
+): Promise<ExportPage> {
+  const way = numbered[kind]
+  if (way === undefined) return exportFields(db, kind, after, limit)
+  const [kinds, rows] = way
+  // A job has several attempts and up to 1,000 log lines.
+  const most = kind === 'log' ? 1 : kind === 'attempts' ? Math.ceil(limit / 10) : limit
+  const last = await lastNumber(db)
+  const args = [Number(after ?? 0), last, most, pageSize, kinds[0] as string, kinds.length, ...kinds]
+  const [reached, found] = await db.read<[number, [number, JobTexts][]]>(rowsScript, args)
+  const page = found.flatMap(([number, texts]) => rows(number, texts))
+  return { rows: page, after: reached >= last ? null : String(reached) }
+}
+
+function exportAttempts(job: number, texts: JobTexts): Row[] {
+  const rows = Array.from({ length: texts.length / 2 }, (_, at) => {
+    const [head = '', ...failure] = String(texts[2 * at + 1]).split('\n')
+    const [round, session, startedAt, finishedAt, outcome] = head.split(',').map(numberIn)
+    return listed('attempts', {
+      job,
+      attempt: Number(texts[2 * at]),
+      round: round ?? 1,
+      session: session ?? null,
+      started_at: startedAt ?? 0,
+      finished_at: finishedAt ?? 0,
+      outcome: outcome ?? 0,
+      failure: failure.length === 0 ? null : failure.join('\n'),
+    })
+  })
+  return rows.sort((one, other) => Number(one[1]) - Number(other[1]))
+}
+
+/** Lines have no number here: they are given one that other stores can tell them by. */
+function exportLog(job: number, texts: JobTexts): Row[] {
+  return texts.map((text, at) => {
+    const [attempt, when, level, message, data] = JSON.parse(String(text)) as Cell[]
+    return [job * 1_000 + at, job, attempt, when, level, message, data] as Row
+  })
+}
+
+/** Rows that stand in a hash: few enough to be read together, and told in the order of their names. */
+async function exportFields(db: Database, kind: RowKind, after: string | null, limit: number): Promise<ExportPage> {
+  const key = `${db.prefix}${kind}`
+  const [names, texts] = [await db.send<string[]>('HKEYS', key), await db.send<string[]>('HVALS', key)]
+  const fields = names.map((name, at) => [name, texts[at] as string])
+  // Sessions are told in the order of their numbers.
+  const placeOf = ([name, text]: readonly string[]): string =>
+    String(kind === 'sessions' ? text?.padStart(16, '0') : name)
+  const ordered = fields
+    .filter((field) => after === null || placeOf(field) > after)
+    .sort((one, other) => (placeOf(one) < placeOf(other) ? -1 : 1))
+  const some = ordered.slice(0, limit)
+  const rows = await Promise.all(some.map(([name = '', text = '']) => exportField(db, kind, name, text)))
+  return { rows, after: ordered.length > limit ? placeOf(some.at(-1) ?? []) : null }
+}
+
+async function exportField(db: Database, kind: RowKind, name: string, text: string): Promise<Row> {
+  switch (kind) {
+    case 'queues':
+      return [name, Number(text)]
+    case 'unique': {
+      const [collection, until = '', expiresAt] = text.split(',')
+      return [name, Number(collection), until, numberIn(expiresAt)]
+    }
+    case 'idempotency': {
+      const [expiresAt, fingerprint = '', id = ''] = text.split('\n')
+      const [scope = '', ...key] = name.split('\0')
+      return [scope, key.join('\0'), fingerprint, id, Number(expiresAt)]
+    }
+    default:
+      return exportSession(await db.send('HMGET', `${db.prefix}session:${text}`, ...sessionFields), Number(text))
+  }
+}
+
+export const sessionFields = [
+  'id',
+  'name',
+  'host',
+  'pid',
+  'queues',
+  'concurrency',
+  'startedAt',
+  'seenAt',
+  'expiresAt',
+  'endedAt',
+  'lost',
+]
+
+function exportSession(texts: JobTexts, number: number): Row {
+  const counts = ['pid', 'concurrency', 'startedAt', 'seenAt', 'expiresAt', 'endedAt', 'lost']
+  const values = sessionFields.map((name, at) =>
+    counts.includes(name) ? numberIn(texts[at] ?? undefined) : (texts[at] ?? null),
+  )
+  return [number, ...values.slice(0, -1), values.at(-1) ?? 0]
+}
