@@ -1,10 +1,12 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createClient } from '@redis/client'
 import pg from 'pg'
 import type { Runtime } from '../src/core/runtime.ts'
 import type { Engine } from '../src/engine/engine.ts'
+import { postgres, postgresFromUrl } from '../src/engines/postgres/postgres.ts'
+import { redis, redisFromUrl } from '../src/engines/redis/redis.ts'
 import { sqlite, sqliteFromUrl } from '../src/engines/sqlite/sqlite.ts'
 
 type Connect = (runtime: Runtime) => Engine
@@ -41,12 +43,19 @@ export const engines: readonly EngineUnderTest[] = [
     name: 'sqlite',
     missing: null,
     mayStart: false,
+    pace: 1,
     place: () => sqlitePlace(),
     connect: sqliteFromUrl,
     open: sqliteFromUrl,
   },
-  ...(await served('postgres', postgresPlace)),
-  ...(await served('redis', redisPlace)),
+  served('postgres', postgresPlace, {
+    connect: (url) => postgres({ url, clock: 'process' }),
+    open: postgresFromUrl,
+  }),
+  served('redis', redisPlace, {
+    connect: (url) => redis({ url, clock: 'process' }),
+    open: redisFromUrl,
+  }),
 ]
 
 export function connectTo(name: string, url: string): Connect {
@@ -131,15 +140,7 @@ function withParameter(at: string, name: string, value: string): string {
   return url.href
 }
 
-/** Tests tell the time themselves, so it is this process's that counts. */
-async function served(kind: Kind, place: (ways: Ways, at?: string) => Place): Promise<readonly EngineUnderTest[]> {
-  const module = new URL(`../src/engines/${kind}/${kind}.ts`, import.meta.url)
-  if (!existsSync(module)) return []
-  const factories = (await import(module.href)) as Record<string, (options: object) => Connect>
-  const ways: Ways = {
-    connect: (url) => factories[kind]!({ url, clock: 'process' }),
-    open: (url) => factories[kind]!({ url }),
-  }
+function served(kind: Kind, place: (ways: Ways, at?: string) => Place, ways: Ways): EngineUnderTest {
   const mayStart = process.env['CELERIAC_TEST_OWN_SERVERS']?.includes(kind) === true
-  return [{ name: kind, missing: whyMissing(kind), mayStart, pace: 0.2, place: (at) => place(ways, at), ...ways }]
+  return { name: kind, missing: whyMissing(kind), mayStart, pace: 0.2, place: (at) => place(ways, at), ...ways }
 }
