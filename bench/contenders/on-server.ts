@@ -1,4 +1,5 @@
 // What is measured of Celeriac alike on every server: an app and its worker in one process, as a user writes them.
+import { setTimeout as wait } from 'node:timers/promises'
 import { chain, chord } from 'celeriac'
 import { Worker } from 'celeriac/worker'
 import type { Figures } from '../case.ts'
@@ -67,6 +68,8 @@ export function celeriacLatency(url: string, count: number): Promise<Figures> {
   })
 }
 
+/** After the start of a worker its heartbeat thread is loading, in milliseconds. */
+const rest = 1_000
 const linksPerChain = 20
 
 /** Many chains that are under way together: links a second. */
@@ -105,8 +108,9 @@ export function chordOf(url: string, members: number): Promise<Figures> {
     const sum = app.task('bench.sum', (values: number[]) => values.reduce((total, value) => total + value, 0))
     const worker = new Worker(app)
     await worker.start()
-    // What is loaded and connected with the first job is not of the chord.
-    await (await add.delay(1, 1)).result()
+    // What is loaded, connected and compiled with the first jobs is not of the chord.
+    await (await app.submit(chord([add.s(1, 1), add.s(1, 1)], sum.s()))).result()
+    await wait(rest)
     const startedAt = performance.now()
     const header = Array.from({ length: members }, (_, index) => add.s(index, 1))
     const handle = await app.submit(chord(header, sum.s()))

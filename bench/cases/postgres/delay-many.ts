@@ -49,5 +49,5 @@ export const measured: Case = {
 }
 
 function jobs({ quick }: Run): number {
-  return quick ? 20_000 : 60_000
+  return quick ? 20_000 : 100_000
 }

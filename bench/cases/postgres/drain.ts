@@ -9,8 +9,8 @@ export const measured: Case = {
   needs: ['postgres'],
   rounds: 5,
   contenders: {
-    graphile: (run) => graphile(run, jobs(run), 'batching'),
-    plain: (run) => graphile(run, jobs(run) / 5, 'plain'),
+    graphile: (run) => graphile(run, jobs(run) / 2, 'batching'),
+    plain: (run) => graphile(run, jobs(run) / 20, 'plain'),
     celeriac: (run) => withDatabase(run, (url) => drained(url, jobs(run))),
     raw: (run) =>
       withDatabase(run, async (url) => {
@@ -56,5 +56,5 @@ function graphile(run: Run, count: number, mode: Mode): Promise<Figures> {
 }
 
 function jobs({ quick }: Run): number {
-  return quick ? 20_000 : 60_000
+  return quick ? 20_000 : 200_000
 }

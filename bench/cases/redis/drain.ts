@@ -9,7 +9,7 @@ export const measured: Case = {
   needs: ['redis'],
   rounds: 5,
   contenders: {
-    bullmq: (run) => withKeyspace(run, (url) => bullmq(url, jobs(run) / 2)),
+    bullmq: (run) => withKeyspace(run, (url) => bullmq(url, jobs(run) / 4)),
     celeriac: (run) => withKeyspace(run, (url) => drained(url, jobs(run))),
     raw: (run) =>
       withKeyspace(run, async (url) => {
@@ -46,5 +46,5 @@ function bullmq(url: string, count: number): Promise<Figures> {
 }
 
 function jobs({ quick }: Run): number {
-  return quick ? 20_000 : 60_000
+  return quick ? 20_000 : 200_000
 }
