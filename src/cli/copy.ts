@@ -64,8 +64,6 @@ async function withEnd(
   const app = new Celeriac({ url: given, runtime: context.runtime })
   try {
     const engine = await engineOf(app)
-    if (!engine.transfer)
-      throw new CeleriacError('UNSUPPORTED', `${option}: the store ${engine.name} cannot be copied in this version.`)
     checkFile(engine, option, given)
     await use({ engine, transfer: engine.transfer, url: publicUrl(engine.url ?? given) })
   } finally {

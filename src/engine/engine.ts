@@ -19,7 +19,7 @@ export interface Engine extends Intake, Work, Control, Inspection, Feed {
   /** Questions for `celeriac doctor`: each answered with what was found and what to do. */
   diagnose(): Promise<readonly Diagnosis[]>
   /** Moving all of it to another store. */
-  readonly transfer?: Transfer
+  readonly transfer: Transfer
   close(): Promise<void>
 }
 

@@ -82,7 +82,7 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     events: (query) => call('events', () => engine.events(query)),
     cursor: () => call('cursor', () => engine.cursor()),
     subscribe: (listener) => (closing ? () => {} : engine.subscribe(listener)),
-    ...(engine.transfer && { transfer: instrumentTransfer(engine.transfer, call) }),
+    transfer: instrumentTransfer(engine.transfer, call),
     close: () => (closing ??= measured('close', () => engine.close())),
   }
 }
