@@ -110,6 +110,7 @@ describe('a task', () => {
       { unique: { key: 'k' } },
       { description: 'd' },
       { actor: { id: 'u' } },
+      { within: { query() {} } as never },
     ]) {
       expect(codeOf(() => task.with(one).s(1))).toBe('BAD_OPTION')
       expect(codeOf(() => task.with(one).si(1, 2))).toBe('BAD_OPTION')

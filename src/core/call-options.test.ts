@@ -37,6 +37,19 @@ describe('callTerms', () => {
     })
   })
 
+  it('keeps a transaction apart from what is stored, and looks no closer at it', () => {
+    const within = { query() {} }
+    expect(call({ within, queue: 'x' })).toStrictEqual({ job: { queue: 'x' }, within })
+    expect(call({ within }).within).toBe(within)
+    expect(submit({ within, callbackUrl: 'https://a.example' })).toMatchObject({ job: {}, within })
+    expect(call({ within: undefined })).toStrictEqual({ job: {} })
+    for (const none of [null, 'begin', true, 5, () => within]) {
+      expect(() => call({ within: none })).toThrow(
+        /^math\.add: within: an open transaction is needed: a client of pg, a transaction of Kysely or Drizzle, a DatabaseSync, not /,
+      )
+    }
+  })
+
   it('stores of an actor only the id', () => {
     expect(call({ actor: { id: 'user-7', password: 'x' } }).actor).toStrictEqual({ id: 'user-7' })
   })
@@ -134,6 +147,7 @@ describe('taskTerms', () => {
     [{ isolate: 'thread' }, 'math.add: isolate: this is reserved and not built yet: leave it out'],
     [{ startIn: '5m' }, 'math.add: startIn: it is for one call or submission: give it to task.with or submit'],
     [{ actor: { id: '1' } }, /actor: it is for one call or submission/],
+    [{ within: {} }, /within: it is for one call or submission/],
     [{ unique: { key: '' } }, 'math.add: unique: key: it is empty'],
     [{ timeout: '0ms' }, /timeout: it is '0ms', more than 0/],
   ])('refuses %o', (options, message) => {
