@@ -89,6 +89,8 @@ const openScript = reading(
   `
 local known, run, fresh, knownEpoch, seen = number(), arg(), arg(), arg(), number()
 local meta = P .. 'meta'
+-- Where memory is full, Redis refuses a script at its first command that may need more, and at none after it has written: this one needs none.
+call('HDEL', meta, 'foot')
 local version, epoch, was, moved = unpack(call('HMGET', meta, 'version', 'epoch', 'run', 'moved'))
 if version and tonumber(version) > known then return {tonumber(version), '', '', 0} end
 local lost = ''

@@ -21,7 +21,7 @@ import {
 import type { Label } from './rows.ts'
 import { library, rowsPerCall, type Runs } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
-import { writing } from './work.ts'
+import { accepting } from './work.ts'
 
 /** At least so long an idempotency key is remembered; and as long as its collection is kept. */
 const idempotencyMemory = 24 * 60 * 60_000
@@ -60,7 +60,7 @@ end
   inserting,
 )
 
-const uploadScript = writing(
+const uploadScript = accepting(
   'upload',
   `
 local id, firstId, partNumber, jobCount, barrierCount, parentSeq = arg(), arg(), number(), number(), number(), number()
@@ -116,7 +116,7 @@ export async function upload(
 
 // ── submissions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-const submitScript = writing(
+const submitScript = accepting(
   'submit',
   `
 for _ = 1, number() do

@@ -89,10 +89,22 @@ return {bits, isLeft and 1 or 0, answer}
 `)
 
 /**
- * A script that writes: its body, what follows from it, the event of it all. Arguments: now; what it may publish of
- * what changed, and who says so (see watch.ts); then the body's. Reply: see `Runs`. What the body writes goes through the working set, or directly where that can wait for nothing.
+ * Where memory is full, Redis refuses a script at its first command that may need more of it, and at none once the script has
+ * written: found by experiment, with and without flags. This one needs none.
+ */
+const foot = `call('HDEL', P .. 'meta', 'foot')`
+
+/**
+ * A script that writes: its body, what follows from it, the event of it all. Arguments: now; what it may publish of what
+ * changed, and who says so (see watch.ts); then the body's. Reply: see `Runs`. What the body writes goes through the working
+ * set, or directly where that can wait for nothing. It runs also where memory is full: what was accepted can be finished.
  */
 export function writing(name: string, body: string, ...needs: readonly Part[]): Script {
+  return accepting(name, `${foot}\n${body}`, ...needs)
+}
+
+/** The same of one that takes new work: it is refused where memory is full, before it has written anything. */
+export function accepting(name: string, body: string, ...needs: readonly Part[]): Script {
   const parts = [prelude, closed, ...needs, works, part(`local function body()\n${body}\nend`), conclusion]
   return defineScript(name, assemble(parts))
 }
