@@ -1,3 +1,5 @@
+import { entryOf, headsOf, lineUp, placeIn } from './change.ts'
+
 /** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
 const isCancelled = `(j.role = 0 and (j.marked_at is not null or d.cancelled))`
 const fits = `case j.fit when 0 then d.succeeded when 2 then d.began else d.began and not d.succeeded end`
@@ -8,7 +10,7 @@ export const releaseOf = `row(j.seq,
     case when ${isCancelled} then coalesce(d.cause, j.seq) when ${fits} then null when ${isUpstream} then d.cause end
   )::celeriac.release`
 
-import { entryOf, headsOf, lineUp } from './change.ts'
+const at = placeIn('b.number', 'v_numbers')
 
 /**
  * Barriers count down, decide, and let go what stands behind them. Whoever calls this holds the collections they belong
@@ -37,22 +39,27 @@ create or replace function celeriac.count_down(inout c celeriac.change, out deci
 #variable_conflict use_column
 declare
   v_arrivals celeriac.arrival[] := c.arrivals;
+  v_numbers bigint[];
+  v_inputs integer[];
+  v_failed integer[];
+  v_causes bigint[];
   v_count integer;
   v_failing bigint[];
 begin
   c.arrivals := '{}';
-  with arrived as materialized (
-    select barrier, count(succeeded) as inputs, count(*) filter (where not succeeded) as failed,
+  select array_agg(barrier order by barrier), array_agg(inputs order by barrier), array_agg(failed order by barrier), array_agg(cause order by barrier)
+  into v_numbers, v_inputs, v_failed, v_causes from (
+    select barrier, count(succeeded)::integer as inputs, (count(*) filter (where not succeeded))::integer as failed,
       (array_agg(cause order by place) filter (where not succeeded and cause is not null))[1] as cause
     from unnest(v_arrivals) with ordinality a (barrier, succeeded, cause, place) group by barrier
-  ),
-  counted as (
+  ) arrived;
+  with counted as (
     update celeriac.barriers b set
-      pending = b.pending - a.inputs, failed = b.failed + a.failed, cause = coalesce(b.cause, a.cause),
+      pending = b.pending - v_inputs[${at}], failed = b.failed + v_failed[${at}], cause = coalesce(b.cause, v_causes[${at}]),
       -- A failure is decided below: it needs to know its cause.
-      decided = case when b.pending - a.inputs = 0 and b.failed + a.failed = 0
+      decided = case when b.pending - v_inputs[${at}] = 0 and b.failed + v_failed[${at}] = 0
         and (b.gate is null or (select g.decided from celeriac.barriers g where g.number = b.gate) = 1) then 1 else 0 end
-    from arrived a where b.number = a.barrier and b.decided = 0
+    where b.number = any(v_numbers) and b.decided = 0
     returning b.number, b.collection, b.pending, b.decided, b.feeds, b.continues, b.settles
   )
   select count(*), array_agg(number order by number) filter (where pending = 0 and decided = 0),
@@ -137,6 +144,7 @@ end $$;
 create or replace function celeriac.let_go(inout c celeriac.change, a_releases celeriac.release[]) language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_seqs bigint[];
   v_changes text;
   v_heads celeriac.head[];
   v_due_at bigint;
@@ -145,16 +153,17 @@ declare
 begin
   c := celeriac.end_jobs(c, array(
     select row(seq, 0, state, reason, cause, null, false)::celeriac.ending from unnest(a_releases) where state > 2));
-  if not exists (select 1 from unnest(a_releases) where state = 2) then return; end if;
+  v_seqs := array(select seq from unnest(a_releases) where state = 2);
+  if cardinality(v_seqs) = 0 then return; end if;
   with released as (
     update celeriac.jobs j set
       state = case when coalesce(c.now + j.start_in, j.start_at) > c.now then 1 else 2 end,
       due_at = case when coalesce(c.now + j.start_in, j.start_at) > c.now then coalesce(c.now + j.start_in, j.start_at) end,
       lapses_at = j.expires_at, version = j.version + 1
-    from unnest(a_releases) with ordinality r (seq, state, reason, cause, place) where j.seq = r.seq and r.state = 2
-    returning r.place, j.seq, j.collection, j.attempt, j.version, j.state, j.queue, j.priority, j.crashes, j.due_at, j.lapses_at
+    where j.seq = any(v_seqs)
+    returning j.seq, j.collection, j.attempt, j.version, j.state, j.queue, j.priority, j.crashes, j.due_at, j.lapses_at
   ), ${lineUp('released')}
-  select string_agg(${entryOf}, ',' order by place), min(due_at), min(lapses_at), count(*), ${headsOf('released')}
+  select string_agg(${entryOf}, ',' order by seq), min(due_at), min(lapses_at), count(*), ${headsOf('released')}
   into v_changes, v_due_at, v_lapses_at, v_count, v_heads from released;
   c.changes := concat(c.changes, ',' || v_changes);
   c.heads := c.heads || v_heads;

@@ -15,11 +15,17 @@ export function readSignals(bits: number): { readonly signal: Signal; readonly i
 }
 
 /**
- * For the functions that a worker calls all day: a plan made once, that goes by the indexes. Made for tables that were still
- * empty, it would read them from end to end ever after.
+ * For the functions that are called from outside: plans made once, that go by the indexes. They are kept while the tables
+ * grow, and made for ones that were small they would read those from end to end ever after: so no sequential scans, and
+ * prices by which looking up ten rows is cheaper than reading all of twenty. What a worker calls all day does without joins
+ * whose order would matter.
  */
 export const hot = `set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off
-  set enable_mergejoin = off set jit = off`
+  set enable_mergejoin = off set enable_material = off set random_page_cost = 0.01 set seq_page_cost = 0.01
+  set cpu_operator_cost = 0.00001 set jit = off`
+
+/** Where a number stands in a list that is in order: instead of a join, of which a plan could get the order wrong. */
+export const placeIn = (number: string, list: string): string => `width_bucket(${number}, ${list})`
 
 /** An entry of the journal for a row of `from` (see journal.ts). A job alone tells its round where it is not the first. */
 export const entryOf = `concat_ws(',', state, case when collection = seq then 0 else collection end, seq, attempt, version)`

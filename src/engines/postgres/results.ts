@@ -55,7 +55,8 @@ begin
   ),
   leaves as materialized (
     select n.root, j.seq, j.result, j.continuation, j.shape
-    from nested n join celeriac.jobs j on j.feeds = n.number where j.archived is null
+    -- Looked up for each barrier: a plan that thinks there are few would read all that feed any.
+    from nested n cross join lateral (select * from celeriac.jobs where feeds = n.number and archived is null offset 0) j
   )
   select case when a_limit is null
       or coalesce((select sum(coalesce(octet_length(result), 4)) from leaves where continuation is null), 0) <= a_limit

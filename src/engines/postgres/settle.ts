@@ -1,7 +1,7 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
-import { endEntryOf, hot } from './change.ts'
+import { endEntryOf, hot, placeIn } from './change.ts'
 import type { Ref } from './claim.ts'
 import { reasonCode } from './codes.ts'
 import type { Requests } from './database.ts'
@@ -205,9 +205,9 @@ declare
   v_unique bigint[];
 begin
   with settled as (
-    update celeriac.jobs j set state = 4, result = s.result, finished_at = a_now, version = j.version + 1, deadline_at = null
-    from unnest(a_seqs, a_tokens, a_texts) s (seq, token, result)
-    where j.seq = s.seq and j.state = 3 and j.token = s.token and j.marked_at is null
+    update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = a_now, version = j.version + 1,
+      deadline_at = null
+    where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
     returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim
   )
   select string_agg(${endEntryOf}, ','), array_agg(seq), array_agg(seq) filter (where unique_claim is not null)
@@ -231,9 +231,10 @@ declare
   v_unique bigint[];
 begin
   with settled as (
-    update celeriac.jobs j set state = 4, result = s.result, finished_at = c.now, version = j.version + 1, deadline_at = null
-    from unnest(a_seqs, a_tokens, a_texts, a_codes) s (seq, token, result, code)
-    where s.code is null and j.seq = s.seq and j.state = 3 and j.token = s.token and j.marked_at is null
+    update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = c.now, version = j.version + 1,
+      deadline_at = null
+    where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
+      and a_codes[${placeIn('j.seq', 'a_seqs')}] is null
       and (j.role <> 0 or j.collection = j.seq or j.collection <> all(a_cancelled))
     returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim, j.feeds
   )
@@ -262,6 +263,7 @@ declare
   v_released bigint[] := '{}';
   v_retried bigint[] := '{}';
   v_failures text[] := '{}';
+  v_late record;
   r record;
 begin
   answers := array_fill(0, array[cardinality(a_seqs)]);
@@ -280,6 +282,10 @@ begin
     elsif r.is_cancelled then
       answers[r.at] := 2;
       v_ends := v_ends || row(r.seq, 3, 6, coalesce(r.reason, 3), r.seq, null, true)::celeriac.ending;
+    elsif r.code is null then
+      -- Two of a batch name it, under different tokens.
+      select s.* into v_late from celeriac.settle_successes(c, array[r.seq], array[r.token], array[r.text], null, a_cancelled) s;
+      c := v_late.c;
     elsif r.code = ${outcomeCode.failed} then
       v_ends := v_ends || row(r.seq, 3, 5, r.delay, r.seq, r.text, true)::celeriac.ending;
     elsif r.code = ${outcomeCode.cancelled} then
