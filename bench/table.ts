@@ -13,7 +13,7 @@ const headings: Readonly<Record<Section, readonly [string, string, string, strin
   'redis itself': ['Redis, beside itself', 'measured', 'beside', 'ratio'],
   'redis alone': ['Redis, alone', 'measured', '', ''],
 }
-const widths = [38, 10, 10, 8, 9, 6] as const
+const widths = [41, 10, 10, 8, 9, 6] as const
 
 /** A block of text for each section. */
 export function table(verdicts: readonly Verdict[]): string {
@@ -26,7 +26,7 @@ export function table(verdicts: readonly Verdict[]): string {
 
 function block(section: Section, verdicts: readonly Verdict[]): string {
   const heading = row([...headings[section], 'target', ''])
-  return [heading, '─'.repeat(81), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
+  return [heading, '─'.repeat(84), ...verdicts.map((verdict) => row(cells(verdict)))].join('\n')
 }
 
 function cells({ label, figure, beside, ratio, target, met, decimals }: Verdict): string[] {

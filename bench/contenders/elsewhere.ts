@@ -86,10 +86,10 @@ export function idled(url: string, seconds: number): Promise<Figures> {
     // What the start set going (compiling, collecting garbage) is not idling.
     await wait(2_000)
     const before = process.cpuUsage()
-    const count = await countRequests(url, () => wait(seconds * 1000))
+    const requests = await countRequests(url, () => wait(seconds * 1000))
     const { user, system } = process.cpuUsage(before)
     await worker.stop()
-    return { requests: count / seconds, percent: (user + system) / 10_000 / seconds }
+    return { requests, percent: (user + system) / 10_000 / seconds }
   })
 }
 

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { withClient } from './database.ts'
 
-/** How many requests a server is sent while something goes on, by whomever. */
+/** How many requests a second a server is sent while something goes on, by whomever. */
 export function countRequests(url: string, during: () => Promise<unknown>): Promise<number> {
   return url.startsWith('redis:') ? countCommands(url, during) : countTransactions(url, during)
 }
@@ -16,27 +16,28 @@ async function countCommands(url: string, during: () => Promise<unknown>): Promi
   socket.write('MONITOR\r\n')
   await wait(50)
   text = ''
+  const startedAt = performance.now()
   await during()
+  const seconds = (performance.now() - startedAt) / 1000
   socket.destroy()
-  return text.split('\n').filter((line) => line.startsWith('+') && !line.includes(' lua] ')).length
+  return text.split('\n').filter((line) => line.startsWith('+') && !line.includes(' lua] ')).length / seconds
 }
 
 /** Outside of transactions of the caller's own, each request is one. */
 async function countTransactions(url: string, during: () => Promise<unknown>): Promise<number> {
   const database = new URL(url).pathname.slice(1)
   return withClient(url, async (client) => {
-    const committed = async (): Promise<number> => {
-      // Backends tell what they did a second late.
-      await wait(1_100)
+    const committed = async (): Promise<{ count: number; at: number }> => {
       const { rows } = await client.query<{ count: string }>(
         'select xact_commit + xact_rollback as count from pg_stat_database where datname = $1',
         [database],
       )
-      return Number(rows[0]?.count)
+      return { count: Number(rows[0]?.count), at: performance.now() }
     }
     const before = await committed()
     await during()
+    const after = await committed()
     const ownRequests = 1
-    return (await committed()) - before - ownRequests
+    return ((after.count - before.count - ownRequests) / (after.at - before.at)) * 1000
   })
 }

@@ -67,7 +67,7 @@ export class Session {
     this.#source = this.#createSource()
     this.#timekeeper = new Timekeeper({
       ...this.#shared(),
-      longest: Math.floor(settings.lease / 8),
+      longest: Math.floor(settings.lease / 6),
       onDue: () => this.#source.wake(),
     })
   }
