@@ -1,0 +1,81 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { alone, chainOf, submission } from '../fixtures/graphs.ts'
+import { hand } from '../fixtures/hand.ts'
+import { openOwn } from '../fixtures/own-transaction.ts'
+import { onEveryEngine } from '../fixtures/store.ts'
+
+// A claim may remember how far the line has been worked off, and go on from there. What comes to stand before that place
+// is next all the same, whoever put it there.
+const six = ['1', '2', '3', '4', '5', '6'].map((task) => submission(alone(task)))
+
+onEveryEngine((open) => {
+  test('what is given back before what others have taken since is next', async () => {
+    const { engine, second } = await open()
+    await engine.submit(six)
+    const [one, other] = [await hand(engine), await hand(second())]
+    const first = await one.take('1')
+    await other.take('2')
+    await other.take('3')
+    await one.settle(first, { type: 'released', started: false, delay: 0 })
+    await other.take('1')
+    await other.take('4')
+  })
+
+  test('what another connection lets go before what was taken since is next', async () => {
+    const { engine, second } = await open()
+    await engine.submit([submission(chainOf('a', 'b', 'c')), ...six])
+    const [one, other] = [await hand(engine), await hand(second())]
+    const a = await one.take('a')
+    await other.take('1')
+    await one.succeed(a)
+    const b = await other.take('b')
+    await other.take('2')
+    await other.succeed(b)
+    await one.take('c')
+    await one.take('3')
+  })
+
+  test('what is more urgent, or comes due, is next', async () => {
+    const { engine, second, clock } = await open()
+    await engine.submit([submission(alone('later', { startIn: 50 })), ...six])
+    const other = await hand(second())
+    await other.take('1')
+    await engine.submit([submission(alone('urgent', { priority: 5 })), submission(alone('idle', { priority: -5 }))])
+    await other.take('urgent')
+    await other.take('2')
+    clock.pass(50)
+    await other.take('later')
+    await other.take('3')
+  })
+
+  test('a line that was empty is looked at again', async () => {
+    const { engine, second } = await open()
+    const other = await hand(second())
+    expect(await other.claim(10)).toEqual([])
+    await engine.submit([submission(alone('a', { queue: 'elsewhere' }))])
+    await other.take('a')
+    expect(await other.claim(10)).toEqual([])
+    await engine.submit([submission(alone('b', { queue: 'elsewhere' }))])
+    await other.take('b')
+  })
+})
+
+onEveryEngine(
+  (open) => {
+    test('what took its number before and is committed after is next', async () => {
+      const { engine, second } = await open()
+      const own = await openOwn(engine)
+      onTestFinished(() => own.close())
+      const other = await hand(second())
+      await own.begin()
+      await engine.submit([submission(alone('committed late'))], own.client)
+      await engine.submit(six)
+      await other.take('1')
+      await other.take('2')
+      await own.commit()
+      await other.take('committed late')
+      await other.take('3')
+    })
+  },
+  ['postgres'],
+)
