@@ -1,7 +1,7 @@
-import { connect as connectSocket } from 'node:net'
 import { CeleriacError, StoreUnavailable } from '../../core/errors.ts'
 import { type Runtime, systemRuntime } from '../../core/runtime.ts'
 import {
+  cancel,
   loadDriver,
   type PgClient,
   type PgDriver,
@@ -10,6 +10,7 @@ import {
   type PgQuery,
   type PgQueryable,
   type PgResult,
+  types,
 } from './driver.ts'
 import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './errors.ts'
 import { inSchema } from './in-schema.ts'
@@ -34,6 +35,8 @@ export interface Requests {
 
 /** A request that could not be sent, or got no answer, is sent so many times in all. Every request may be repeated. */
 const mostTries = 4
+/** So long to let requests under way come to their end when the store is closed, in milliseconds. */
+const closePatience = 1_000
 /** A server answers in real time, whatever time a test tells. */
 const real = systemRuntime
 /** How long to go without opening more connections once the server has said that it has none left. */
@@ -155,9 +158,19 @@ export class Database extends Asking {
     const pool = this.#pool
     this.#pool = null
     if (pool === null) return
-    if (pool === this.settings.pool) pool.removeListener('error', ignore)
-    // A user's own pool is the user's to end. Ours is not waited for: a request without an answer would hold it up.
-    else pool.end().catch(ignore)
+    // A user's own pool is the user's to end.
+    if (pool === this.settings.pool) return void pool.removeListener('error', ignore)
+    // Requests without an answer would hold it up for ever.
+    await new Promise<void>((resolve) => {
+      const timer = real.after(closePatience, resolve)
+      void pool
+        .end()
+        .catch(ignore)
+        .then(() => {
+          timer.cancel()
+          resolve()
+        })
+    })
   }
 
   protected get mayPrepare(): boolean {
@@ -188,7 +201,8 @@ export class Database extends Asking {
       try {
         return await send(giveUpAt)
       } catch (error) {
-        const isOver = tries === mostTries || this.#isClosed || real.elapsed() >= giveUpAt
+        const isSpent = tries >= mostTries && !this.#isQueuing(error)
+        const isOver = isSpent || this.#isClosed || real.elapsed() >= giveUpAt
         mayBeStored ||= error instanceof Failed && error.isSent && troubleOf(error.cause).kind === 'lost'
         if (isOver || !isRepeatable(error)) throw this.#asStoreError(error, mayBeStored)
       }
@@ -261,18 +275,21 @@ export class Database extends Asking {
 
   /** A server without connections left: go on with those that are open rather than ask for more. */
   #narrow(error: unknown, pool: PgPool): void {
-    if (pool === this.settings.pool || pool.options === undefined || this.#isNarrow || pool.totalCount === 0) return
-    if (!(error instanceof Error) || !('code' in error) || error.code !== '53300') return
-    this.#isNarrow = true
+    if (pool === this.settings.pool || pool.options === undefined || pool.totalCount === 0) return
+    if (!isCrowded(error)) return
     pool.options.max = pool.totalCount
-    real.after(
-      narrowFor,
-      () => {
-        this.#isNarrow = false
-        if (pool.options !== undefined) pool.options.max = this.settings.size
-      },
-      { unref: true },
-    )
+    if (this.#isNarrow) return
+    this.#isNarrow = true
+    const widen = (): void => {
+      this.#isNarrow = false
+      if (pool.options !== undefined) pool.options.max = this.settings.size
+    }
+    real.after(narrowFor, widen, { unref: true })
+  }
+
+  /** The next try waits for a connection that is open, rather than ask for one more. */
+  #isQueuing(error: unknown): boolean {
+    return this.#isNarrow && (this.#pool?.totalCount ?? 0) > 0 && error instanceof Failed && isCrowded(error.cause)
   }
 
   /** After an answer that did not come, no other connection is trusted: all may lead to where nobody is any more. */
@@ -337,6 +354,7 @@ export class Connection extends Asking {
 }
 
 const ignore = (): void => undefined
+const isCrowded = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === '53300'
 
 /** For people, and without the password. */
 function whereOf({ url, pool }: Settings): string {
@@ -368,36 +386,3 @@ function nameOf(text: string): string {
   if (name === undefined) names.set(text, (name = `celeriac_${names.size}`))
   return name
 }
-
-/** Tells the server to stop what it does on a connection that is being given up: it may wait for a lock, and hold others. */
-function cancel({ host, port, processID, secretKey }: PgClient): void {
-  if (host === undefined || port === undefined || typeof processID !== 'number' || typeof secretKey !== 'number') return
-  const message = Buffer.alloc(16)
-  // https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST
-  for (const [at, number] of [16, 80877102, processID, secretKey].entries()) message.writeInt32BE(number, at * 4)
-  const socket = host.startsWith('/')
-    ? connectSocket(`${host}/.s.PGSQL.${port}`)
-    : connectSocket({ host, port, timeout: 5_000 })
-  socket.on('error', ignore).on('timeout', () => socket.destroy())
-  socket.unref().end(message)
-}
-
-// ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const numbers = (text: string): number[] => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number))
-const asTold = (text: string): string => text
-
-/** By the number of the type: whatever else the user has set `pg` to, our numbers are numbers and our texts texts. */
-const parsers: Readonly<Record<number, (text: string) => unknown>> = {
-  16: (text) => text === 't',
-  20: Number,
-  21: Number,
-  23: Number,
-  26: Number,
-  700: Number,
-  701: Number,
-  1005: numbers,
-  1007: numbers,
-  1016: numbers,
-}
-const types = { getTypeParser: (oid: number): ((text: string) => unknown) => parsers[oid] ?? asTold }

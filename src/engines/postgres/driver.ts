@@ -1,3 +1,4 @@
+import { connect as connectSocket } from 'node:net'
 import { CeleriacError } from '../../core/errors.ts'
 
 /** As much of the package `pg` as is used here, so that whatever is shaped like it will do. */
@@ -64,3 +65,36 @@ export async function loadDriver(): Promise<PgDriver> {
     )
   }
 }
+
+/** Tells the server to stop what it does on a connection that is being given up: it may wait for a lock, and hold others. */
+export function cancel({ host, port, processID, secretKey }: PgClient): void {
+  if (host === undefined || port === undefined || typeof processID !== 'number' || typeof secretKey !== 'number') return
+  const message = Buffer.alloc(16)
+  // https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST
+  for (const [at, number] of [16, 80877102, processID, secretKey].entries()) message.writeInt32BE(number, at * 4)
+  const socket = host.startsWith('/')
+    ? connectSocket(`${host}/.s.PGSQL.${port}`)
+    : connectSocket({ host, port, timeout: 5_000 })
+  socket.on('error', () => undefined).on('timeout', () => socket.destroy())
+  socket.unref().end(message)
+}
+
+// ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const numbers = (text: string): number[] => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number))
+const asTold = (text: string): string => text
+
+/** By the number of the type: whatever else the user has set `pg` to, our numbers are numbers and our texts texts. */
+const parsers: Readonly<Record<number, (text: string) => unknown>> = {
+  16: (text) => text === 't',
+  20: Number,
+  21: Number,
+  23: Number,
+  26: Number,
+  700: Number,
+  701: Number,
+  1005: numbers,
+  1007: numbers,
+  1016: numbers,
+}
+export const types = { getTypeParser: (oid: number): ((text: string) => unknown) => parsers[oid] ?? asTold }

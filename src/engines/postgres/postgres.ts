@@ -239,9 +239,11 @@ class PostgresEngine implements Engine {
     return this.#write(async (db) => {
       const began = this.#runtime.elapsed()
       try {
-        const { answer, bits, place } = await claim(db, db.now(), request, this.#place.from(began))
+        const { answer, bits, place, now } = await claim(db, db.now(), request, this.#place.from(began))
         if (place !== null) this.#place.keep(place, began, this.#runtime.elapsed())
-        return { answer, bits }
+        // The two clocks may differ: what counts for whoever waits is how long.
+        const nextAt = answer.nextAt === null ? null : answer.nextAt - now + this.#runtime.now()
+        return { answer: { ...answer, nextAt }, bits }
       } catch (error) {
         this.#place.forget()
         throw error
