@@ -238,7 +238,7 @@ describe('what a server refuses', () => {
     for (const [who, code, words] of [
       ['bob:wrong', 'STORE_DENIED', /refused the user or the password/],
       ['nobody:right', 'STORE_DENIED', /refused the user or the password/],
-      ['bob:right', 'STORE_DENIED', /rights/],
+      ['bob:right', 'STORE_DENIED', /grant it/],
     ] as const) {
       const url = server.url.replace('redis://', `redis://${who}@`)
       const error = await failureOf(connect({ url }).run(echo, []))

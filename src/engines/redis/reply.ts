@@ -33,7 +33,8 @@ const known: Readonly<Record<string, Known>> = {
   NOPERM: {
     meaning: 'refused',
     code: 'STORE_DENIED',
-    sentence: 'does not allow this to the user: grant it the rights that docs/redis.md names',
+    sentence:
+      'does not allow this to the user: grant it +@read +@write +@scripting +@pubsub +@connection +info +time, on the keys and channels of the namespace',
   },
   DENIED: {
     meaning: 'refused',
