@@ -253,6 +253,8 @@ function pairsIn(list: readonly unknown[]): [number, unknown][] {
   return pairs
 }
 
+const actorIn = (id: string | null): ClaimedJob['actor'] => (id === null ? null : { id })
+
 interface Told {
   readonly token: number
   readonly details: Details
@@ -285,7 +287,7 @@ function claimed(job: JobRow, text: string, { token, details, shared }: Told): C
     round: standing.round,
     queue: job.queue,
     options: job.options,
-    actor: about == null || about.actor === null ? null : { id: about.actor },
+    actor: actorIn(about?.actor ?? null),
     depth: job.depth,
     createdAt: job.createdAt,
     deadlineAt: job.timeout === null ? null : startedAt + job.timeout,

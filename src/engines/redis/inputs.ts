@@ -124,7 +124,7 @@ export function inputIn(job: JobRow, input: InputReply, shared: Shared): JobInpu
     if (input === -1) return { from: 'results', shape: detail, barrier: null, results: [] }
     const results = shared.inputs.get(input as number)
     const known = results === undefined || results === 0 ? null : results.map(resultIn)
-    return { from: 'results', shape: detail, barrier: input as number, results: known }
+    return { from: 'results', shape: detail, barrier: input, results: known }
   }
   if (job.input.startsWith('f')) return { from: 'failure', report: reportIn(input as FailureReply, shared) }
   return summaryIn(input as SummaryReply)

@@ -7,7 +7,7 @@ import { attemptOutcomeCode, reason, reasonCode, role, state } from './codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
 import { library, rowsPerCall, type Runs } from './scripts.ts'
-import { exitOf, isLarge, uploads } from './submit.ts'
+import { exitOf, isLarge, uploads } from './upload.ts'
 import { writing } from './work.ts'
 
 /** What mostly follows from one settlement: its row, a barrier, the job behind it. */
