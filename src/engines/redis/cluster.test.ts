@@ -1,5 +1,5 @@
 import { createClient, createCluster } from '@redis/client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { changesAfter } from '../../../test/fixtures/follow.ts'
 import { alone, chainOf, chordOf, submission } from '../../../test/fixtures/graphs.ts'
 import { continued, hand, succeeded, sweepAll } from '../../../test/fixtures/hand.ts'
@@ -8,12 +8,15 @@ import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { redis } from './redis.ts'
 
+// Servers of its own, and connections that are given up only after some seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+
 let nodes: Hired[]
 beforeAll(async () => {
   const settings = { 'cluster-enabled': 'yes', 'cluster-node-timeout': '2000' }
   nodes = await Promise.all([hire('redis', settings), hire('redis', settings), hire('redis', settings)])
   await join()
-}, 60_000)
+})
 afterAll(async () => void (await Promise.all(nodes.map((node) => node.remove()))))
 
 const closing: (() => unknown)[] = []

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '@redis/client'
 import { StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
@@ -6,6 +6,9 @@ import { Proxy } from '../../../test/fixtures/proxy.ts'
 import { hire, type Hired } from '../../../test/servers/hire.ts'
 import { Database, defineScript } from './database.ts'
 import { readSettings, type RedisOptions } from './options.ts'
+
+// Servers of its own, and connections that are given up only after some seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 let server: Hired
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { createClient } from '@redis/client'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { alone, chordOf, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
@@ -8,6 +8,9 @@ import { systemRuntime } from '../../core/runtime.ts'
 import type { Diagnosis, Engine } from '../../engine/engine.ts'
 import type { Signal } from '../../engine/feed.ts'
 import { redis, redisFromUrl, type RedisOptions } from './redis.ts'
+
+// Servers of its own, and connections that are given up only after some seconds.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 let server: Hired
 beforeAll(async () => {
@@ -100,7 +103,7 @@ describe('what cannot hold the store', () => {
 
   test('one node of a cluster, by a url', async () => {
     const own = await hired({ 'cluster-enabled': 'yes' })
-    const error = await failureOf(connect({ url: own.url, timeout: '500ms' }).migrate())
+    const error = await failureOf(connect({ url: own.url, timeout: '2s' }).migrate())
     expect(error.message).toMatch(/cluster/)
   })
 
@@ -304,7 +307,7 @@ describe('replicas', () => {
     await (
       await administrator(primary.url)
     )('WAIT', '1', '5000')
-    await expectRefused({ url: replica.url, timeout: '300ms' }, 'STORE_READ_ONLY', /replica.*primary/)
+    await expectRefused({ url: replica.url, timeout: '2s' }, 'STORE_READ_ONLY', /replica.*primary/)
 
     const proxy = await Proxy.before(primary.url)
     closing.push(() => proxy.close())
