@@ -3,8 +3,8 @@ import type { Figures } from '../case.ts'
 import { quantiles } from '../statistics.ts'
 import { now, WorkerProcess } from './worker-process.ts'
 
-/** Long enough for a worker to have stored what its job came to, and to be idle again. */
-const rest = 5
+/** Between two calls, in milliseconds: long enough for everything to be idle again. */
+const rest = 25
 
 /** From a call that adds a job to the first line of its handler in this process, in milliseconds. */
 export async function latencyHere(count: number, add: (began: () => void) => Promise<unknown>): Promise<Figures> {

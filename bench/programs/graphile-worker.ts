@@ -9,7 +9,7 @@ tell({ type: 'ready' })
 process.once('message', () => void work())
 
 async function work(): Promise<void> {
-  const worker = await startGraphile(url, 'batching', () =>
+  const worker = await startGraphile(url, 'plain', () =>
     tell({ type: 'began', at: performance.timeOrigin + performance.now() }),
   )
   process.once('message', () => void worker.stop().then(() => process.exit()))

@@ -51,5 +51,5 @@ function graphileElsewhere(url: string, count: number): Promise<Figures> {
 }
 
 function samples({ quick }: Run): number {
-  return quick ? 100 : 500
+  return quick ? 60 : 300
 }
