@@ -140,7 +140,9 @@ onEveryEngine((open) => {
     const mine = alone('mine', { startIn: 1_000 })
     await engine.submit([submission(mine)])
     const start = await engine.cursor()
-    for (let count = 0; count < 1_500; count++) await engine.submit([submission(alone('other'))])
+    // More than one call reads, each in a row of its own.
+    for (let count = 0; count < 1_500; count += 50)
+      await Promise.all(Array.from({ length: 50 }, () => engine.submit([submission(alone('other'))])))
     await (await hand(engine)).drain()
     let cursor = start
     for (let more = true; more;) {

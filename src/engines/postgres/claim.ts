@@ -77,6 +77,8 @@ export interface Claimed {
   readonly answer: ClaimAnswer
   readonly bits: number
   readonly place: string | null
+  /** The instant by the store's clock. */
+  readonly now: number
 }
 
 export async function claim(
@@ -89,7 +91,7 @@ export async function claim(
   // The first row is about the claim itself.
   const [, bits, , , , , , , found, , , , , , , at, nextAt, , , number] = first as Row
   const about = { token, session: number as number, now: at }
-  return { answer: { jobs: rows.map((row) => claimedJob(row, about)), nextAt }, bits, place: found }
+  return { answer: { jobs: rows.map((row) => claimedJob(row, about)), nextAt }, bits, place: found, now: at }
 }
 
 interface About {
