@@ -84,7 +84,9 @@ function drawDiagnosis({ check, level, found, advice }: Diagnosis, width: number
   const mark = view.paint(style, view.unicode ? glyph : ascii)
   const { ellipsis } = symbolsOf(view)
   const room = view.width - width - 4
-  const [first = '', ...rest] = [...wrap(found, room), ...wrap(advice, room)]
+  const arrow = view.unicode ? '→ ' : '-> '
+  const todo = wrap(advice, room - arrow.length).map((line, at) => (at === 0 ? arrow : ' '.repeat(arrow.length)) + line)
+  const [first = '', ...rest] = [...wrap(found, room), ...todo]
   const name = fit(printable(check), width, 'left', ellipsis)
   return [`${mark} ${name}  ${first}`.trimEnd(), ...rest.map((line) => `${' '.repeat(width + 4)}${line}`)]
 }

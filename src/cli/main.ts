@@ -7,10 +7,12 @@ if (major < 22 || (major === 22 && minor < 18)) {
   process.exit(1)
 }
 
-// Node 22 warns of two things that this package is built on, each time it is run.
+// Node 22 warns of two things that this package is built on, each time it is run; the driver of PostgreSQL warns where a url
+// asks for encryption that it will one day check less strictly than it does.
 const { emitWarning } = process
 process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
   if (rest[0] === 'ExperimentalWarning' && /^(SQLite|Type Stripping) /.test(String(warning))) return
+  if (/SECURITY WARNING: The SSL modes/.test(String(warning))) return
   Reflect.apply(emitWarning, process, [warning, ...rest])
 }
 
