@@ -159,7 +159,7 @@ function valueOf(name: (typeof ours)[number], value: string): unknown {
 function unknownSetting(name: string): CeleriacError {
   const guess = didYouMean(name, [...ours, ...ofTheDriver])
   return badUrl(
-    `"${name.slice(0, 60)}" is not a setting of a PostgreSQL url${guess || `: there are ${ours.slice(0, 4).join(', ')}, and those of pg, such as sslmode`}.`,
+    `"${name.slice(0, 60)}" is not a setting of a PostgreSQL url${guess || `: there are ${ours.slice(0, 4).join(', ')}, and those of pg, such as sslmode.`}`,
   )
 }
 
