@@ -253,6 +253,58 @@ onEveryEngine(
       expect(await worker.drain()).toEqual(['within'])
     })
 
+    test('the server tells whoever listens, at the commit and not before', async () => {
+      const { engine, pool, schema } = await openBeside(open)
+      const [client, listener] = await Promise.all([pool.connect(), pool.connect()])
+      onTestFinished(() => {
+        client.release()
+        listener.release(true)
+      })
+      let heard = 0
+      listener.on('notification', () => heard++)
+      await listener.query(`listen "celeriac:${schema}"`)
+      for (const [end, expected] of [
+        ['rollback', 0],
+        ['commit', 1],
+      ] as const) {
+        await client.query('begin')
+        await engine.submit([submission(alone()), submission(alone())], client)
+        await listener.query('select 1')
+        expect(heard).toBe(0)
+        await client.query(end)
+        // What was said to this connection comes before the answer to what it asks next.
+        await listener.query('select 1')
+        expect(heard).toBe(expected)
+      }
+    })
+
+    test('handlers that hold a transaction of the user’s own pool leave a connection to everything else', async () => {
+      const beside = await openBeside(open)
+      const pool = new pg.Pool({ connectionString: beside.pool.options.connectionString as string, max: 3 })
+      pool.on('error', () => undefined)
+      const engine = postgres({ pool, schema: beside.schema, listen: false })({ ...beside.clock })
+      onTestFinished(async () => {
+        await engine.close()
+        await pool.end()
+      })
+      await engine.submit(Array.from({ length: 6 }, () => submission(alone())))
+      const worker = await hand(engine)
+      const jobs = await worker.claim(6)
+      let inside = 0
+      const both = Promise.withResolvers<void>()
+      const answers = await Promise.all(
+        jobs.map((job) =>
+          engine.settleWithin(job, async () => {
+            if (++inside === 2) both.resolve()
+            await both.promise
+            await worker.beat()
+            return null
+          }),
+        ),
+      )
+      expect(answers).toEqual(jobs.map(() => 'accepted'))
+    })
+
     describe('completing a job while connections fail', () => {
       const behindProxy = async () => {
         const beside = await openBeside(open)
