@@ -36,17 +36,17 @@ export const endEntryOf = `${entryOf} || case when collection = seq and round > 
 export const lineUp = (from: string): string => `
   lined as (
     insert into celeriac.ready (queue, rank, collection, seq)
-    select queue, -priority, collection, seq from ${from} where state = 2 and crashes = 0 order by 1, 2, 3, 4
+    select queue, -priority, collection, seq from ${from} where state = 2 and crashes = 0
   ),
   suspected as (
     insert into celeriac.suspects (queue, rank, collection, seq)
     select queue, -priority, collection, seq from ${from} where state = 2 and crashes > 0
   )`
-/** Where in their lines they stand. */
+/** Where in their lines they begin: nothing of them stands before it. */
 export const headsOf = (from: string): string => `
   (select array_agg(row(queue, rank, collection, seq)::celeriac.head) from (
-     select distinct on (queue, priority) queue, (-priority)::smallint as rank, collection, seq from ${from}
-     where state = 2 order by queue, priority, collection, seq) heads)`
+     select queue, (-priority)::smallint as rank, min(collection) as collection, min(seq) as seq from ${from}
+     where state = 2 group by queue, priority) heads)`
 
 export const changeFunctions = `
 create or replace function celeriac.instant(a_now bigint) returns bigint language sql volatile as $$

@@ -50,9 +50,8 @@ export const tagsText = (tags: readonly string[] | undefined): string | null =>
   tags === undefined || tags.length === 0 ? null : JSON.stringify(tags)
 
 const insertedColumns = 'seq, collection, attempt, version, state, queue, priority, crashes, due_at, lapses_at'
-const tell = `
-  select string_agg(${entryOf}, ',' order by seq) filter (where state <> 0), min(due_at), min(lapses_at),
-    count(*), ${headsOf('inserted')}
+const tell = (entry: string): string => `
+  select string_agg(${entry}, ',') filter (where state <> 0), min(due_at), min(lapses_at), count(*), ${headsOf('inserted')}
   into v_changes, v_due_at, v_lapses_at, v_count, v_heads from inserted;
   c.changes := concat(c.changes, ',' || v_changes);
   c.heads := c.heads || v_heads;
@@ -67,17 +66,7 @@ const variables = `
   v_count integer;
   v_heads celeriac.head[];`
 
-export const insertFunctions = `
--- Jobs alone, each its own collection: lists of the same length, or null where all of one are.
-create or replace function celeriac.insert_alone(
-  inout c celeriac.change, a_first bigint, a_places integer[], a_ids text[], a_tasks text[], a_args text[], a_queues text[],
-  a_priorities integer[], a_options text[], a_actors text[], a_descriptions text[], a_tags text[], a_retentions bigint[],
-  a_unique text[], a_starts_in bigint[], a_starts_at bigint[], a_expires bigint[], a_timeouts bigint[], out stored integer
-) language plpgsql as $$
-#variable_conflict use_column
-declare ${variables}
-begin
-  with inserted as (
+const storeAlone = (onConflict: string): string => `  with inserted as (
     insert into celeriac.jobs (seq, collection, created_at, state, priority, id, task, queue, args, options, actor, description,
       tags, retention, unique_claim, due_at, expires_at, lapses_at, timeout)
     select a_first + coalesce(n.place, n.at - 1), a_first + coalesce(n.place, n.at - 1), c.now,
@@ -89,8 +78,25 @@ begin
         a_retentions, a_unique, a_starts_in, a_starts_at, a_expires, a_timeouts) with ordinality
       n (place, id, task, args, queue, priority, options, actor, description, tags, retention, unique_claim, start_in,
         start_at, expires, timeout, at)
-    on conflict (id) do nothing returning ${insertedColumns}
-  ), ${lineUp('inserted')} ${tell}
+    ${onConflict} returning ${insertedColumns}
+  ), ${lineUp('inserted')} ${tell("concat(state, ',0,', seq, ',0,1')")}`
+
+export const insertFunctions = `
+-- Jobs alone, each its own collection: lists of the same length, or null where all of one are.
+create or replace function celeriac.insert_alone(
+  inout c celeriac.change, a_first bigint, a_places integer[], a_ids text[], a_tasks text[], a_args text[], a_queues text[],
+  a_priorities integer[], a_options text[], a_actors text[], a_descriptions text[], a_tags text[], a_retentions bigint[],
+  a_unique text[], a_starts_in bigint[], a_starts_at bigint[], a_expires bigint[], a_timeouts bigint[], out stored integer
+) language plpgsql as $$
+#variable_conflict use_column
+declare ${variables}
+begin
+  begin
+    ${storeAlone('')}
+  exception when unique_violation then
+    -- Some were stored before. To expect that of each costs a third of all this.
+    ${storeAlone('on conflict (id) do nothing')}
+  end;
   stored := v_count;
 end $$;
 
@@ -129,7 +135,7 @@ begin
         start_at bigint, expires bigint, timeout bigint)
     ) n
     on conflict do nothing returning ${insertedColumns}
-  ), ${lineUp('inserted')} ${tell}
+  ), ${lineUp('inserted')} ${tell(entryOf)}
 end $$;
 
 -- Has barriers decided that nothing will arrive at: the empty ones of a graph, and the one that held its entries back.
