@@ -8,23 +8,36 @@ import type { Figures } from '../case.ts'
 import { quantiles } from '../statistics.ts'
 import { fill, refuseLeftovers, settled, withBench } from './celeriac.ts'
 import { latencyElsewhere } from './latency.ts'
+import { serverProcess, serverTime } from './processor-time.ts'
 import { countRequests } from './requests.ts'
 import { celeriacWorker, now, WorkerProcess } from './worker-process.ts'
 
-/** From the order to start until so many processes have run and settled what is queued: jobs a second. */
+/** Jobs that are run before anything is measured, so that what runs them is compiled and loaded. */
+const warmUp = 10_000
+
+/** From the order to go on until so many processes, all at work before, have run and settled what is queued: jobs a second. */
 export function drainedBy(processCount: number, url: string, count: number): Promise<Figures> {
   return withBench(url, async ({ app, add }) => {
-    const handles = await fill(add, count)
     const workers = await Promise.all(Array.from({ length: processCount }, () => WorkerProcess.open(url)))
-    const startedAt = performance.now()
-    for (const worker of workers) worker.start()
     const ran = (): number => workers.reduce((total, { ranCount }) => total + ranCount, 0)
-    while (ran() < count) await wait(1)
+    for (const worker of workers) worker.start()
+    await settled(await fill(add, warmUp * processCount))
+    while (ran() < warmUp * processCount) await wait(1)
+    await app.queues.pause('default')
+    const handles = await fill(add, count)
+    const before = workers.map(({ ranCount }) => ranCount)
+    const server = await serverProcess(url)
+    const serverBefore = serverTime(server)
+    const startedAt = performance.now()
+    await app.queues.resume('default')
+    while (ran() < warmUp * processCount + count) await wait(1)
     await settled(handles)
     const took = performance.now() - startedAt
+    const serverMicros = ((serverTime(server) - serverBefore) * 1000) / count
     await Promise.all(workers.map((worker) => worker.stop()))
     await refuseLeftovers(app)
-    return { rate: (count / took) * 1000, share: Math.max(...workers.map(({ ranCount }) => ranCount)) / count }
+    const own = workers.map(({ ranCount }, n) => ranCount - (before[n] ?? 0))
+    return { rate: (count / took) * 1000, share: Math.max(...own) / count, serverMicros }
   })
 }
 
