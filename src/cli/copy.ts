@@ -118,15 +118,15 @@ function tell({ terminal, finish }: Context, options: GlobalOptions, { report, f
   else if (rows.length > 0) terminal.print(...drawCensus(rows, terminal.view))
   if (report.type === 'differs') finish(exitCodes.failed)
   if (report.type === 'stopped') finish(exitCodes.interrupted)
-  if (!options.json || report.type !== 'copied') terminal.note(...sentences(report.type, from, to))
+  if (!options.json || report.type !== 'copied') terminal.note(...sentences(report.type))
 }
 
-function sentences(type: CopyReport['type'], from: string, to: string): string[] {
+function sentences(type: CopyReport['type']): string[] {
   switch (type) {
     case 'copied':
-      return [`Copied. ${from} is closed from now on: start everything with the new url.`]
+      return ['Copied. The source is closed from now on: start everything with the new url.']
     case 'before':
-      return [`This was copied before, and ${to} is in use: nothing was done.`]
+      return ['This was copied before, and the target is in use: nothing was done.']
     case 'differs':
       return [
         'The counts differ, so the target stays closed. Give the copy up (--undo) and copy again; should they differ',
@@ -145,5 +145,5 @@ async function undo(
 ): Promise<void> {
   await undoCopy({ source: source.transfer, target: target?.transfer ?? null, isForced: force === true })
   if (json) printJson(terminal, { state: 'undone', from: source.url, to: target?.url ?? null })
-  terminal.note(`The copy is given up: ${source.url} can be used again.`)
+  terminal.note('The copy is given up: the source can be used again.')
 }

@@ -84,7 +84,7 @@ describeEngines((from) => {
     expect(table[0]).toMatch(/^counted +source +target$/)
     expect(table).toHaveLength(11)
     for (const line of table) expect(displayWidth(line)).toBeLessThanOrEqual(80)
-    expect(err).toMatch(/^Copied\. .* is closed from now on: start everything with the new url\.\n$/)
+    expect(err).toMatch(/^Copied\. The source is closed from now on: start everything with the new url\.\n$/)
     expect((await celeriac(args)).err).toMatch(/^This was copied before/)
   })
 
