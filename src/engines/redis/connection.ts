@@ -95,7 +95,11 @@ export class Connection {
       ? this.#runtime.after(longestGreeting, () => this.drop(silent(longestGreeting)))
       : undefined
     try {
-      if (!this.#client.isOpen) await this.#unlessLost(this.#client.connect())
+      if (!this.#client.isOpen)
+        await this.#unlessLost(
+          () => this.#client.connect(),
+          () => undefined,
+        )
       this.#client.unref?.()
     } catch (error) {
       this.drop(error)
@@ -155,26 +159,31 @@ export class Connection {
     this.drop(new ConnectionLost('The connection was closed.'))
   }
 
-  async #answered<T>(send: () => Promise<T>): Promise<T> {
+  #answered<T>(send: () => Promise<T>): Promise<T> {
     this.#begin()
-    try {
-      return await this.#unlessLost(send())
-    } finally {
-      this.#end()
-    }
+    return this.#unlessLost(send, () => this.#end())
   }
 
   /** Some drivers leave a command without an answer when they are destroyed at the wrong moment. */
-  #unlessLost<T>(answer: Promise<T>): Promise<T> {
+  #unlessLost<T>(send: () => Promise<T>, ended: () => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.#lostBy !== null) {
-        answer.catch(() => undefined)
-        reject(lostError(this.#lostBy.error))
-        return
-      }
       const lost = (error: unknown): void => reject(lostError(error))
-      this.#lost.add(lost)
-      answer.then(resolve, reject).finally(() => this.#lost.delete(lost))
+      const end = (): void => {
+        this.#lost.delete(lost)
+        ended()
+      }
+      this.onLost(lost)
+      // One promise for all: this is on the way of every call.
+      send().then(
+        (answer) => {
+          end()
+          resolve(answer)
+        },
+        (error: unknown) => {
+          end()
+          reject(error)
+        },
+      )
     })
   }
 
@@ -204,8 +213,13 @@ export class Connection {
       this.#watchdog = null
       if (this.#pending === 0 || this.#lostBy !== null) return
       const silence = this.#runtime.elapsed() - this.#waitingSince
-      if (silence < longestSilence) this.#watch(longestSilence - silence)
-      else this.drop(silent(silence))
+      if (silence < longestSilence) return this.#watch(longestSilence - silence)
+      // Where this process itself was held up, answers may have come that were not read yet.
+      this.#runtime.soon(() => {
+        if (this.#pending > 0 && this.#runtime.elapsed() - this.#waitingSince >= longestSilence)
+          this.drop(silent(silence))
+        else if (this.#pending > 0 && this.#watchdog === null) this.#watch(longestSilence)
+      })
     }
     this.#watchdog = this.#runtime.after(after, look, { unref: true })
   }

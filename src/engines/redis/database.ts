@@ -118,6 +118,8 @@ export class Database {
         attempt.wasSent = true
         return await send(connection)
       } catch (error) {
+        // A mistake of ours in what was to be sent: nothing was.
+        if (error instanceof TypeError) throw error
         attempt.lastError = error
         const meaning = isReply(error) ? meaningOf(error) : 'lost'
         if (meaning === 'refused' || attempt.isOver) throw replyError(error, this.place)
@@ -218,7 +220,8 @@ class Attempt {
     this.#timer = isTimed
       ? database.runtime.after(this.#patience, () => {
           this.isOver = true
-          reject(this.error())
+          // The answer may have come while this process was held up by something else, and be read only now.
+          database.runtime.soon(() => reject(this.error()))
         })
       : null
   }
