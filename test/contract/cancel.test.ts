@@ -282,11 +282,37 @@ onEveryEngine((open) => {
       other: 'queued',
       free: 'queued',
     })
-    expect((await jobsOf(engine, graph))['c']).toMatchObject({ reason: 'fail-fast' })
+    expect((await jobsOf(engine, graph))['c']).toMatchObject({ reason: 'fail-fast', failedJobId: a.id })
     expect((await worker.beat()).toCancel).toEqual([{ id: b.id, token: b.token }])
     expect(await worker.succeed(b)).toBe('cancelled')
     expect(await worker.drain()).toEqual(['other', 'free'])
     expect(await engine.collection(graph.id)).toMatchObject({ state: 'failed', failedJobId: a.id })
+  })
+
+  test('what one settlement lets go and another of the same batch cancels is cancelled', async () => {
+    const { engine } = await open()
+    const graph = graphOf(
+      {
+        a: { feeds: 0, scope: 1 },
+        b: { feeds: 1, scope: 1 },
+        next: { behind: 0, feeds: 1, scope: 1 },
+      },
+      [{}, {}],
+    )
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    const [a, b] = await worker.claim(2)
+    if (!a || !b) throw new Error('Expected two jobs.')
+    expect(
+      await engine.settle([
+        { ref: a.ref, token: a.token, outcome: succeeded('a') },
+        { ref: b.ref, token: b.token, outcome: failed('Expected') },
+      ]),
+    ).toEqual(['accepted', 'accepted'])
+    expect(await statesOf(engine, graph)).toEqual({ a: 'succeeded', b: 'failed', next: 'cancelled' })
+    expect((await jobsOf(engine, graph))['next']).toMatchObject({ reason: 'fail-fast', failedJobId: b.id })
+    expect(await worker.drain()).toEqual([])
+    expect(await engine.collection(graph.id)).toMatchObject({ state: 'failed', failedJobId: b.id })
   })
 
   test('a cancelled member of a fail-fast group cancels the rest too', async () => {

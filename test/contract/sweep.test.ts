@@ -93,6 +93,18 @@ onEveryEngine((open) => {
     expect(await worker.succeed(job)).toBe('accepted')
   })
 
+  test('an attempt that ended within its deadline leaves nothing to come back for', async () => {
+    const { engine, clock } = await open()
+    await engine.submit([submission(alone('a', { timeout: 2_000 })), submission(alone('b', { timeout: 2_000 }))])
+    const worker = await hand(engine)
+    await worker.succeed(await worker.take('a'))
+    await worker.fail(await worker.take('b'))
+    await worker.beat({ ended: true })
+    clock.pass(60_000)
+    await sweepAll(engine, clock.now())
+    expect((await engine.sweep()).nextAt).toBeNull()
+  })
+
   test('the retry policy applies to a time-out', async () => {
     const { engine, clock } = await open()
     const graph = alone('a', { timeout: 2_000, retry: policy(1) })
