@@ -29,7 +29,7 @@ export interface Requests {
   get<Row>(sql: string, ...values: Value[]): Promise<Row | undefined>
   /** Rows as lists of values, in the order of the columns. */
   lists<Row>(sql: string, ...values: Value[]): Promise<Row[]>
-  /** Calls a function of the schema; rows as lists of values. Its plan is kept by the connection where that is possible. */
+  /** Calls a function of the schema; rows as lists of values. */
   call<Row>(name: string, ...values: Value[]): Promise<Row[]>
 }
 
@@ -49,22 +49,27 @@ abstract class Asking implements Requests {
   #inSchema: ((sql: string) => string) | null = null
 
   async all<Row>(sql: string, ...values: Value[]): Promise<Row[]> {
-    return (await this.ask({ text: this.#in(sql), values, types })).rows as Row[]
+    return (await this.#ask({ text: this.#in(sql), values, types })).rows as Row[]
   }
   async get<Row>(sql: string, ...values: Value[]): Promise<Row | undefined> {
     return (await this.all<Row>(sql, ...values))[0]
   }
   async lists<Row>(sql: string, ...values: Value[]): Promise<Row[]> {
-    return (await this.ask({ text: this.#in(sql), values, types, rowMode: 'array' })).rows as Row[]
+    return (await this.#ask({ text: this.#in(sql), values, types, rowMode: 'array' })).rows as Row[]
   }
+  async call<Row>(name: string, ...values: Value[]): Promise<Row[]> {
+    const text = `select * from "${this.schema}".${name}(${values.map((_, at) => `$${at + 1}`).join(', ')})`
+    return (await this.#ask({ text, values, types, rowMode: 'array' })).rows as Row[]
+  }
+
   #in(sql: string): string {
     this.#inSchema ??= statementsIn(this.schema)
     return this.#inSchema(sql)
   }
-  async call<Row>(name: string, ...values: Value[]): Promise<Row[]> {
-    const text = `select * from "${this.schema}".${name}(${values.map((_, at) => `$${at + 1}`).join(', ')})`
-    const query: PgQuery = { text, values, types, rowMode: 'array' }
-    return (await this.ask(this.mayPrepare ? { ...query, name: nameOf(text) } : query)).rows as Row[]
+
+  #ask(query: PgQuery): Promise<PgResult> {
+    const name = this.mayPrepare ? nameOf(query.text) : null
+    return this.ask(name === null ? query : { ...query, name })
   }
 }
 
@@ -379,10 +384,17 @@ function statementsIn(schema: string): (sql: string) => string {
   }
 }
 
-/** Names of prepared statements: the same in all connections, whoever uses the pool besides. */
-const names = new Map<string, string>()
-function nameOf(text: string): string {
-  let name = names.get(text)
-  if (name === undefined) names.set(text, (name = `celeriac_${names.size}`))
-  return name
+/**
+ * Names of the statements that connections keep, with their plans: the same for all connections, whoever uses the pool
+ * besides. Lists with many filters come in many forms, so a statement is kept from its third time on, and not too many.
+ */
+const known = new Map<string, { readonly name: string; uses: number }>()
+const mostNames = 200
+function nameOf(text: string): string | null {
+  let statement = known.get(text)
+  if (statement === undefined) {
+    if (known.size === mostNames) return null
+    known.set(text, (statement = { name: `celeriac_${known.size}`, uses: 0 }))
+  }
+  return ++statement.uses > 2 ? statement.name : null
 }

@@ -138,13 +138,15 @@ export function collections(requests: Requests, query: CollectionsQuery): Promis
       if (query.state !== undefined) conditions.add((code) => `state = ${code}`, collectionStates.indexOf(query.state))
       if (query.actor !== undefined) conditions.add((actor) => `actor = ${actor}`, query.actor)
       addLabels(conditions, query, '')
-      // First which, then all about them.
+      const part = (columns: string, table: string, number: string): string =>
+        `(select * from (select ${columns} from ${table} and ${number} >= $1 and ${number} < $2) one
+          where true${conditions.sql} order by number desc limit $3)`
+      // First which, each by its own index, then all about them.
       return requests.all<CollectionRow>(
         `select ${toldColumns} from (
-           select * from (
-             select ${collectionColumns} from celeriac.collections where removed_at is null and number >= $1 and number < $2
-             union all select ${aloneColumns} from celeriac.jobs where collection = seq and seq >= $1 and seq < $2
-           ) one where true${conditions.sql} order by number desc limit $3
+           ${part(collectionColumns, 'celeriac.collections where removed_at is null', 'number')}
+           union all ${part(aloneColumns, 'celeriac.jobs where collection = seq', 'seq')}
+           order by number desc limit $3
          ) n ${toldTables} order by n.number desc`,
         ...conditions.values,
       )
