@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { describeEngines } from '../fixtures/store.ts'
+import { describeServers } from '../fixtures/store.ts'
 import { outages } from './outage.ts'
 
-describeEngines(
+describeServers(
   (engine) => {
-    test.skipIf(!engine.mayStart)('the server is stopped and started again, and all goes on by itself', async () => {
+    test('the server is stopped and started again, and all goes on by itself', async () => {
       const untilMissed = async (proxy: Parameters<Parameters<typeof outages>[1]>[0]): Promise<void> => {
         const { connections } = proxy.counts
         await proxy.until((counts) => counts.connections > connections + 5)

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Worker } from '../../src/worker/worker.ts'
 import { Celeriac } from '../../src/index.ts'
 import { Proxy } from '../fixtures/proxy.ts'
-import { describeEngines } from '../fixtures/store.ts'
+import { describeServers } from '../fixtures/store.ts'
 import { hireFor } from './outage.ts'
 import { underFire } from './under-fire.ts'
 
@@ -16,9 +16,9 @@ async function administrator(url: string): Promise<(...command: string[]) => Pro
   return (...command) => client.sendCommand(command)
 }
 
-describeEngines(
-  ({ place: makePlace, mayStart }) => {
-    test.skipIf(!mayStart)('clients are killed while workers run', async () => {
+describeServers(
+  ({ place: makePlace }) => {
+    test('clients are killed while workers run', async () => {
       const server = await hireFor('redis')
       const place = await makePlace(server.url)
       const send = await administrator(server.url)
@@ -33,49 +33,46 @@ describeEngines(
       expect(killed).toBeGreaterThan(8)
     })
 
-    test.skipIf(!mayStart)('scripts are forgotten while workers run', async () => {
+    test('scripts are forgotten while workers run', async () => {
       const server = await hireFor('redis')
       const place = await makePlace(server.url)
       const send = await administrator(server.url)
       await underFire({ place, strike: async () => void (await send('SCRIPT', 'FLUSH')) })
     })
 
-    test.skipIf(!mayStart)(
-      'a memory that is full refuses what is new; what runs is settled once there is room',
-      async () => {
-        const server = await hireFor('redis')
-        const place = await makePlace(server.url)
-        const send = await administrator(server.url)
-        const app = new Celeriac({ url: place.url })
-        onTestFinished(async () => app.close())
-        const [started, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-        const held = app.task('held', async () => {
-          started.resolve()
-          await goOn.promise
-          return 'x'.repeat(100)
-        })
-        const refused = Promise.withResolvers<void>()
-        const worker = new Worker(app, {
-          log: ({ message }) => {
-            if (/settling/i.test(message)) refused.resolve()
-          },
-        })
-        onTestFinished(async () => worker.stop({ grace: 0 }))
-        await worker.start()
-        const job = await held.delay()
-        await started.promise
-        await send('CONFIG', 'SET', 'maxmemory', '1')
-        await expect(held.delay()).rejects.toMatchObject({ code: 'STORE_FULL' })
-        goOn.resolve()
-        await refused.promise
-        await send('CONFIG', 'SET', 'maxmemory', '0')
-        expect(await job.result()).toHaveLength(100)
-        expect((await job.snapshot()).attempts).toMatchObject([{ attempt: 1, outcome: 'succeeded' }])
-        expect(await (await held.delay()).result()).toHaveLength(100)
-      },
-    )
+    test('a memory that is full refuses what is new; what runs is settled once there is room', async () => {
+      const server = await hireFor('redis')
+      const place = await makePlace(server.url)
+      const send = await administrator(server.url)
+      const app = new Celeriac({ url: place.url })
+      onTestFinished(async () => app.close())
+      const [started, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      const held = app.task('held', async () => {
+        started.resolve()
+        await goOn.promise
+        return 'x'.repeat(100)
+      })
+      const refused = Promise.withResolvers<void>()
+      const worker = new Worker(app, {
+        log: ({ message }) => {
+          if (/settling/i.test(message)) refused.resolve()
+        },
+      })
+      onTestFinished(async () => worker.stop({ grace: 0 }))
+      await worker.start()
+      const job = await held.delay()
+      await started.promise
+      await send('CONFIG', 'SET', 'maxmemory', '1')
+      await expect(held.delay()).rejects.toMatchObject({ code: 'STORE_FULL' })
+      goOn.resolve()
+      await refused.promise
+      await send('CONFIG', 'SET', 'maxmemory', '0')
+      expect(await job.result()).toHaveLength(100)
+      expect((await job.snapshot()).attempts).toMatchObject([{ attempt: 1, outcome: 'succeeded' }])
+      expect(await (await held.delay()).result()).toHaveLength(100)
+    })
 
-    test.skipIf(!mayStart).each(['is gone', 'serves on as a replica'])(
+    test.each(['is gone', 'serves on as a replica'])(
       'a replica is promoted while workers run, and what was the primary %s',
       async (fate) => {
         const [primary, replica] = [await hireFor('redis'), await hireFor('redis')]
