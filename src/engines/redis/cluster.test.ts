@@ -28,13 +28,16 @@ const portOf = ({ url }: Hired): number => Number(new URL(url).port)
 
 /** Three nodes that know one another, each with a third of the slots. */
 async function join(): Promise<void> {
-  const clients = await Promise.all(nodes.map(async ({ url }) => createClient({ url }).connect()))
+  const clients = nodes.map(({ url }) => createClient({ url }).on('error', () => undefined))
   for (const [at, client] of clients.entries()) {
+    await client.connect()
     const [first, last] = [Math.floor((16_384 * at) / 3), Math.floor((16_384 * (at + 1)) / 3) - 1]
     await client.sendCommand(['CLUSTER', 'ADDSLOTSRANGE', String(first), String(last)])
+    // Possible only for as long as they know nobody.
     await client.sendCommand(['CLUSTER', 'SET-CONFIG-EPOCH', String(at + 1)])
-    for (const other of nodes) await client.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(portOf(other))])
   }
+  for (const client of clients)
+    for (const other of nodes) await client.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(portOf(other))])
   for (const client of clients) {
     while (!String(await client.sendCommand(['CLUSTER', 'INFO'])).startsWith('cluster_state:ok'))
       await new Promise<void>((resolve) => systemRuntime.after(50, resolve))
