@@ -7,13 +7,14 @@ import { longestPause } from './store-away.ts'
 
 /** Repeats a read while the store is away and somebody still follows: an outage is not the end of what is followed. */
 export async function whileFollowed<T>(runtime: Runtime, inbox: Inbox, call: () => Promise<T>): Promise<T> {
-  const backoff = new Backoff(runtime, longestPause)
+  let backoff: Backoff | null = null
   for (;;) {
     try {
       return await call()
     } catch (error) {
       if (!(error instanceof StoreUnavailable) || inbox.isStopped) throw error
     }
+    backoff ??= new Backoff(runtime, longestPause)
     await Promise.race([backoff.wait(), inbox.whenStopped()])
     if (inbox.isStopped) backoff.cancel()
   }
