@@ -84,6 +84,8 @@ function checkFile(engine: Engine, option: '--from' | '--to', given: string): vo
 async function copy(context: Context, options: GlobalOptions, source: End, target: End): Promise<void> {
   if (source.engine.url !== null && source.engine.url === target.engine.url)
     throw new UsageError('--from and --to are the same store: name another one with --to.')
+  if ((await source.transfer.standing()).type === 'empty')
+    throw new NotFound(`There is nothing in ${source.url}, so there is nothing to copy: check what --from names`)
   const { terminal, runtime } = context
   const drawing = new CopyDrawing(terminal, options.json === true)
   const stop = new AbortController()

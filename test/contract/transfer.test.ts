@@ -225,6 +225,18 @@ onEveryPair((open) => {
     expect(await pair.source.submit([submission(alone())])).toEqual([{ type: 'created' }])
   })
 
+  it('is not left twice', async () => {
+    const { source } = await open()
+    await source.submit([submission(alone())])
+    const copies = ['one', 'two'].map((to) => ({ id: freshId(), from: 'here', to }))
+    for (let again = 0; again < 2; again++) await transferOf(source).leave(copies[0]!, false)
+    await expect(transferOf(source).leave(copies[1]!, false)).rejects.toMatchObject({
+      code: 'STORE_MOVED',
+      message: expect.stringContaining('one'),
+    })
+    expect(await transferOf(source).standing()).toMatchObject({ type: 'leaving', copy: copies[0] })
+  })
+
   it('refuses a target in which there is something', async () => {
     const pair = await open()
     await fill(pair)

@@ -8,6 +8,7 @@ import {
   type Copy,
   type ExportPage,
   liveError,
+  movedError,
   movedText,
   notEmptyError,
   pageSize,
@@ -174,6 +175,7 @@ const holdAll = (requests: Requests): Promise<unknown> =>
 async function leave(requests: Requests, now: number | null, copy: Copy, isFinished: boolean): Promise<boolean> {
   await holdAll(requests)
   const found = await standing(requests)
+  if (found.type === 'leaving' && found.copy.id !== copy.id) throw movedError(found.copy.to)
   if (found.type !== 'leaving') {
     await refuseLive(requests, now)
     const [isLeft] = (await requests.lists<[boolean]>('select celeriac.come_to_rest($1)', now))[0] ?? []

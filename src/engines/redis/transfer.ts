@@ -4,6 +4,7 @@ import {
   type Census,
   type Copy,
   liveError,
+  movedError,
   movedText,
   notEmptyError,
   type Position,
@@ -112,7 +113,9 @@ return {}
 async function leave(db: Database, runs: Runs, copy: Copy, isFinished: boolean): Promise<void> {
   const mark = JSON.stringify({ copy, isFinished } satisfies Leaving)
   for (;;) {
-    if ((await standing(db)).type === 'leaving') return void (await db.send('HSET', meta(db), 'leaving', mark))
+    const found = await standing(db)
+    if (found.type === 'leaving' && found.copy.id !== copy.id) throw movedError(found.copy.to)
+    if (found.type === 'leaving') return void (await db.send('HSET', meta(db), 'leaving', mark))
     const [name, host, pid] = await runs.write<string[]>(leaveScript, [movedText(copy.to), mark])
     if (name !== undefined) throw liveError({ name, host: host ?? '', pid: Number(pid) })
   }

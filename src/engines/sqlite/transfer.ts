@@ -8,6 +8,7 @@ import {
   type Copy,
   type ExportPage,
   liveError,
+  movedError,
   movedText,
   notEmptyError,
   pageSize,
@@ -139,6 +140,7 @@ function withKey(db: Database, body: () => void): void {
 /** True while there is more to do before the store may close. */
 function leave(db: Database, now: number, copy: Copy, isFinished: boolean): boolean {
   const leaving = readMark<Leaving>(db, 'leaving')
+  if (leaving !== null && leaving.copy.id !== copy.id) throw movedError(leaving.copy.to)
   if (leaving === null) {
     refuseLive(db, now)
     if (bringToRest(db, now)) return true

@@ -115,13 +115,22 @@ describeEngines((from) => {
 
   it('refuses while a worker lives', async () => {
     const [source, target] = [await keep(await from.place()), await keep(await from.place())]
-    const { app } = shop(source.url)
+    const { app, add } = shop(source.url)
+    await add.delay(1, 2)
     const worker = new Worker(app, { name: 'wanda' })
     await worker.start()
     const ran = await celeriac(['copy', '--from', source.url, '--to', target.url])
     await worker.stop()
     expect(ran).toMatchObject({ code: 1, err: expect.stringMatching(/worker wanda .* stop all workers/) })
     expect((await celeriac(['copy', '--from', source.url, '--to', target.url])).code).toBe(0)
+  })
+
+  it('refuses to copy nothing, and closes nothing', async () => {
+    const [source, target] = [await keep(await from.place()), await keep(await from.place())]
+    expect((await celeriac(['migrate', '--url', source.url])).code).toBe(0)
+    const ran = await celeriac(['copy', '--from', source.url, '--to', target.url])
+    expect(ran).toMatchObject({ code: 1, err: expect.stringMatching(/There is nothing in .* check what --from names/) })
+    expect((await celeriac(['jobs', '--url', source.url])).code).toBe(0)
   })
 
   it('is told of by doctor while a store is closed', async () => {
