@@ -1,0 +1,130 @@
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { Engine } from '../../engine/engine.ts'
+import { manualRuntime, type ManualRuntime } from '../../../test/fixtures/clock.ts'
+import { alone, chainOf, chordOf, submission } from '../../../test/fixtures/graphs.ts'
+import { continued, hand, sweepAll } from '../../../test/fixtures/hand.ts'
+import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { postgres } from './postgres.ts'
+
+const day = 24 * 60 * 60_000
+let server: Hired
+let admin: pg.Client
+beforeAll(async () => {
+  server = await hire('postgres')
+  admin = new pg.Client(server.url)
+  await admin.connect()
+})
+afterAll(async () => {
+  await admin.end()
+  await server.remove()
+})
+
+const closing: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+function connect(schema: string, clock: ManualRuntime): Engine {
+  const engine = postgres({ url: server.url, schema, clock: 'process' })(clock)
+  closing.push(() => engine.close())
+  return engine
+}
+
+const links = Array.from({ length: 900 }, (_, n) => `link-${n}`)
+
+const rowsIn = async (schema: string, table: string): Promise<number> =>
+  Number((await admin.query<{ count: string }>(`select count(*) from ${schema}.${table}`)).rows[0]?.count)
+
+test('comes to everything that is due, far behind much that is not, a bounded number a call', async () => {
+  const clock = manualRuntime()
+  const engine = connect('bounded', clock)
+  // A chain of waiting jobs that takes more numbers than one call looks at, then jobs and chains that are done.
+  const running = Array.from({ length: 3 }, () => chainOf(...links))
+  await engine.submit(running.map((graph) => submission(graph)))
+  await engine.putQueues([{ name: 'default', paused: true }])
+  const done = Array.from({ length: 500 }, (_, n) => (n % 5 === 0 ? chainOf('a') : alone('b')))
+  await engine.submit(done.map((graph) => submission(graph, { retention: day })))
+  for (const graph of done) await engine.cancel({ collectionId: graph.id })
+  clock.pass(2 * day)
+  const left = [503]
+  for (let sweeps = 0; sweeps < 8; sweeps++) {
+    await engine.sweep()
+    left.push((await rowsIn('bounded', 'collections')) + (await rowsIn('bounded', 'jobs where collection = seq')))
+  }
+  expect(left[1]).toBe(503)
+  expect(left.at(-1)).toBe(3)
+  expect(Math.max(...left.map((count, at) => (left[at - 1] ?? count) - count))).toBeLessThanOrEqual(400)
+})
+
+test('leaves no row of what it removes', async () => {
+  const clock = manualRuntime()
+  const engine = connect('whole', clock)
+  const graphs = [chordOf(['a', 'b'], 'c'), chainOf('outer', 'after'), alone('lone'), alone('outer')]
+  await engine.submit(graphs.map((graph) => submission(graph, { retention: 1_000 })))
+  const worker = await hand(engine)
+  await worker.drain((job) =>
+    job.task === 'outer' ? continued(chordOf(['inner', 'other'], 'last')) : { type: 'succeeded', result: '1' },
+  )
+  expect(await rowsIn('whole', 'attempts')).toBe(2)
+  expect(await rowsIn('whole', 'jobs')).toBe(13)
+  clock.pass(day)
+  await worker.beat({ ended: true })
+  await sweepAll(engine, clock.now())
+  for (const table of ['jobs', 'collections', 'barriers', 'attempts', 'log', 'ready', 'claims', 'work'])
+    expect(await rowsIn('whole', table), table).toBe(0)
+})
+
+test('does not take away what somebody has begun to retry', async () => {
+  const clock = manualRuntime()
+  const engine = connect('retried', clock)
+  const graph = chainOf('a', 'b')
+  await engine.submit([submission(graph, { retention: 1_000 })])
+  const worker = await hand(engine)
+  await worker.fail(await worker.take('a'))
+  clock.pass(day)
+  const other = new pg.Client(server.url)
+  await other.connect()
+  closing.push(() => other.end())
+  // Somebody holds the collection at this moment, and changes it before they let go.
+  await other.query('begin; select 1 from retried.collections for update')
+  await worker.beat()
+  await engine.sweep()
+  await other.query('update retried.collections set state = 0, settled_at = null; commit')
+  for (let passed = 0; passed < 5; passed++) {
+    clock.pass(61_000)
+    await worker.beat()
+    await sweepAll(engine, clock.now())
+  }
+  expect(await engine.collection(graph.id)).toMatchObject({ state: 'running' })
+})
+
+test('goes over everything once for all processes', async () => {
+  const clock = manualRuntime()
+  const [one, two] = [connect('passed', clock), connect('passed', clock)]
+  await one.submit(Array.from({ length: 3 }, () => submission(chainOf(...links))))
+  const noted = async (): Promise<number> =>
+    Number(
+      (await admin.query<{ value: string }>("select value from passed.meta where key = 'retained'")).rows[0]?.value,
+    )
+  await one.sweep()
+  const first = await noted()
+  await two.sweep()
+  expect(await noted()).toBe(2 * first)
+})
+
+test('cleans up after claims of which nothing runs any more', async () => {
+  const clock = manualRuntime()
+  const engine = connect('claimed', clock)
+  await engine.submit([submission(alone('a')), submission(alone('b'))])
+  const worker = await hand(engine)
+  const [a] = await worker.claim(1)
+  await worker.claim(1)
+  // As if the row had been left behind.
+  await admin.query('update claimed.claims set running = 5')
+  await worker.succeed(a!)
+  clock.pass(61_000)
+  await worker.beat()
+  await engine.sweep()
+  expect(await rowsIn('claimed', 'claims')).toBe(1)
+})
