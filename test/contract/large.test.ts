@@ -290,6 +290,16 @@ onEveryEngine((open) => {
     expect(await engine.submit([submission(graph)])).toEqual([{ type: 'created' }])
   })
 
+  test('a part that comes again after all is sealed changes nothing', async () => {
+    const graph = wide(1_500)
+    const { engine, worker } = await stored(graph)
+    const [first] = await worker.claim()
+    await engine.upload(graph, 0, null)
+    expect(await engine.submit([submission(graph)])).toEqual([{ type: 'existing', collectionId: graph.id }])
+    expect(await engine.job(first?.id ?? '')).toMatchObject({ state: 'running', collectionId: graph.id })
+    expect((await engine.collection(graph.id))?.counts).toMatchObject({ running: 1, queued: 1_499, waiting: 1 })
+  })
+
   test('five thousand in one fail-fast group', async () => {
     const graph = wide(5_000)
     const scoped = { ...graph, jobs: graph.jobs.map((job) => (job.task === 'member' ? { ...job, scope: 0 } : job)) }

@@ -38,6 +38,14 @@ onEveryEngine((open) => {
     expect(await (await hand(engine)).claim()).toEqual([])
   })
 
+  test('the same graph twice in one call is stored once', async () => {
+    const { engine } = await open()
+    const [lone, chain] = [alone('lone'), chainOf('a', 'b')]
+    const answers = await engine.submit([lone, lone, chain, chain].map((graph) => submission(graph)))
+    expect(answers.map(({ type }) => type)).toEqual(['created', 'existing', 'created', 'existing'])
+    expect(await (await hand(engine)).drain()).toEqual(['lone', 'a', 'b'])
+  })
+
   test('stores all or nothing', async () => {
     const { engine } = await open()
     const good = alone('good')
