@@ -263,15 +263,19 @@ onEveryPair((open) => {
     const pair = await open()
     await fill(pair)
     const opened = pair.again('target')
-    await opened.queues()
+    // It knows that there is nothing to do here.
+    const idle = await hand(opened)
+    await idle.drain()
+    await idle.beat({ ended: true })
     await copyBetween(pair, { signal: AbortSignal.abort() })
     const closed = { code: 'STORE_UNSUITABLE', message: expect.stringContaining('here') }
     await expect(opened.submit([submission(alone())])).rejects.toMatchObject(closed)
     await expect(hand(opened)).rejects.toMatchObject(closed)
     await expect(pair.again('target').jobs({ limit: 1 })).rejects.toMatchObject(closed)
     await copyBetween(pair)
-    expect(await opened.submit([submission(alone())])).toEqual([{ type: 'created' }])
     expect((await pair.again('target').jobs({ limit: 1 })).items).toHaveLength(1)
+    expect((await (await hand(opened)).drain()).length).toBeGreaterThan(3)
+    expect(await opened.submit([submission(alone())])).toEqual([{ type: 'created' }])
   })
 
   it('was done before where the answer to the last call was lost', async () => {
