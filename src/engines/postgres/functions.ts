@@ -8,6 +8,7 @@ import { gatherFunctions } from './gather.ts'
 import { heartbeatFunctions } from './heartbeat.ts'
 import { insertFunctions } from './insert.ts'
 import { journalFunctions } from './journal.ts'
+import { keyFunctions } from './keys.ts'
 import { resultFunctions } from './results.ts'
 import { retentionFunctions } from './retention.ts'
 import { retryFunctions } from './retry.ts'
@@ -16,6 +17,7 @@ import { submitFunctions } from './submit.ts'
 import { sweepFunctions } from './sweep.ts'
 import { transferFunctions } from './transfer.ts'
 import { withinFunctions } from './within.ts'
+import { uploadFunctions } from './upload.ts'
 import { workFunctions } from './work.ts'
 
 /**
@@ -38,6 +40,8 @@ export const functions: readonly string[] = [
   journalFunctions,
   insertFunctions,
   submitFunctions,
+  uploadFunctions,
+  keyFunctions,
   cascadeFunctions,
   workFunctions,
   claimFunctions,

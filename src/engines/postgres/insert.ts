@@ -3,28 +3,56 @@ import type { StoredOptions } from '../../core/job.ts'
 import { entryOf, headsOf, lineUp } from './change.ts'
 import { roleCode, whenCode } from './codes.ts'
 
-/** A graph, or a part of one, as `celeriac.insert_graph` reads it. */
-export function graphRows({ exit, jobs, barriers }: Graph, from = 0, to = Infinity): object {
+/** Rows of a graph as `celeriac.insert_graph` reads them, counted from the placement that it is given. */
+export interface GraphRows {
+  readonly jobs: object[]
+  readonly barriers: object[]
+}
+
+/** Of several graphs in one call: where among the numbers of the call each part of this one begins. */
+export interface Offset {
+  readonly collection: number
+  readonly job: number
+  readonly barrier: number
+}
+
+/** The rows of a graph, or of a part of it. */
+export function graphRows({ exit, jobs, barriers }: Graph, from = 0, to = Infinity, offset?: Offset): GraphRows {
+  const [ofJobs, ofBarriers] = [offset?.job ?? 0, offset?.barrier ?? 0]
+  const barrier = (position: number | null): number | undefined =>
+    position === null ? undefined : position + ofBarriers
   return {
-    exit,
-    jobs: jobs.slice(from, to).map((job, at) => jobRow(job, from + at)),
-    barriers: barriers.slice(from, to).map((barrier, at) => ({ at: from + at, ...barrier })),
+    jobs: jobs.slice(from, to).map((job, at) => {
+      const { behind, feeds, scope, input } = job
+      return {
+        ...jobRow(job),
+        at: from + at + ofJobs,
+        collection: offset?.collection,
+        behind: barrier(behind),
+        feeds: barrier(feeds),
+        scope: scope === null ? undefined : scope + ofJobs,
+        ...(input.from === 'summary' && { first: input.first + ofJobs, last: input.last + ofJobs }),
+      }
+    }),
+    barriers: barriers.slice(from, to).map(({ inputs, feeds, gate }, at) => ({
+      at: from + at + ofBarriers,
+      collection: offset?.collection,
+      inputs,
+      feeds: barrier(feeds),
+      gate: barrier(gate),
+      is_exit: from + at === exit || undefined,
+    })),
   }
 }
 
-function jobRow({ id, task, args, behind, when, feeds, input, role, scope, options }: GraphJob, at: number): object {
+function jobRow({ id, task, args, when, input, role, options }: GraphJob): object {
   return {
-    at,
     id,
     task,
     args,
-    behind: behind ?? undefined,
     fit: whenCode(when) || undefined,
-    feeds: feeds ?? undefined,
     input: input.from === 'nothing' ? undefined : input.from === 'results' ? `r${input.shape}` : input.from[0],
-    ...(input.from === 'summary' && { first: input.first, last: input.last }),
     role: roleCode(role) || undefined,
-    scope: scope ?? undefined,
     queue: options.queue,
     priority: options.priority,
     options: optionsText(options) ?? undefined,
@@ -66,7 +94,8 @@ const variables = `
   v_count integer;
   v_heads celeriac.head[];`
 
-const storeAlone = (onConflict: string): string => `  with inserted as (
+const storeAlone = (onConflict: string): string => `
+  with inserted as (
     insert into celeriac.jobs (seq, collection, created_at, state, priority, id, task, queue, args, options, actor, description,
       tags, retention, unique_claim, due_at, expires_at, lapses_at, timeout)
     select a_first + coalesce(n.place, n.at - 1), a_first + coalesce(n.place, n.at - 1), c.now,
@@ -80,6 +109,38 @@ const storeAlone = (onConflict: string): string => `  with inserted as (
         start_at, expires, timeout, at)
     ${onConflict} returning ${insertedColumns}
   ), ${lineUp('inserted')} ${tell("concat(state, ',0,', seq, ',0,1')")}`
+
+const storeGraph = (onConflict: string): string => `
+    insert into celeriac.barriers (number, collection, inputs, pending, feeds, gate, continues, settles)
+    select p.first_barrier + b.at, coalesce(p.first_job + b.collection, p.collection), b.inputs, b.inputs, p.first_barrier + b.feeds,
+      p.first_barrier + b.gate, case when b.is_exit then p.parent end, case when b.is_exit and p.parent is null then 1 else 0 end
+    from json_to_recordset(a_graph -> 'barriers') b (at integer, collection integer, inputs integer, feeds integer, gate integer, is_exit boolean)
+    where a_skipped is null or b.collection <> all(a_skipped)
+    ${onConflict};
+    with inserted as (
+      insert into celeriac.jobs (seq, collection, created_at, state, priority, role, fit, round, depth, id, task, queue, args, options,
+        input, behind, feeds, scope, parent, start_in, start_at, due_at, expires_at, lapses_at, timeout, tags)
+      select p.first_job + n.at, coalesce(p.first_job + n.collection, p.collection), c.now,
+        case when n.holder is not null then 0 when n.due_at is not null then 1 else 2 end, coalesce(n.priority, 0),
+        coalesce(n.role, 0), coalesce(n.fit, 0), p.round, p.depth, n.id, n.task, coalesce(n.queue, 'default'), n.args, n.options,
+        case when n.first is null then n.input else concat('s', p.first_job + n.first, ',', p.first_job + n.last) end,
+        n.holder, p.first_barrier + n.feeds,
+        case when n.role is null then coalesce(p.scope, p.first_job + n.scope) end, p.parent,
+        case when n.holder is not null then n.start_in end, case when n.holder is not null then n.start_at end, n.due_at,
+        n.expires_at, case when n.holder is null then n.expires_at end, n.timeout, n.tags
+      from (
+        select x.*, coalesce(p.first_barrier + x.behind, p.start) as holder,
+          case when coalesce(x.behind, p.start) is null and coalesce(c.now + x.start_in, x.start_at) > c.now
+            then coalesce(c.now + x.start_in, x.start_at) end as due_at,
+          case when x.role is null then c.now + x.expires end as expires_at
+        from json_to_recordset(a_graph -> 'jobs') x (
+          at integer, collection integer, id text, task text, args text, behind integer, fit smallint, feeds integer, input text,
+          first integer, last integer, role smallint, scope integer, queue text, priority smallint, options text, tags text,
+          start_in bigint, start_at bigint, expires bigint, timeout bigint)
+        where a_skipped is null or x.collection <> all(a_skipped)
+      ) n
+      ${onConflict} returning ${insertedColumns}
+    ), ${lineUp('inserted')} ${tell(entryOf)}`
 
 export const insertFunctions = `
 -- Jobs alone, each its own collection: lists of the same length, or null where all of one are.
@@ -100,42 +161,18 @@ begin
   stored := v_count;
 end $$;
 
--- A graph, or a part of one. Where all of it is there, \`decide_empty\` follows.
-create or replace function celeriac.insert_graph(inout c celeriac.change, a_graph json, p celeriac.placement) language plpgsql as $$
+-- A graph, a part of one, or several but for those skipped. Where all of it is there, \`decide_empty\` follows.
+create or replace function celeriac.insert_graph(
+  inout c celeriac.change, a_graph json, p celeriac.placement, a_skipped integer[] default null
+) language plpgsql as $$
 #variable_conflict use_column
 declare ${variables}
-  -- Read once: each reading goes through the whole text.
-  v_exit integer := a_graph ->> 'exit';
 begin
-  insert into celeriac.barriers (number, collection, inputs, pending, feeds, gate, continues, settles)
-  select p.first_barrier + b.at, p.collection, b.inputs, b.inputs, p.first_barrier + b.feeds, p.first_barrier + b.gate,
-    case when b.at = v_exit then p.parent end,
-    case when b.at = v_exit and p.parent is null then 1 else 0 end
-  from json_to_recordset(a_graph -> 'barriers') b (at integer, inputs integer, feeds integer, gate integer)
-  on conflict do nothing;
-  with inserted as (
-    insert into celeriac.jobs (seq, collection, created_at, state, priority, role, fit, round, depth, id, task, queue, args, options,
-      input, behind, feeds, scope, parent, start_in, start_at, due_at, expires_at, lapses_at, timeout, tags)
-    select p.first_job + n.at, p.collection, c.now,
-      case when n.holder is not null then 0 when n.due_at is not null then 1 else 2 end, coalesce(n.priority, 0),
-      coalesce(n.role, 0), coalesce(n.fit, 0), p.round, p.depth, n.id, n.task, coalesce(n.queue, 'default'), n.args, n.options,
-      case when n.first is null then n.input else concat('s', p.first_job + n.first, ',', p.first_job + n.last) end,
-      n.holder, p.first_barrier + n.feeds,
-      case when n.role is null then coalesce(p.scope, p.first_job + n.scope) end, p.parent,
-      case when n.holder is not null then n.start_in end, case when n.holder is not null then n.start_at end, n.due_at,
-      n.expires_at, case when n.holder is null then n.expires_at end, n.timeout, n.tags
-    from (
-      select x.*, coalesce(p.first_barrier + x.behind, p.start) as holder,
-        case when coalesce(x.behind, p.start) is null and coalesce(c.now + x.start_in, x.start_at) > c.now
-          then coalesce(c.now + x.start_in, x.start_at) end as due_at,
-        case when x.role is null then c.now + x.expires end as expires_at
-      from json_to_recordset(a_graph -> 'jobs') x (
-        at integer, id text, task text, args text, behind integer, fit smallint, feeds integer, input text, first integer,
-        last integer, role smallint, scope integer, queue text, priority smallint, options text, tags text, start_in bigint,
-        start_at bigint, expires bigint, timeout bigint)
-    ) n
-    on conflict do nothing returning ${insertedColumns}
-  ), ${lineUp('inserted')} ${tell(entryOf)}
+  if p.start is null then ${storeGraph('')}
+  else
+    -- A part may be sent again. To expect that of everything costs a third of all this.
+    ${storeGraph('on conflict do nothing')}
+  end if;
 end $$;
 
 -- Has barriers decided that nothing will arrive at: the empty ones of a graph, and the one that held its entries back.

@@ -6,7 +6,8 @@ import type { Ref } from './claim.ts'
 import { reasonCode } from './codes.ts'
 import type { Requests } from './database.ts'
 import { graphRows } from './insert.ts'
-import { asUploadGone, isLarge, newQueuesOf, sizeOf } from './submit.ts'
+import { sizeOf } from './submit.ts'
+import { asUploadGone, isLarge, newQueuesOf, uploadGone } from './upload.ts'
 
 /** What mostly follows from one settlement: its row, a barrier, the job behind it. */
 const rowsPerSettlement = 3
@@ -331,7 +332,7 @@ begin
   if v_is_large then
     p := celeriac.place_upload(v_about ->> 'id', v_jobs, a_seq);
     if p is null then
-      raise exception using errcode = 'CEL01', message = 'The upload of this continuation is gone: send it again.';
+      raise exception using errcode = '${uploadGone}', message = 'The upload of this continuation is gone: send it again.';
     end if;
     delete from celeriac.uploads where id = v_about ->> 'id';
   else

@@ -1,0 +1,64 @@
+/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
+export const idempotencyMemory = 24 * 60 * 60_000
+
+export const keyFunctions = `
+-- Remembers an idempotency key, or answers by what it was taken for. Keys are scoped by actor: what one user chose must not
+-- meet what another did.
+create or replace function celeriac.recall(s json, a_now bigint) returns json language plpgsql as $$
+declare
+  v_fingerprint text;
+  v_id text;
+begin
+  for n in 1 .. 3 loop
+    insert into celeriac.idempotency (scope, key, fingerprint, collection_id, expires_at)
+    values (coalesce(s ->> 'actor', ''), s ->> 'key', s ->> 'fingerprint', s ->> 'id', a_now + ${idempotencyMemory}) on conflict do nothing;
+    if found then return null; end if;
+    select fingerprint, collection_id into v_fingerprint, v_id from celeriac.idempotency
+    where scope = coalesce(s ->> 'actor', '') and key = s ->> 'key';
+    if found then
+      if v_fingerprint = s ->> 'fingerprint' then return json_build_object('type', 'existing', 'collectionId', v_id); end if;
+      return json_build_object('type', 'conflict', 'reason', 'idempotency', 'collectionId', v_id);
+    end if;
+  end loop;
+  raise exception using errcode = '40001', message = 'The idempotency key comes and goes.';
+end $$;
+
+-- Takes a unique key, or answers by who holds it.
+create or replace function celeriac.take_unique(inout c celeriac.change, s json, a_number bigint, out answer json) language plpgsql as $$
+declare
+  v_holder bigint;
+  v_id text;
+  r record;
+begin
+  for n in 1 .. 5 loop
+    insert into celeriac.unique_keys (key, collection, until, expires_at)
+    values (s ->> 'unique', a_number, s ->> 'until', c.now + (s ->> 'holds')::bigint) on conflict do nothing;
+    if found then return; end if;
+    v_holder := celeriac.holder_of(s ->> 'unique', c.now);
+    continue when v_holder is null;
+    v_id := coalesce((select id from celeriac.collections where number = v_holder), (select id from celeriac.jobs where seq = v_holder));
+    if v_id = s ->> 'id' or s ->> 'on_conflict' = 'existing' then
+      answer := json_build_object('type', 'existing', 'collectionId', v_id);
+      return;
+    elsif s ->> 'on_conflict' = 'reject' then
+      answer := json_build_object('type', 'conflict', 'reason', 'unique', 'collectionId', v_id);
+      return;
+    end if;
+    perform celeriac.hold_collections(array[v_holder]);
+    select t.* into r from celeriac.cancel_collection(c, v_holder) t;
+    c := r.c;
+    delete from celeriac.unique_keys where key = s ->> 'unique' and collection = v_holder;
+  end loop;
+  raise exception using errcode = '40001', message = 'The unique key goes from hand to hand.';
+end $$;
+
+-- The collection that holds a unique key now.
+create or replace function celeriac.holder_of(a_key text, a_now bigint) returns bigint language plpgsql as $$
+declare
+  v_holder bigint;
+begin
+  delete from celeriac.unique_keys where key = a_key and expires_at <= a_now;
+  select collection into v_holder from celeriac.unique_keys where key = a_key;
+  return v_holder;
+end $$;
+`
