@@ -3,12 +3,14 @@ import { changeFunctions } from './change.ts'
 import { claimFunctions } from './claim.ts'
 import { controlFunctions } from './control.ts'
 import { enqueueFunctions } from './enqueue.ts'
+import { dueFunctions } from './due.ts'
 import { feedFunctions } from './feed.ts'
 import { gatherFunctions } from './gather.ts'
 import { heartbeatFunctions } from './heartbeat.ts'
 import { insertFunctions } from './insert.ts'
 import { journalFunctions } from './journal.ts'
 import { keyFunctions } from './keys.ts'
+import { lineFunctions } from './line.ts'
 import { resultFunctions } from './results.ts'
 import { retentionFunctions } from './retention.ts'
 import { retryFunctions } from './retry.ts'
@@ -45,6 +47,8 @@ export const functions: readonly string[] = [
   cascadeFunctions,
   workFunctions,
   claimFunctions,
+  lineFunctions,
+  dueFunctions,
   gatherFunctions,
   resultFunctions,
   settleFunctions,
