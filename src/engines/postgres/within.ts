@@ -7,6 +7,7 @@ import type { Ref } from './claim.ts'
 import type { Database, Requests, Value } from './database.ts'
 import type { PgClient } from './driver.ts'
 import { storeError, troubleOf } from './errors.ts'
+import { uploadGone } from './upload.ts'
 
 // ── transactions of the user's ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,7 +84,6 @@ export class Guest implements Pick<Requests, 'call'> {
 }
 
 const elsewhere = 'CEL02'
-const uploadGone = 'CEL01'
 
 function wayOf(given: Transaction): Way {
   if (isLike(given, 'executeQuery', 'isTransaction')) return wayOfKysely(given)
