@@ -3,7 +3,7 @@ import type { JobRecord } from '../../src/core/job.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { JobsQuery } from '../../src/engine/inspect.ts'
 import { alone, chainOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
-import { failed, hand, succeeded } from '../fixtures/hand.ts'
+import { failed, hand, retried, succeeded } from '../fixtures/hand.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
 
 async function allPages(
@@ -166,6 +166,45 @@ onEveryEngine((open) => {
     expect(told?.jobs.map((job) => job.role)).toEqual(['main', 'side', 'main', 'main'])
   })
 
+  test('tells of a waiting job from when on it may start', async () => {
+    const { engine, clock } = await open()
+    const startAt = clock.now() + 60_000
+    const graph = graphOf({ a: { feeds: 0 }, b: { behind: 0, feeds: 1, options: { startAt } } }, [{}, {}])
+    await engine.submit([submission(graph)])
+    const told = async (): Promise<object[]> =>
+      ((await engine.collection(graph.id))?.jobs ?? []).map(({ state, dueAt }) => ({ state, dueAt }))
+    expect(await told()).toEqual([
+      { state: 'queued', dueAt: null },
+      { state: 'waiting', dueAt: startAt },
+    ])
+    const worker = await hand(engine)
+    await worker.succeed(await worker.take('a'))
+    expect((await told())[1]).toEqual({ state: 'scheduled', dueAt: startAt })
+    clock.pass(60_000)
+    await engine.sweep()
+    expect((await told())[1]).toEqual({ state: 'queued', dueAt: null })
+  })
+
+  test('counts what waits, runs and is queued in each queue, and nothing of what is still being uploaded', async () => {
+    const { engine } = await open()
+    const on = (queue: string): { options: { queue: string } } => ({ options: { queue } })
+    const graph = graphOf({ a: { feeds: 0, ...on('shop') }, b: { behind: 0, feeds: 1, ...on('shop') } }, [{}, {}])
+    await engine.submit([
+      submission(graph),
+      submission(alone('c', { queue: 'mail' })),
+      submission(alone('d', { queue: 'mail', startIn: 1_000 })),
+    ])
+    await (await hand(engine, { queues: ['mail'] })).take('c')
+    const large = chainOf(...Array.from({ length: engine.partSize + 1 }, (_, n) => `link-${n}`))
+    await engine.upload(large, 0, null)
+    const none = { waiting: 0, scheduled: 0, queued: 0, running: 0 }
+    expect((await engine.queues()).map(({ name, counts }) => ({ name, counts }))).toEqual([
+      { name: 'default', counts: none },
+      { name: 'mail', counts: { ...none, scheduled: 1, running: 1 } },
+      { name: 'shop', counts: { ...none, queued: 1, waiting: 1 } },
+    ])
+  })
+
   test('tells a job alike in a list, in its collection and by itself', async () => {
     const { engine } = await furnished()
     for (const listed of (await engine.jobs({ limit: 100 })).items) {
@@ -174,6 +213,20 @@ onEveryEngine((open) => {
       const within = (await engine.collection(listed.collectionId))?.jobs.find((job) => job.id === listed.id)
       expect(within).toEqual(listed)
     }
+  })
+
+  test('tells the progress of the attempt that a job is in, and of no earlier one', async () => {
+    const { engine, clock } = await open()
+    const graph = alone('a')
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    const job = await worker.take()
+    await worker.beat({ progress: [{ ref: job.ref, token: job.token, progress: { done: 1, total: 2 } }] })
+    expect(await engine.job(graph.id)).toMatchObject({ progress: { done: 1, total: 2 } })
+    await worker.settle(job, retried(10))
+    clock.pass(10)
+    await worker.take()
+    expect(await engine.job(graph.id)).toMatchObject({ attempt: 2, progress: null })
   })
 
   test('refuses a cursor that is none', async () => {

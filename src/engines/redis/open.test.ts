@@ -330,6 +330,26 @@ describe('replicas', () => {
   })
 })
 
+test('a primary that becomes a replica under our feet is left for the one that took its place', async () => {
+  const [primary, replica] = [await hired(), await hired()]
+  const [toPrimary, toReplica] = [await administrator(primary.url), await administrator(replica.url)]
+  const at = (url: string): string[] => [new URL(url).hostname, new URL(url).port]
+  await toReplica('REPLICAOF', ...at(primary.url))
+  const proxy = await Proxy.before(primary.url)
+  closing.push(() => proxy.close())
+  const engine = connect({ url: proxy.url(primary.url), timeout: '20s' })
+  const graph = chordOf(['a', 'b'])
+  await engine.submit([submission(graph)])
+  const worker = await hand(engine)
+  await toPrimary('WAIT', '1', '5000')
+  // The connections stay; only what they lead to is the primary no more.
+  await toReplica('REPLICAOF', 'NO', 'ONE')
+  await toPrimary('REPLICAOF', ...at(replica.url))
+  proxy.leadTo(replica.url)
+  await worker.drain()
+  expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded' })
+})
+
 describe('listening', () => {
   /** All that is heard, and a way to wait until something was. */
   function listenTo(engine: Engine): { heard: Signal[]; until(isSo: () => boolean): Promise<void> } {
@@ -353,15 +373,18 @@ describe('listening', () => {
     const namespace = freshNamespace()
     const [one, two] = [connect({ url: server.url, namespace }), connect({ url: server.url, namespace })]
     await Promise.all([one.migrate(), two.migrate()])
-    const { heard, until } = listenTo(two)
-    // Told to look, now that it listens.
-    await until(() => heard.length > 0)
+    const [here, there] = [listenTo(one), listenTo(two)]
+    // Told to look, now that they listen.
+    await here.until(() => here.heard.length > 0)
+    await there.until(() => there.heard.length > 0)
+    const did = { queued: true, changed: true, cancel: false }
     await one.submit([submission(alone())])
-    await until(() => heard.length > 1)
-    expect(heard).toEqual([
-      { queued: true, changed: true, cancel: true },
-      { queued: true, changed: true, cancel: false },
-    ])
+    await there.until(() => there.heard.length > 1)
+    expect(there.heard[1]).toEqual(did)
+    // Nor does it hear itself: what the other one does comes next.
+    await two.submit([submission(alone())])
+    await here.until(() => here.heard.length > 2)
+    expect(here.heard.slice(1)).toEqual([did, did])
   })
 
   test('a connection that was killed is made again, and it is told to look', async () => {
