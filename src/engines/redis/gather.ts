@@ -11,8 +11,7 @@ const pageRows = 1_000
  * leavesOf(barrier)           the numbers of the jobs at a barrier, in order, whichever of the barriers nested in it they feed
  * resultsAt(barrier, budget)  their results, nil where they have more characters in all than budget.left. A result is its text (empty:
  *                             there is none), or of a job that continued { shape, barrier, results or 0 where they are left out }
- * resultOf(seq, budget)       that of one job
- * readAhead(barriers)         reads together what resultsAt will ask for of those with one job: the links of chains
+ * resultOf(seq, budget)       that of one job; resultIn, where its row has been read by loadRaw
  * ```
  * They read how jobs stand from the store: what a script changed is flushed before.
  */
@@ -62,7 +61,7 @@ function S.readRaw(seq)
   return 4, '', continuation, archived
 end
 
-local function resultIn(seq, budget)
+function S.resultIn(seq, budget)
   local size, text, continuation = S.readRaw(seq)
   if not continuation then
     budget.left = budget.left - size
@@ -81,7 +80,7 @@ function S.resultsAt(number, budget)
     for _, seq in ipairs(some) do
       local _, _, _, isArchived = S.readRaw(seq)
       if not isArchived then
-        results[#results + 1] = resultIn(seq, budget)
+        results[#results + 1] = S.resultIn(seq, budget)
         if budget.left < 0 then return nil end
       end
     end
@@ -90,19 +89,7 @@ function S.resultsAt(number, budget)
 end
 function S.resultOf(seq, budget)
   S.loadRaw({seq})
-  return resultIn(seq, budget)
-end
-function S.readAhead(numbers)
-  S.loadBarriers(numbers)
-  local single = {}
-  for _, number in ipairs(numbers) do
-    local barrier = S.barrierAt(number)
-    if barrier and barrier.inputs == 1 then
-      local _, jobRuns = S.runsOf(barrier)
-      if jobRuns ~= '' then single[#single + 1] = barrier.base + jobRuns end
-    end
-  end
-  S.loadRaw(single)
+  return S.resultIn(seq, budget)
 end
 `,
   workingSet,

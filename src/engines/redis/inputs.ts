@@ -73,9 +73,33 @@ local function countStates(runs, base)
   end
   return counts
 end
+-- The results at barriers that one job alone feeds, without more ado: those of the links of chains.
+local function readSingles(barriers)
+  local names, single, leaves = {}, {}, {}
+  for at, number in ipairs(barriers) do names[at] = P .. 'b:' .. S.digits[number] end
+  for at, row in ipairs(many('MGET', nil, names)) do
+    local base, leaf = string.match(row or '', '^(%d+),[^\\n]*\\n[^\\n]*\\n(%d+)\\n$')
+    if base then
+      single[at] = base + leaf
+      leaves[#leaves + 1] = single[at]
+    end
+  end
+  S.loadRaw(leaves)
+  for at, number in ipairs(barriers) do
+    local _, _, _, isArchived = S.readRaw(single[at] or 0)
+    if single[at] and not isArchived and not S.inputs[number] then
+      local budget = {left = math.min(${inlineLimit}, room.left)}
+      local before = budget.left
+      local result = S.resultIn(single[at], budget)
+      S.inputs[number] = budget.left >= 0 and {result} or 0
+      if budget.left >= 0 then room.left = room.left - (before - budget.left) end
+    end
+  end
+end
 function S.inputOf(job)
   local kind = string.sub(job.input, 1, 1)
   if kind == '' then return 0 end
+  if kind == 'r' and job.behind and S.inputs[job.behind] then return job.behind end
   local barrier = job.behind and S.barrierAt(job.behind)
   if kind == 'r' then
     if barrier then results(barrier.number) end
@@ -92,7 +116,7 @@ function S.readShared(taken)
     if job.behind and string.byte(job.input) == 114 then ahead[#ahead + 1] = job.behind end
     if job.collection and job.collection ~= job.seq then collections[#collections + 1] = job.collection end
   end
-  S.readAhead(ahead)
+  readSingles(ahead)
   collectionsOf(collections)
 end
 `,

@@ -158,6 +158,7 @@ export function readStanding(job: JobRow, row: string | null): Standing {
     ...untouched,
     state: job.behind === null ? state.queued : state.waiting,
     round: job.round,
+    dueAt: job.behind === null ? null : job.startAt,
     expiresAt: job.expires === null ? null : job.createdAt + job.expires,
   }
   if (row === null) return submitted
@@ -168,6 +169,7 @@ export function readStanding(job: JobRow, row: string | null): Standing {
   return {
     ...submitted,
     ...(seldom !== undefined && readSeldom(seldom)),
+    dueAt: dueAtOf(job, Number(code), seldom),
     state: Number(code),
     version: Number(version),
     attempt: Number(attempt),
@@ -178,6 +180,12 @@ export function readStanding(job: JobRow, row: string | null): Standing {
     result: result.startsWith('\n') ? result.slice(1) : null,
     longResult: result.startsWith('\r') ? Number(result.slice(1)) : null,
   }
+}
+
+/** Of a job that waits: from when on it may start, unless it was held once already. */
+function dueAtOf(job: JobRow, code: number, seldom = ''): number | null {
+  const [, , , dueAt, , , , , , , again] = seldom.split(',').map(numberIn)
+  return code === state.waiting && job.behind !== null && again !== 1 ? job.startAt : (dueAt ?? null)
 }
 
 const untouched: Standing = {

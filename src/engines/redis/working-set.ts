@@ -147,7 +147,7 @@ function S.standingText(job)
   return text .. job.result
 end
 
-local function parseBarrier(number, row, standing)
+function S.parseBarrier(number, row, standing)
   local base, collection, parent, jobCount, barrierCount, inputs, feeds, gate, isExit, runs =
     string.match(row, '^(%d+),(%d+),(%d*),(%d+),(%d+),(%d+),(%d*),(%d*),(%d)\\n(.*)$')
   base = tonumber(base)
@@ -172,9 +172,10 @@ function S.loadBarriers(list)
     end
   end
   if #wanted == 0 then return end
+  if S.isAhead then S.flush() end
   heads, standings = many('MGET', nil, heads), many('MGET', nil, standings)
   for at, number in ipairs(wanted) do
-    if heads[at] then S.barriers[number] = parseBarrier(number, heads[at], standings[at]) end
+    if heads[at] then S.barriers[number] = S.parseBarrier(number, heads[at], standings[at]) end
   end
 end
 function S.barrierAt(number)
