@@ -140,7 +140,7 @@ describeEngines((from) => {
     const { code, out } = await celeriac(['doctor', '--url', source.url])
     expect(code).toBe(1)
     expect(out.replaceAll(/\n +/g, ' ')).toMatch(
-      /✗ store +it cannot be opened What was in this store has been copied to /,
+      /✗ store +it cannot be opened → What was in this store has been copied to /,
     )
   })
 })
