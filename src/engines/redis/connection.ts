@@ -1,16 +1,7 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
+import type { Client } from './client.ts'
 import { type Address, placeOf, type Settings } from './options.ts'
-
-/** What is asked of a client: `createClient`, `createCluster` and `createSentinel` of `@redis/client` make such ones. */
-export interface Client {
-  readonly isOpen: boolean
-  connect(): Promise<unknown>
-  destroy(): unknown
-  sendCommand(...args: never): Promise<unknown>
-  subscribe(...args: never): Promise<unknown>
-  on(...args: never): unknown
-}
 
 /** The same, as they are called here. */
 interface KnownClient {

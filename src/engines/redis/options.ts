@@ -2,7 +2,7 @@ import { CeleriacError } from '../../core/errors.ts'
 import { badOption, isTrue, oneOf, type OptionReaders, readOptions, shortText, wholeNumber } from '../../core/option.ts'
 import { shown } from '../../core/text.ts'
 import { type Duration, milliseconds } from '../../core/time.ts'
-import type { Client } from './connection.ts'
+import type { Client } from './client.ts'
 
 export interface RedisOptions {
   /** `redis://user:password@host:6379/0`, or `rediss://…` for TLS. Default `redis://localhost:6379`. */

@@ -25,7 +25,7 @@ import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job, queues, workers } from './inspect.ts'
+import { collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
@@ -39,6 +39,7 @@ import { sweep } from './sweep.ts'
 import { redisTransfer, standing } from './transfer.ts'
 import { Watch } from './watch.ts'
 import { goOn } from './work.ts'
+import { queues, workers } from './workers.ts'
 
 export type { RedisOptions }
 
