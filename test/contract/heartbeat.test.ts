@@ -211,6 +211,17 @@ onEveryEngine((open) => {
     expect(ran.sort()).toEqual(['a', 'b', 'fresh'])
   })
 
+  test('where a suspect was among those that a worker died with, the others are not to blame', async () => {
+    const store = await openSwept()
+    const { engine } = store
+    await engine.submit([submission(alone('suspect'))])
+    await crash(store, 1)
+    await engine.submit([submission(alone('b')), submission(alone('c'))])
+    expect((await crash(store, 3)).sort()).toEqual(['b', 'c', 'suspect'])
+    const worker = await hand(engine)
+    expect((await worker.claim(10)).map((job) => job.task).sort()).toEqual(['b', 'c', 'suspect'])
+  })
+
   test('after three workers died with it, it fails as poisoned', async () => {
     const store = await openSwept()
     const { engine } = store

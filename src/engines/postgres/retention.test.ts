@@ -124,7 +124,8 @@ test('cleans up after claims of which nothing runs any more', async () => {
   await admin.query('update claimed.claims set running = 5')
   await worker.succeed(a!)
   clock.pass(61_000)
-  await worker.beat()
+  // A beat that tells what is held cleans up by itself; this is one that cannot tell.
+  await worker.beat({ held: null })
   await engine.sweep()
   expect(await rowsIn('claimed', 'claims')).toBe(1)
 })
