@@ -13,7 +13,7 @@ import {
   types,
 } from './driver.ts'
 import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './errors.ts'
-import { inSchema } from './in-schema.ts'
+import { statementsIn } from './in-schema.ts'
 import type { Settings } from './options.ts'
 
 export type Value = string | number | boolean | null | Buffer | readonly (string | number | boolean | null)[]
@@ -366,22 +366,6 @@ function whereOf({ url, pool }: Settings): string {
   if (pool !== undefined || url === undefined) return 'PostgreSQL'
   const { host, pathname, searchParams } = new URL(url)
   return `PostgreSQL at ${searchParams.get('host') ?? (host || 'localhost')}${pathname}`
-}
-
-/** Statements with the real name of the schema in them: made once for each text. */
-const statements = new Map<string, Map<string, string>>()
-function statementsIn(schema: string): (sql: string) => string {
-  const known = statements.get(schema) ?? new Map<string, string>()
-  statements.set(schema, known)
-  return (sql) => {
-    let text = known.get(sql)
-    if (text === undefined) {
-      // Statements with conditions put together come in many forms.
-      if (known.size > 1_000) known.clear()
-      known.set(sql, (text = inSchema(sql, schema)))
-    }
-    return text
-  }
 }
 
 /**
