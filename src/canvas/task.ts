@@ -154,7 +154,9 @@ function merged(earlier: CallTerms, later: CallTerms): CallTerms {
 }
 
 function checkDescribable(terms: CallTerms): void {
-  const misplaced = (['idempotencyKey', 'unique', 'description', 'actor', 'within'] as const).find((key) => key in terms)
+  const misplaced = (['idempotencyKey', 'unique', 'description', 'actor', 'within'] as const).find(
+    (key) => key in terms,
+  )
   if (misplaced === undefined) return
   const advice = 'give it to app.submit(canvas, options), or send the task with delay'
   throw new CeleriacError('BAD_OPTION', `${misplaced}: it names one submission, not a part of a canvas: ${advice}`)
