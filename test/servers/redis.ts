@@ -10,7 +10,13 @@ import { Running, type Server, type Settings, Unavailable } from './server.ts'
 const neither = 'this machine has neither redis-server, nor valkey-server, nor Docker: install one of them'
 
 /** In memory alone, unless a test wants to see it come back with what it had. */
-const quick = { save: '', appendonly: 'no', 'maxmemory-policy': 'noeviction', loglevel: 'warning' }
+const quick = {
+  save: '',
+  appendonly: 'no',
+  'maxmemory-policy': 'noeviction',
+  loglevel: 'warning',
+  'repl-diskless-sync-delay': '0',
+}
 
 /** A Redis or Valkey that listens on loopback. Not started yet. */
 export async function redisServer(settings: Settings): Promise<Server> {

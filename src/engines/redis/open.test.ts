@@ -304,9 +304,7 @@ describe('replicas', () => {
     const engine = connect({ url: primary.url })
     const graph = chordOf(['a', 'b'])
     await engine.submit([submission(graph)])
-    await (
-      await administrator(primary.url)
-    )('WAIT', '1', '5000')
+    await replicated(await administrator(primary.url))
     await expectRefused({ url: replica.url, timeout: '2s' }, 'STORE_READ_ONLY', /replica.*primary/)
 
     const proxy = await Proxy.before(primary.url)
@@ -315,9 +313,7 @@ describe('replicas', () => {
     const worker = await hand(follower)
     const job = await worker.take()
     // The address leads to the replica now, as it does where it is a name; it is promoted a moment later.
-    await (
-      await administrator(primary.url)
-    )('WAIT', '1', '5000')
+    await replicated(await administrator(primary.url))
     proxy.leadTo(replica.url)
     proxy.reset()
     const settled = worker.succeed(job)
@@ -341,7 +337,7 @@ test('a primary that becomes a replica under our feet is left for the one that t
   const graph = chordOf(['a', 'b'])
   await engine.submit([submission(graph)])
   const worker = await hand(engine)
-  await toPrimary('WAIT', '1', '5000')
+  await replicated(toPrimary)
   // The connections stay; only what they lead to is the primary no more.
   await toReplica('REPLICAOF', 'NO', 'ONE')
   await toPrimary('REPLICAOF', ...at(replica.url))
@@ -349,6 +345,12 @@ test('a primary that becomes a replica under our feet is left for the one that t
   await worker.drain()
   expect(await engine.collection(graph.id)).toMatchObject({ state: 'succeeded' })
 })
+
+/** Resolves when a replica has all that was written so far: `WAIT` is about what the same connection has written. */
+async function replicated(send: (...command: string[]) => Promise<unknown>): Promise<void> {
+  await send('SET', 'written', 'last')
+  expect(await send('WAIT', '1', '20000')).toBe(1)
+}
 
 describe('listening', () => {
   /** All that is heard, and a way to wait until something was. */

@@ -18,7 +18,9 @@ const uploadMemory = 60 * 60_000
 
 /** Gives how many jobs became queued, and when to come again. */
 export async function sweep(runs: Runs, runtime: Runtime): Promise<SweepAnswer> {
-  const [swept, now, needs] = await runs.write<Swept>(sweepScript, [0])
+  const [swept, now, needs, next] = await runs.write<Swept>(sweepScript, [0])
+  // Where nothing was to be done it has said so itself: idle workers ask once.
+  if (next !== 'later') return { released: swept, nextAt: instantIn(next) }
   let released = swept
   if (needs.length > 0) {
     // Scripts can neither write down an instant nor read a retry policy: what these jobs come to is said here.
@@ -26,11 +28,13 @@ export async function sweep(runs: Runs, runtime: Runtime): Promise<SweepAnswer> 
     const [more] = await runs.write<Swept>(sweepScript, [needs.length, ...verdicts])
     released += more
   }
-  const nextAt = await runs.read<string>(nextScript)
-  return { released, nextAt: nextAt === '' ? null : Number(nextAt) }
+  return { released, nextAt: instantIn(await runs.read<string>(nextScript)) }
 }
 
-type Swept = [released: number, now: number, needs: readonly Need[]]
+const instantIn = (text: string): number | null => (text === '' ? null : Number(text))
+
+/** `next` as `nextScript` answers it, or `later`: what was done has yet to be written. */
+type Swept = [released: number, now: number, needs: readonly Need[], next: string]
 type Need = readonly [
   seq: number,
   attempt: number,
@@ -206,6 +210,28 @@ end
   removal,
 )
 
+/** When something will have to be swept again, as far as can be foreseen from what is written. */
+const foresight = part(`
+local function nextSweepAt()
+  local nextAt
+  local function note(at)
+    if at and (not nextAt or at < nextAt) then nextAt = at end
+  end
+  local function first(key)
+    return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+  end
+  if call('EXISTS', P .. 'work') == 1 then note(0) end
+  note(first('due'))
+  note(first('expiring'))
+  local deadline, marked, expires = first('deadlines'), first('marked'), first('alive')
+  note(deadline and deadline + ${deadlineGrace})
+  note(marked and marked + ${cancelGrace})
+  -- Nobody is given up before the calm after a gap is over.
+  note(expires and math.max(expires, tonumber(call('HGET', P .. 'meta', 'calmUntil') or 0)))
+  return nextAt and string.format('%.0f', nextAt) or ''
+end
+`)
+
 const sweepScript = writing(
   'sweep',
   `
@@ -216,33 +242,14 @@ S.expire()
 if not isCalm then released = released + loseSessions() end
 released = released + stopLate()
 abandonUploads()
-return {released, now, needs}
+local isAtRest = #needs == 0 and not next(S.arrivals) and #S.pending == 0 and S.isClean()
+return {released, now, needs, isAtRest and nextSweepAt() or 'later'}
 `,
   turns,
   losing,
   dueJobs,
   abandoning,
+  foresight,
 )
 
-/** When something will have to be swept again, as far as can be foreseen. */
-const nextScript = reading(
-  'nextSweep',
-  `
-local nextAt
-local function note(at)
-  if at and (not nextAt or at < nextAt) then nextAt = at end
-end
-local function first(key)
-  return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
-end
-if call('EXISTS', P .. 'work') == 1 then note(0) end
-note(first('due'))
-note(first('expiring'))
-local deadline, marked, expires = first('deadlines'), first('marked'), first('alive')
-note(deadline and deadline + ${deadlineGrace})
-note(marked and marked + ${cancelGrace})
--- Nobody is given up before the calm after a gap is over.
-note(expires and math.max(expires, tonumber(call('HGET', P .. 'meta', 'calmUntil') or 0)))
-return nextAt and string.format('%.0f', nextAt) or ''
-`,
-)
+const nextScript = reading('nextSweep', 'return nextSweepAt()', foresight)

@@ -11,11 +11,12 @@ const anything: Signal = { queued: true, changed: true, cancel: true }
 /** A process says the same thing to the others once in so many milliseconds at most. */
 const sayAgainAfter = 10
 /**
- * How often the store is asked whether something has changed, in case a message was lost; and a silent connection whether
- * the other end is still there. Together well below two requests a second.
+ * How often the store is asked whether something has changed: while nobody is listened to, and, in case a message was lost,
+ * while somebody is. And how often a silent connection is asked whether the other end is still there. With the sweeps, claims and
+ * heartbeats of a worker that is idle they are less than two requests a second.
  */
-const pollEvery = 2_000
-const pingEvery = 1_500
+const pollEvery = { deaf: 2_000, listening: 6_000 }
+const pingEvery = 1_900
 
 /**
  * Tells listeners what this process changed at once, and what other processes tell it. Messages may be lost: so the store is
@@ -37,6 +38,8 @@ export class Watch {
   #pinging: Timer | null = null
   #connection: Connection | null = null
   #isListening = false
+  /** Messages come in just now. */
+  #isHearing = false
   #isStopped = false
   #seen: string | null = null
 
@@ -153,6 +156,11 @@ export class Watch {
     if (!this.#isWanted) return connection.close()
     await connection.subscribe(this.#channel, (message) => this.#hear(message))
     succeeded()
+    this.#isHearing = true
+    connection.onLost(() => {
+      this.#isHearing = false
+      if (this.#isWanted) this.#poll()
+    })
     // What was said while nobody here heard it is not said again.
     this.#tell(everything)
     await lost
@@ -173,7 +181,7 @@ export class Watch {
   #poll(): void {
     this.#polling?.cancel()
     this.#polling = this.#runtime.after(
-      pollEvery,
+      this.#isHearing ? pollEvery.listening : pollEvery.deaf,
       () => {
         this.#look()
           .catch(() => undefined)

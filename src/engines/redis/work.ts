@@ -71,11 +71,19 @@ do
 end
 `)
 
+/** Is there nothing, as far as it was gone into, that has yet to be written? */
+const untouched = part(`
+function S.isClean()
+  return #S.told == 0 and #S.writes == 0 and #S.changedJobs == 0 and #S.changedBarriers == 0 and #S.erased == 0
+    and not next(S.additions) and not next(S.removals)
+end
+`)
+
 const conclusion = part(`
 local answer = body()
 local isLeft = false
 if next(S.arrivals) or #S.pending > 0 or call('EXISTS', P .. 'work') == 1 then isLeft = S.settleWork() end
-if #S.told > 0 or #S.writes > 0 or #S.changedJobs > 0 or #S.changedBarriers > 0 or #S.erased > 0 or next(S.additions) or next(S.removals) then
+if not S.isClean() then
   S.flush()
   S.writeJournal()
 end
@@ -105,7 +113,7 @@ export function writing(name: string, body: string, ...needs: readonly Part[]): 
 
 /** The same of one that takes new work: it is refused where memory is full, before it has written anything. */
 export function accepting(name: string, body: string, ...needs: readonly Part[]): Script {
-  const parts = [prelude, closed, ...needs, works, part(`local function body()\n${body}\nend`), conclusion]
+  const parts = [prelude, closed, ...needs, works, untouched, part(`local function body()\n${body}\nend`), conclusion]
   return defineScript(name, assemble(parts))
 }
 
