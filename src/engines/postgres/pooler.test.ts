@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
+import type { Signal } from '../../engine/feed.ts'
 import { alone, chainOf, chordOf, submission } from '../../../test/fixtures/graphs.ts'
 import { collectionState, hand } from '../../../test/fixtures/hand.ts'
 import { hire, type Hired } from '../../../test/servers/hire.ts'
@@ -79,8 +80,14 @@ describe.skipIf(!hasPooler)('behind PgBouncer in transaction mode', () => {
     const [direct, behind] = [connect({ url: server.url }), connect()]
     await direct.migrate()
     await behind.migrate()
+    const listening = Promise.withResolvers<void>()
     let told = Promise.withResolvers<void>()
-    closing.push(direct.subscribe(({ queued, cancel }) => (queued && !cancel ? told.resolve() : undefined)))
+    // To look for anything is what is told once the connection listens, and what a look from time to time finds; a submission
+    // that was heard of says that jobs are queued, and nothing about a cancel.
+    const hear = ({ queued, cancel }: Signal): void =>
+      queued && cancel ? listening.resolve() : queued ? told.resolve() : undefined
+    closing.push(direct.subscribe(hear))
+    await listening.promise
     await behind.submit([submission(alone())])
     await told.promise
     told = Promise.withResolvers()
