@@ -71,13 +71,19 @@ onEverySystem((system) => {
 
   test('E5: of two retries at the same instant one takes effect', async () => {
     const { app, allFinal, stage, tasks } = system()
-    const word = stage.word()
+    const [word, gate] = [stage.word(), stage.word()]
     stage.broken.add(word)
-    const handle = await app.submit(tasks.flaky.s(1, word))
+    const handle = await app.submit(chain(tasks.flaky.s(1, word), tasks.slow.s(gate)))
     await allFinal(handle)
-    await Promise.allSettled([handle.retry(), (await app.collection(handle.id)).retry()])
-    const snapshot = await allFinal(handle)
-    expect(snapshot.round).toBe(2)
+    const another = await app.collection(handle.id)
+    // Mended, so that the round that one of them begins is not over before the gate opens: the other one comes in it.
+    stage.broken.delete(word)
+    const answers = await Promise.allSettled([handle.retry(), another.retry()])
+    expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    expect(answers.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'NOT_SETTLED' } })
+    stage.open(gate)
+    expect(await handle.result()).toBe(1)
+    expect(await allFinal(handle)).toMatchObject({ round: 2, jobs: [{ attempt: 2 }, { attempt: 1 }] })
     expect(stage.notes(word)).toHaveLength(2)
   })
 
