@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest'
+import { systemRuntime } from '../../src/core/runtime.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
 import type { ClaimedJob, JobInput } from '../../src/engine/work.ts'
 import { alone, chainOf, chordOf, graphOf, groupOf, jobId, sideJob, submission } from '../fixtures/graphs.ts'
 import { continued, failed, freshToken, hand, type Hand, retried, statesOf, succeeded } from '../fixtures/hand.ts'
-import { onEveryEngine } from '../fixtures/store.ts'
+import { describeEngines, onEveryEngine } from '../fixtures/store.ts'
+
+const hour = 3_600_000
 
 onEveryEngine((open) => {
   test('gives a job with all that a worker needs', async () => {
@@ -343,6 +346,28 @@ onEveryEngine((open) => {
       { from: 'nothing' },
       { from: 'nothing' },
     ])
+  })
+})
+
+describeEngines(({ place }) => {
+  test('when the next one is due is told by the clock of whoever asks, which may be wrong', async () => {
+    const at = await place()
+    const runtime = { ...systemRuntime, now: () => systemRuntime.now() - hour }
+    const engine = at.open(runtime)
+    try {
+      const { session } = await hand(engine)
+      const before = runtime.now()
+      await engine.submit([submission(alone('later', { startIn: 10_000 }))])
+      const claimed = await engine.claim({ session: session.id, token: freshToken(), limit: 1, queues: null })
+      const swept = await engine.sweep()
+      for (const { nextAt } of [claimed, swept]) {
+        expect(nextAt).toBeGreaterThan(before)
+        expect(nextAt).toBeLessThan(before + hour / 2)
+      }
+    } finally {
+      await engine.close()
+      await at.remove()
+    }
   })
 })
 

@@ -1,3 +1,4 @@
+import type { Runtime } from '../../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import { reason, roleName, state } from './codes.ts'
@@ -203,7 +204,7 @@ if #taken == 0 then
   if #taken > 0 then noteTaken() end
 end
 local reply = tellAll()
-return {nextAt or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold and pairsOf(S.collections) or {}}
+return {nextAt and nextAt - now or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold and pairsOf(S.collections) or {}}
 `,
   lines,
   dueJobs,
@@ -214,27 +215,27 @@ return {nextAt or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold a
 
 type Details = readonly [args: string, input: InputReply] | 0
 type Reply = readonly [
-  nextAt: number | string,
+  nextIn: number | string,
   fresh: string,
   jobs: readonly (number | string | Details)[],
   inputs: readonly (number | readonly ResultReply[])[],
   collections: readonly (number | string)[],
 ]
 
-export async function claim(runs: Runs, request: ClaimRequest): Promise<ClaimAnswer> {
+export async function claim(runs: Runs, request: ClaimRequest, runtime: Runtime): Promise<ClaimAnswer> {
   const { session, token, limit, queues } = request
-  if (queues?.length === 0) return claimNothing(runs, request)
+  if (queues?.length === 0) return claimNothing(runs, request, runtime)
   const reply = await runs.write<Reply>(claimScript, [session, token, limit, queues?.length ?? 0, ...(queues ?? [])])
-  return answerIn(reply, token)
+  return answerIn(reply, token, runtime)
 }
 
 /** Of no queue at all nothing is to be had but when something is due. */
-async function claimNothing(runs: Runs, { session, token }: ClaimRequest): Promise<ClaimAnswer> {
+async function claimNothing(runs: Runs, { session, token }: ClaimRequest, runtime: Runtime): Promise<ClaimAnswer> {
   const reply = await runs.write<Reply>(claimScript, [session, token, 0, 0])
-  return { ...answerIn(reply, token), jobs: [] }
+  return { ...answerIn(reply, token, runtime), jobs: [] }
 }
 
-function answerIn([nextAt, fresh, rows, inputs, collections]: Reply, token: number): ClaimAnswer {
+function answerIn([nextIn, fresh, rows, inputs, collections]: Reply, token: number, runtime: Runtime): ClaimAnswer {
   const shared: Shared = {
     inputs: new Map(pairsIn(inputs) as [number, readonly ResultReply[] | 0][]),
     collections: new Map(pairsIn(collections).map(([number, row]) => [number, aboutIn(number, row as string)])),
@@ -244,7 +245,8 @@ function answerIn([nextAt, fresh, rows, inputs, collections]: Reply, token: numb
     const [seq, row, standing, details] = rows.slice(at, at + 4) as [number, string, string | 0, Details]
     jobs.push(claimed(readJob(seq, row), standing === 0 ? fresh : standing, { token, details, shared }))
   }
-  return { jobs, nextAt: nextAt === '' ? null : Number(nextAt) }
+  // The two clocks may differ: what counts for whoever waits is how long.
+  return { jobs, nextAt: nextIn === '' ? null : runtime.now() + Number(nextIn) }
 }
 
 function pairsIn(list: readonly unknown[]): [number, unknown][] {

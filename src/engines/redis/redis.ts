@@ -168,7 +168,7 @@ class RedisEngine implements Engine {
   }
 
   claim(request: ClaimRequest): Promise<ClaimAnswer> {
-    return claim(this.#runs, request)
+    return claim(this.#runs, request, this.#runtime)
   }
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
     return settle(this.#runs, settlements)

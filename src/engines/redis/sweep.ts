@@ -20,7 +20,7 @@ const uploadMemory = 60 * 60_000
 export async function sweep(runs: Runs, runtime: Runtime): Promise<SweepAnswer> {
   const [swept, now, needs, next] = await runs.write<Swept>(sweepScript, [0])
   // Where nothing was to be done it has said so itself: idle workers ask once.
-  if (next !== 'later') return { released: swept, nextAt: instantIn(next) }
+  if (next !== 'later') return { released: swept, nextAt: instantIn(next, runtime) }
   let released = swept
   if (needs.length > 0) {
     // Scripts can neither write down an instant nor read a retry policy: what these jobs come to is said here.
@@ -28,13 +28,15 @@ export async function sweep(runs: Runs, runtime: Runtime): Promise<SweepAnswer> 
     const [more] = await runs.write<Swept>(sweepScript, [needs.length, ...verdicts])
     released += more
   }
-  return { released, nextAt: instantIn(await runs.read<string>(nextScript)) }
+  return { released, nextAt: instantIn(await runs.read<number | string>(nextScript), runtime) }
 }
 
-const instantIn = (text: string): number | null => (text === '' ? null : Number(text))
+/** By this process's clock: the server's may be another, and what counts for whoever waits is how long. */
+const instantIn = (wait: number | string, runtime: Runtime): number | null =>
+  wait === '' ? null : runtime.now() + Number(wait)
 
 /** `next` as `nextScript` answers it, or `later`: what was done has yet to be written. */
-type Swept = [released: number, now: number, needs: readonly Need[], next: string]
+type Swept = [released: number, now: number, needs: readonly Need[], next: number | string]
 type Need = readonly [
   seq: number,
   attempt: number,
@@ -210,9 +212,9 @@ end
   removal,
 )
 
-/** When something will have to be swept again, as far as can be foreseen from what is written. */
+/** In how long something will have to be swept again, as far as can be foreseen from what is written. */
 const foresight = part(`
-local function nextSweepAt()
+local function nextSweepIn()
   local nextAt
   local function note(at)
     if at and (not nextAt or at < nextAt) then nextAt = at end
@@ -228,7 +230,7 @@ local function nextSweepAt()
   note(marked and marked + ${cancelGrace})
   -- Nobody is given up before the calm after a gap is over.
   note(expires and math.max(expires, tonumber(call('HGET', P .. 'meta', 'calmUntil') or 0)))
-  return nextAt and string.format('%.0f', nextAt) or ''
+  return nextAt and nextAt - now or ''
 end
 `)
 
@@ -243,7 +245,7 @@ if not isCalm then released = released + loseSessions() end
 released = released + stopLate()
 abandonUploads()
 local isAtRest = #needs == 0 and not next(S.arrivals) and #S.pending == 0 and S.isClean()
-return {released, now, needs, isAtRest and nextSweepAt() or 'later'}
+return {released, now, needs, isAtRest and nextSweepIn() or 'later'}
 `,
   turns,
   losing,
@@ -252,4 +254,4 @@ return {released, now, needs, isAtRest and nextSweepAt() or 'later'}
   foresight,
 )
 
-const nextScript = reading('nextSweep', 'return nextSweepAt()', foresight)
+const nextScript = reading('nextSweep', 'return nextSweepIn()', foresight)
