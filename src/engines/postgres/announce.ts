@@ -11,7 +11,20 @@ const pause = 20
 
 export const channelOf = (schema: string): string => `celeriac:${schema}`
 
+const say = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+
 let made = 0
+
+/**
+ * After so long without an announcement the next one may go along with the call that it tells of, in milliseconds: it is
+ * there the sooner for it. The commit then waits for others that notify, with the disk in between.
+ */
+const quiet = 20
+
+export interface Announcement {
+  readonly channel: string
+  readonly payload: string
+}
 
 /** Tells other processes that there is something to look for: at once, then at most once in a while. */
 export class Announcer {
@@ -40,6 +53,14 @@ export class Announcer {
     this.#runtime.after(wait, () => this.#say(), { unref: true })
   }
 
+  /** The announcement that a call is to make itself, where that may be. Should the call fail, it was lost. */
+  take(signal: Signal): Announcement | null {
+    const now = this.#runtime.elapsed()
+    if (this.#isWaiting || now - this.#saidAt < quiet) return null
+    this.#saidAt = now
+    return { channel: channelOf(this.#db.schema), payload: this.#payload(signal) }
+  }
+
   /** What came from another process; null for what this one said. */
   heard(payload: string): Signal | null {
     const [kinds = '', origin] = payload.split(' ')
@@ -47,8 +68,7 @@ export class Announcer {
     return { queued: kinds.includes('q'), changed: kinds.includes('c'), cancel: kinds.includes('x') }
   }
 
-  /** What is to be said to go along with a call that says so itself, as one within a user's transaction. */
-  payload(signal: Signal): string {
+  #payload(signal: Signal): string {
     return `${signal.queued ? 'q' : ''}${signal.changed ? 'c' : ''}${signal.cancel ? 'x' : ''} ${this.#origin}`
   }
 
@@ -58,8 +78,8 @@ export class Announcer {
     this.#kept = null
     if (signal === null) return
     this.#saidAt = this.#runtime.elapsed()
-    // Lost, it is found by those who look from time to time.
-    this.#db.all('select pg_notify($1, $2)', channelOf(this.#db.schema), this.payload(signal)).catch(() => undefined)
+    // Its commit need not wait for the disk, as what it tells of is stored. Lost, it is found by those who look from time to time.
+    this.#db.all(say, channelOf(this.#db.schema), this.#payload(signal)).catch(() => undefined)
   }
 }
 

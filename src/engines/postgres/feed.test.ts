@@ -139,10 +139,12 @@ test('under many transactions side by side a reader misses nothing and is told n
   const { engine, start, schema } = await furnished()
   const random = seededRandom(11)
   const [sent, committed]: [number[], number[]] = [[], []]
+  // One reads on for as long as it lasts, in pages that are always too small; others begin somewhere on the way.
+  const readers: Reader[] = [{ cursor: start, seen: [], before: [], from: 0 }]
   let number = 0
   const writer = async (): Promise<void> => {
     const own = await client()
-    for (let round = 0; round < 25; round++) {
+    for (let round = 0; round < 25 || readers.length < 4; round++) {
       await own.query('begin')
       const written: number[] = []
       for (let events = 1 + Math.floor(random() * 3); events > 0; events--) {
@@ -159,8 +161,6 @@ test('under many transactions side by side a reader misses nothing and is told n
   }
   let isOver = false
   const writing = Promise.all(Array.from({ length: 6 }, writer)).finally(() => (isOver = true))
-  // One reads on for as long as it lasts, in pages that are always too small; others begin somewhere on the way.
-  const readers: Reader[] = [{ cursor: start, seen: [], before: [], from: 0 }]
   while (!isOver) {
     for (const reader of readers) reader.cursor = await readOn(engine, reader.cursor, reader.seen, 2)
     if (readers.length === 4) continue

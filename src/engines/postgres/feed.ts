@@ -209,7 +209,11 @@ function read(row: Row, wanted: ReadonlySet<number> | null, into: Raw[]): void {
   let payload = 0
   for (let at = 0; at < flat.length;) {
     const kind = flat[at] as number
-    const length = kind < 10 ? 5 : kind < 20 ? 3 : 4
+    const length = lengthOf(kind)
+    if (kind >= 30) {
+      readRun(row.at, flat.slice(at, (at += length)), wanted, into)
+      continue
+    }
     const isAlone = (kind < 10 || kind === 20) && flat[at + 1] === 0
     const collection = flat[at + (isAlone ? 2 : 1)] as number
     const progress = kind === 20 ? payloads[payload++] : undefined
@@ -218,6 +222,22 @@ function read(row: Row, wanted: ReadonlySet<number> | null, into: Raw[]): void {
     if (wanted === null || wanted.has(collection))
       into.push({ at: row.at, change: flat.slice(at, at + length), collection, progress, isTold })
     at += length
+  }
+}
+
+const lengthOf = (kind: number): number => (kind < 10 || kind >= 30 ? 5 : kind < 20 ? 3 : 4)
+
+function readRun(at: number, run: readonly number[], wanted: ReadonlySet<number> | null, into: Raw[]): void {
+  const [kind, first, last, attempt, version] = run as [number, number, number, number, number]
+  for (let job = first; job <= last; job++) {
+    if (wanted !== null && !wanted.has(job)) continue
+    into.push({
+      at,
+      change: [kind - 30, 0, job, attempt, version],
+      collection: job,
+      progress: undefined,
+      isTold: false,
+    })
   }
 }
 

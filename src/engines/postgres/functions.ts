@@ -1,3 +1,4 @@
+import { alikeFunctions } from './alike.ts'
 import { cascadeFunctions } from './cascade.ts'
 import { changeFunctions } from './change.ts'
 import { claimFunctions } from './claim.ts'
@@ -42,6 +43,7 @@ export const functions: readonly string[] = [
   journalFunctions,
   insertFunctions,
   submitFunctions,
+  alikeFunctions,
   uploadFunctions,
   keyFunctions,
   cascadeFunctions,

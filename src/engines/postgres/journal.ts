@@ -7,6 +7,7 @@
  * - 0–7: state, collection (0: the job is alone), job, attempt, version
  * - 10–13: 10 + state, collection, round
  * - 20: collection (0: alone), job, attempt; its progress is the next payload
+ * - 30–37: 30 + state, first job, last job, attempt, version: the same of all jobs between, each alone and in its first round
  *
  * While a call runs, they stand in its `celeriac.change` as text, each with a comma before it.
  */

@@ -69,7 +69,11 @@ interface Changed<T> {
   readonly bits: number
   /** Queues that it stored. */
   readonly queues?: readonly string[]
+  /** Others were told of it by the call itself. */
+  readonly isSaid?: boolean
 }
+
+const queued: Signal = { queued: true, changed: true, cancel: false }
 
 /** Waits before opening the store again for those who listen. */
 const reopenAfter = 1_000
@@ -84,6 +88,7 @@ class PostgresEngine implements Engine {
   readonly #queues = new Set<string>()
   readonly #numbers = new Numbers()
   readonly #place = new Place()
+  readonly #announcer: Announcer
   readonly #watch: Watch
   #opened: Promise<{ from: number; to: number }> | null = null
   #opening: Promise<{ from: number; to: number }> | null = null
@@ -98,7 +103,8 @@ class PostgresEngine implements Engine {
     this.#runtime = runtime
     this.url = urlOf(settings)
     this.#own = new Database(settings, runtime)
-    this.#watch = new Watch(this.#own, runtime, new Announcer(this.#own, runtime))
+    this.#announcer = new Announcer(this.#own, runtime)
+    this.#watch = new Watch(this.#own, runtime, this.#announcer)
     this.transfer = postgresTransfer(async () => {
       await this.#open()
       return this.#own
@@ -146,11 +152,11 @@ class PostgresEngine implements Engine {
     return this.#tell(await send(this.#db ?? (await this.#ready())))
   }
 
-  #tell<T>({ answer, bits, queues = [] }: Changed<T>): T {
+  #tell<T>({ answer, bits, queues = [], isSaid = false }: Changed<T>): T {
     const { signal, isLeft } = readSignals(bits)
     for (const queue of queues) this.#queues.add(queue)
     if (isLeft) this.#goOn()
-    this.#watch.tell(signal)
+    this.#watch.tell(signal, isSaid)
     return answer
   }
 
@@ -177,7 +183,9 @@ class PostgresEngine implements Engine {
   submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
     if (transaction !== undefined) return this.#submitWithin(submissions, transaction)
     return this.#write(async (db) => {
-      const { answers, ...about } = await submit(db, db.now(), submissions, this.#queues)
+      const { answers, ...about } = await submit(db, db.now(), submissions, this.#queues, () =>
+        this.#announcer.take(queued),
+      )
       return { answer: answers, ...about }
     })
   }

@@ -1,6 +1,8 @@
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { CeleriacError } from '../../core/errors.ts'
+import { alike } from './alike.ts'
+import type { Announcement } from './announce.ts'
 import { hot } from './change.ts'
 import type { Requests, Value } from './database.ts'
 import { graphRows, optionsText, tagsText } from './insert.ts'
@@ -24,15 +26,36 @@ export interface Submitted {
   readonly answers: SubmitAnswer[]
   readonly bits: number
   readonly queues: readonly string[]
+  /** Others were told of it by the call itself. */
+  readonly isSaid: boolean
 }
 
-/** @param known queues known to be stored: those that this call stores are told, and known once it is committed */
+/**
+ * @param known queues known to be stored: those that this call stores are told, and known once it is committed
+ * @param announcement what the call may say itself when it is committed; it tells whether it did
+ */
 export async function submit(
   requests: Pick<Requests, 'call'>,
   now: number | null,
   submissions: readonly Submission[],
   known: ReadonlySet<string>,
+  announcement: () => Announcement | null = () => null,
 ): Promise<Submitted> {
+  const likeEachOther = alike(submissions)
+  if (likeEachOther !== null) {
+    const queues = newQueuesOf(submissions[0]?.graph.jobs ?? [], known)
+    const said = announcement()
+    const [row] = await requests.call<readonly [bits: number, existing: readonly number[] | null]>(
+      'submit_alike',
+      now,
+      queues.length === 0 ? null : queues,
+      ...likeEachOther,
+      said?.channel ?? null,
+      said?.payload ?? null,
+    )
+    const [bits, existing] = row as NonNullable<typeof row>
+    return { answers: answersOf(submissions, [bits, existing, null, null]), bits, queues, isSaid: said !== null }
+  }
   const alone = new AloneRows()
   const graphs = new Graphs()
   const others: object[] = []
@@ -58,7 +81,7 @@ export async function submit(
       graphs.isEmpty ? null : JSON.stringify(graphs),
     )
     .catch(asUploadGone)
-  return { answers: answersOf(submissions, row as Answer), bits: (row as Answer)[0], queues }
+  return { answers: answersOf(submissions, row as Answer), bits: (row as Answer)[0], queues, isSaid: false }
 }
 
 /** Which of those alone, and which of the graphs, were there already, counted from 1; and what became of the others. */

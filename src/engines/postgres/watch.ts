@@ -58,11 +58,15 @@ export class Watch {
     }
   }
 
-  /** Tells of what this process did: its own listeners at once, other processes by and by. */
-  tell(signal: Signal): void {
+  /**
+   * Tells of what this process did: its own listeners at once, other processes by and by.
+   *
+   * @param isSaid the others know already
+   */
+  tell(signal: Signal, isSaid = false): void {
     if (!signal.queued && !signal.changed && !signal.cancel) return
     this.#tellOwn(signal)
-    this.#announcer.announce(signal)
+    if (!isSaid) this.#announcer.announce(signal)
   }
 
   stop(): void {
