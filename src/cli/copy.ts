@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { Celeriac } from '../app/celeriac.ts'
 import { CeleriacError, NotFound } from '../core/errors.ts'
 import { publicUrl } from '../core/public-url.ts'
@@ -61,22 +60,29 @@ async function withEnd(
   given: string,
   use: (end: End) => Promise<void>,
 ): Promise<void> {
+  refuseMemory(option, given)
   const app = new Celeriac({ url: given, runtime: context.runtime })
   try {
     const engine = await engineOf(app)
-    checkFile(engine, option, given)
+    if (option === '--from') await checkSource(engine, given)
     await use({ engine, transfer: engine.transfer, url: publicUrl(engine.url ?? given) })
   } finally {
     await app.close()
   }
 }
 
-function checkFile(engine: Engine, option: '--from' | '--to', given: string): void {
+function refuseMemory(option: '--from' | '--to', given: string): void {
   if (/^sqlite:(\/\/)?:memory:/i.test(given))
     throw new CeleriacError('BAD_URL', `${option}: what is in memory ends with this process: name a file.`)
-  const file = fileOf(engine)
-  if (option === '--from' && file !== null && !existsSync(file))
-    throw new NotFound(`There is no store at ${file}, so there is nothing to copy: name another one with --from`)
+}
+
+async function checkSource(engine: Engine, given: string): Promise<void> {
+  if (await engine.isThere()) return
+  const at = fileOf(engine) ?? publicUrl(engine.url ?? given)
+  throw new CeleriacError(
+    'STORE_MISSING',
+    `There is no store at ${at}, so there is nothing to copy: name another one with --from`,
+  )
 }
 
 // ── there and back ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { Celeriac } from '../app/celeriac.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Diagnosis } from '../engine/engine.ts'
@@ -51,10 +50,11 @@ async function checkStore(context: Context, options: GlobalOptions): Promise<rea
   try {
     app = await openApp(context, options)
     const engine = await engineOf(app)
-    const file = fileOf(engine)
-    if (file !== null && !existsSync(file)) {
+    if (!(await engine.isThere())) {
       const advice = 'It is made when a worker starts or something is submitted; or name another with --url.'
-      return [{ check: 'store', level: 'warning', found: `${file} is not there yet`, advice }]
+      return [
+        { check: 'store', level: 'warning', found: `${fileOf(engine) ?? addressOf(engine)} is not there yet`, advice },
+      ]
     }
     return [{ check: 'store', level: 'ok', found: addressOf(engine), advice: '' }, ...(await engine.diagnose())]
   } catch (error) {

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
 import { Celeriac } from '../app/celeriac.ts'
 import { defaultUrl } from '../app/connect.ts'
 import { partsOf } from '../app/parts.ts'
-import { CeleriacError, NotFound } from '../core/errors.ts'
+import { CeleriacError } from '../core/errors.ts'
 import { publicUrl } from '../core/public-url.ts'
 import type { Engine } from '../engine/engine.ts'
 import { findModule } from './config.ts'
@@ -59,13 +58,20 @@ export function fileOf({ name, url }: Pick<Engine, 'name' | 'url'>): string | nu
 }
 
 async function checkStoreExists(app: Celeriac, { folder }: Context): Promise<void> {
-  const file = fileOf(await engineOf(app))
-  if (file === null || existsSync(file)) return
-  const near = relative(folder, file)
-  const shown = near.startsWith('..') ? file : near
-  throw new NotFound(
-    `There is no store at ${shown} yet: start a worker or submit something, or name another store with --url`,
+  const engine = await engineOf(app)
+  if (await engine.isThere()) return
+  throw new CeleriacError(
+    'STORE_MISSING',
+    `There is no store at ${shownNear(engine, folder)} yet: start a worker or submit something, or name another store with --url`,
   )
+}
+
+/** A file as seen from the working folder, where it lies in it. */
+function shownNear(engine: Engine, folder: string): string {
+  const file = fileOf(engine)
+  if (file === null) return addressOf(engine)
+  const near = relative(folder, file)
+  return near.startsWith('..') ? file : near
 }
 
 async function checkUrlTaken(app: Celeriac, url: string, module: string): Promise<void> {

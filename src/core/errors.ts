@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'STORE_CORRUPT'
   | 'STORE_DENIED'
   | 'STORE_FULL'
+  | 'STORE_MISSING'
   | 'STORE_MOVED'
   | 'STORE_READ_ONLY'
   | 'STORE_TOO_NEW'

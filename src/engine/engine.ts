@@ -14,6 +14,8 @@ export interface Engine extends Intake, Work, Control, Inspection, Feed {
   readonly name: string
   /** The address that another thread or process can open it by; null when there is none (in memory, a user's own connection). */
   readonly url: string | null
+  /** Whether the store has been made. Of all methods the only one that does not make it: what only reads asks this first. */
+  isThere(): Promise<boolean>
   /** Opens the store and brings its schema up to date; says what it found. Called by every other method on first use. */
   migrate(): Promise<{ readonly from: number; readonly to: number }>
   /** Questions for `celeriac doctor`: each answered with what was found and what to do. */

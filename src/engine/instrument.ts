@@ -58,6 +58,7 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     name: engine.name,
     url: engine.url,
     partSize: engine.partSize,
+    isThere: () => call('isThere', () => engine.isThere()),
     migrate: () => call('migrate', () => engine.migrate()),
     diagnose: () => call('diagnose', () => engine.diagnose()),
     submit: (submissions, transaction) => call('submit', () => engine.submit(submissions, transaction)),

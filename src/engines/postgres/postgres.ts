@@ -29,7 +29,7 @@ import { heartbeat } from './heartbeat.ts'
 import { collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { Place } from './line.ts'
-import { migrate } from './migrate.ts'
+import { migrate, stateOf } from './migrate.ts'
 import { checkServer } from './open.ts'
 import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, settingsOfUrl, urlOf } from './options.ts'
 import { loadResult } from './results.ts'
@@ -111,6 +111,11 @@ class PostgresEngine implements Engine {
     })
   }
 
+  async isThere(): Promise<boolean> {
+    await this.#reach()
+    return (await stateOf(this.#own)).version > 0
+  }
+
   migrate(): Promise<{ from: number; to: number }> {
     this.#opening ??= this.#enter().catch((error: unknown) => {
       this.#opening = null
@@ -136,9 +141,14 @@ class PostgresEngine implements Engine {
   }
 
   async #connect(): Promise<{ from: number; to: number }> {
+    await this.#reach()
+    return migrate(this.#own)
+  }
+
+  async #reach(): Promise<void> {
+    if (this.#isClosed) throw closed()
     await this.#own.open()
     await checkServer(this.#own)
-    return migrate(this.#own)
   }
 
   async #ready(): Promise<Database> {

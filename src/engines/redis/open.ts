@@ -46,6 +46,17 @@ export interface Memory {
 export const newMemory = (): Memory => ({ opened: null, end: 0 })
 
 /**
+ * Looks at the server behind a connection: that it can hold the store.
+ *
+ * @throws CeleriacError STORE_UNSUITABLE
+ */
+export async function look(connection: Connection, settings: Settings): Promise<Info> {
+  const info = parseInfo(await connection.ask(['INFO']))
+  checkServer(info, settings)
+  return info
+}
+
+/**
  * Looks at the server behind a new connection: that it can hold the store, and that it still is the one that held it. Makes
  * the store where there is none.
  *
@@ -57,8 +68,7 @@ export async function greet(
   runtime: Runtime,
   memory: Memory,
 ): Promise<void> {
-  const info = parseInfo(await connection.ask(['INFO']))
-  checkServer(info, settings)
+  const info = await look(connection, settings)
   const known = memory.opened?.epoch ?? ''
   const now = settings.clock === 'store' ? '' : String(runtime.now())
   const rest = [now, '', String(modelVersion), info['run_id'] ?? '', newEpoch(runtime), known, String(memory.end)]

@@ -27,7 +27,7 @@ import { loadResult, resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
 import { collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
-import { greet, type Memory, newMemory } from './open.ts'
+import { greet, look, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
 import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
@@ -86,6 +86,20 @@ class RedisEngine implements Engine {
       write: (script, args) => this.#write(script, args),
     }
     this.transfer = redisTransfer(() => this.#greeted(), this.#runs)
+  }
+
+  /** By a connection of its own: whoever is greeted on the other one makes the store. */
+  async isThere(): Promise<boolean> {
+    if (this.#memory.opened !== null) return true
+    const { settings } = this.#db
+    const db = new Database(settings, this.#runtime, async (connection) => void (await look(connection, settings)))
+    try {
+      // Writes nothing, but a replica says that it could not, and a user that they may not.
+      await db.send('HDEL', `${db.prefix}meta`, 'foot')
+      return (await db.send('EXISTS', `${db.prefix}meta`)) === 1
+    } finally {
+      await db.close()
+    }
   }
 
   migrate(): Promise<{ from: number; to: number }> {

@@ -50,6 +50,26 @@ export function openMemory(): DatabaseSync {
   return db
 }
 
+/** Whether there is a store in the file. Neither the file nor anything in it is made. */
+export function holdsStore(path: string): boolean {
+  if (!existsSync(path)) return false
+  try {
+    // Not as one that may only read: that would leave the files of a WAL beside it.
+    const db = new DatabaseSync(path)
+    try {
+      return hasTables(db)
+    } finally {
+      db.close()
+    }
+  } catch {
+    // What is wrong with it is told when it is opened.
+    return true
+  }
+}
+
+export const hasTables = (db: DatabaseSync): boolean =>
+  db.prepare("select 1 from sqlite_schema where name = 'celeriac_meta'").get() !== undefined
+
 /** Settings of a connection; the journal mode is the file's. */
 export function prepare(db: DatabaseSync, mode: Mode, isShared: boolean): void {
   db.exec(`pragma busy_timeout = ${blockingWait}`)

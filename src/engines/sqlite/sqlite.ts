@@ -30,7 +30,7 @@ import { heartbeat } from './heartbeat.ts'
 import { collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
-import { isSound, openFile, openMemory, prepare } from './open.ts'
+import { hasTables, holdsStore, isSound, openFile, openMemory, prepare } from './open.ts'
 import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
 import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
@@ -107,6 +107,13 @@ class SqliteEngine implements Engine {
 
   get #version(): string {
     return this.#settings.version ?? process.versions.sqlite ?? '0'
+  }
+
+  async isThere(): Promise<boolean> {
+    const { database, path } = this.#settings
+    if (this.#db !== null) return true
+    if (database !== undefined) return hasTables(database)
+    return path === ':memory:' || holdsStore(path)
   }
 
   migrate(): Promise<{ from: number; to: number }> {

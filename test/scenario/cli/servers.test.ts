@@ -38,8 +38,8 @@ async function celeriac(...args: readonly string[]) {
 }
 
 /** The command says one sentence and ends with this code. */
-async function says(url: string, code: number, message: RegExp): Promise<void> {
-  const ran = await celeriac('jobs', '--url', url)
+async function says(url: string, code: number, message: RegExp, command = 'jobs'): Promise<void> {
+  const ran = await celeriac(command, '--url', url)
   expect(ran).toMatchObject({ code, out: '' })
   expect(ran.err).toMatch(/^error: .*\n$/)
   expect(ran.err).toMatch(message)
@@ -79,12 +79,6 @@ describeEngines(() => {
       /refused the user or the password: .*\(STORE_DENIED\)/,
     ],
     ['a database that there is not', () => as('shop', 'nothing'), 1, /has no such database: .*\(STORE_UNREACHABLE\)/],
-    [
-      'a right that is missing',
-      () => as('guest'),
-      1,
-      /has no schema "celeriac", and this user may not make one: .*\(STORE_DENIED\)/,
-    ],
     ['a user who may only read', () => as('reader'), 1, /lets this user only read .*\(STORE_READ_ONLY\)/],
     ['another encoding', () => as('shop', 'latin'), 1, /keeps text as LATIN1, .*\(STORE_UNSUITABLE\)/],
     [
@@ -117,6 +111,10 @@ describeEngines(() => {
     expect(out).toMatch(/\n✗ store +it cannot be opened\n +→ .* has schema 999/)
     for (const line of out.split('\n')) expect(displayWidth(line)).toBeLessThanOrEqual(80)
   })
+
+  it('a right that is missing', busy, () =>
+    says(as('guest'), 1, /has no schema "celeriac", and this user may not make one: .*\(STORE_DENIED\)/, 'migrate'),
+  )
 
   it('a server of another kind', busy, async () => {
     const other = await hiring('redis')
