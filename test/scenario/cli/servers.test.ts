@@ -102,6 +102,10 @@ describeEngines(() => {
     ],
   ])('%s', busy, (_, url, code, message) => says(url(), code, message))
 
+  it('a right that is missing', busy, () =>
+    says(as('guest'), 1, /has no schema "celeriac", and this user may not make one: .*\(STORE_DENIED\)/, 'migrate'),
+  )
+
   it('a schema that is newer than this package, also to doctor', busy, async () => {
     expect((await celeriac('migrate', '--url', as('shop'))).out).toMatch(/^Made: schema \d+\.\n$/)
     await ask(`update celeriac.meta set value = '999' where key = 'schema'`, 'shop')
@@ -111,10 +115,6 @@ describeEngines(() => {
     expect(out).toMatch(/\n✗ store +it cannot be opened\n +→ .* has schema 999/)
     for (const line of out.split('\n')) expect(displayWidth(line)).toBeLessThanOrEqual(80)
   })
-
-  it('a right that is missing', busy, () =>
-    says(as('guest'), 1, /has no schema "celeriac", and this user may not make one: .*\(STORE_DENIED\)/, 'migrate'),
-  )
 
   it('a server of another kind', busy, async () => {
     const other = await hiring('redis')
@@ -173,7 +173,7 @@ describeEngines(() => {
   it('a server that throws away what it has no room for, unless that is wanted', busy, async () => {
     const evicting = await hiring('redis', { 'maxmemory-policy': 'allkeys-lru' })
     await says(evicting.url, 1, /maxmemory-policy allkeys-lru\): .*\(STORE_UNSUITABLE\)/)
-    expect((await celeriac('jobs', '--url', `${evicting.url}?allowEviction=true`)).code).toBe(0)
+    expect((await celeriac('migrate', '--url', `${evicting.url}?allowEviction=true`)).code).toBe(0)
     const { code, out } = await celeriac('doctor', '--url', `${evicting.url}?allowEviction=true`)
     expect(code).toBe(1)
     expect(out).toMatch(/\n✗ eviction +allkeys-lru\n +→ /)
