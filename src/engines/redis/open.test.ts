@@ -229,6 +229,38 @@ describe('a server that fails', () => {
     expect(await worker.drain()).toHaveLength(refused.jobs.length)
   })
 
+  test('memory used up: whatever is asked about what is there is done, also by who comes only now', async () => {
+    const own = await hired()
+    const engine = connect({ url: own.url })
+    const admin = await administrator(own.url)
+    const worker = await hand(engine)
+    const [running, failing, waiting] = [alone('running'), chordOf(['a', 'b']), alone('waiting')]
+    await engine.submit([submission(running), submission(failing), submission(waiting)])
+    const jobs = await worker.claim(2)
+    await admin('CONFIG', 'SET', 'maxmemory', '1')
+    const full = { code: 'STORE_FULL' }
+    expect(await failureOf(engine.submit([submission(alone())]))).toMatchObject(full)
+    expect(await failureOf(engine.upload(alone('large'), 0, null))).toMatchObject(full)
+    expect(await worker.beat({ progress: [] })).toMatchObject({ lost: [], toCancel: [] })
+    expect(await engine.cancel({ collectionId: waiting.id })).toBe('cancelled')
+    expect(await worker.succeed(jobs[0] as (typeof jobs)[0], 'x'.repeat(1_000))).toBe('accepted')
+    expect(await worker.fail(jobs[1] as (typeof jobs)[0])).toBe('accepted')
+    await worker.drain()
+    expect(await engine.collection(failing.id)).toMatchObject({ state: 'failed' })
+    const late = connect({ url: own.url })
+    expect(await late.isThere()).toBe(true)
+    expect(await late.retry({ selection: { collectionId: failing.id }, expectedRound: 1, mode: 'failed' })).toBe(
+      'retried',
+    )
+    await late.sweep()
+    await late.putQueues([{ name: 'default', paused: false }])
+    await (await hand(late)).drain()
+    expect(await late.collection(failing.id)).toMatchObject({ state: 'succeeded' })
+    expect(await late.remove(running.id)).toBe('removed')
+    expect((await late.collections({ limit: 10 })).items.map(({ id }) => id)).toEqual([waiting.id, failing.id])
+    expect(await failureOf(late.submit([submission(alone())]))).toMatchObject(full)
+  })
+
   test('started again without what it had: it is told, and the feed has a gap', async () => {
     const own = await hired()
     const engine = connect({ url: own.url })
