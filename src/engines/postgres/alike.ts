@@ -71,7 +71,7 @@ declare
   v_first bigint := celeriac.take_numbers(v_count);
   v_last bigint := v_first + v_count - 1;
 begin
-  perform celeriac.meet_queues(a_queues);
+  if a_queues is not null then perform celeriac.meet_queues(a_queues); end if;
   begin
     insert into celeriac.jobs (seq, collection, created_at, state, priority, id, task, queue, args, options, actor, description, tags,
       retention, timeout)

@@ -16,8 +16,8 @@ const say = "select set_config('synchronous_commit', 'off', true), pg_notify($1,
 let made = 0
 
 /**
- * After so long without an announcement the next one may go along with the call that it tells of, in milliseconds: it is
- * there the sooner for it. The commit then waits for others that notify, with the disk in between.
+ * So often an announcement may go along with the call that it tells of, in milliseconds: it is there the sooner for it, but
+ * until the disk has the commit no other that notifies can be made.
  */
 const quiet = 20
 
@@ -35,6 +35,7 @@ export class Announcer {
   #kept: Signal | null = null
   #saidAt = -Infinity
   #isWaiting = false
+  #tookAt = -Infinity
 
   constructor(db: Database, runtime: Runtime) {
     this.#db = db
@@ -56,9 +57,11 @@ export class Announcer {
   /** The announcement that a call is to make itself, where that may be. Should the call fail, it was lost. */
   take(signal: Signal): Announcement | null {
     const now = this.#runtime.elapsed()
-    if (this.#isWaiting || now - this.#saidAt < quiet) return null
-    this.#saidAt = now
-    return { channel: channelOf(this.#db.schema), payload: this.#payload(signal) }
+    if (now - this.#tookAt < quiet) return null
+    const all = this.#kept === null ? signal : either(this.#kept, signal)
+    this.#kept = null
+    this.#tookAt = this.#saidAt = now
+    return { channel: channelOf(this.#db.schema), payload: this.#payload(all) }
   }
 
   /** What came from another process; null for what this one said. */

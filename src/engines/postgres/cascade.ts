@@ -92,20 +92,22 @@ begin
 end $$;
 
 -- The job that failed first, unless a retry has put it back to work since: then another that failed.
-create or replace function celeriac.standing_cause(a_barrier bigint, a_cause bigint) returns bigint language sql stable as $$
-  select coalesce(
+create or replace function celeriac.standing_cause(a_barrier bigint, a_cause bigint) returns bigint language plpgsql stable as $$
+begin
+  return (select coalesce(
     -- It may have failed anew, by another one inside it.
     (select cause from celeriac.jobs where seq = a_cause and state > 4),
     (select cause from celeriac.jobs where feeds = a_barrier and state > 4 and cause is not null limit 1),
-    (select cause from celeriac.barriers where feeds = a_barrier and decided = 2 and cause is not null limit 1))
-$$;
+    (select cause from celeriac.barriers where feeds = a_barrier and decided = 2 and cause is not null limit 1)));
+end $$;
 
 -- Whether somebody wants the collection cancelled; that of a job alone has no row but the job's.
-create or replace function celeriac.is_cancelled(a_collection bigint) returns boolean language sql stable as $$
-  select coalesce(
+create or replace function celeriac.is_cancelled(a_collection bigint) returns boolean language plpgsql stable as $$
+begin
+  return (select coalesce(
     (select cancelled_at is not null from celeriac.collections where number = a_collection),
-    (select marked_at is not null from celeriac.jobs where seq = a_collection), false)
-$$;
+    (select marked_at is not null from celeriac.jobs where seq = a_collection), false));
+end $$;
 
 -- ── what stands behind ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,13 +176,14 @@ begin
 end $$;
 
 -- The decisions of barriers that have decided.
-create or replace function celeriac.standing_decisions(a_numbers bigint[]) returns celeriac.decision[] language sql stable as $$
-  select coalesce(array_agg(row(b.number, b.collection, b.decided = 1,
+create or replace function celeriac.standing_decisions(a_numbers bigint[]) returns celeriac.decision[] language plpgsql stable as $$
+begin
+  return (select coalesce(array_agg(row(b.number, b.collection, b.decided = 1,
       b.decided = 1 or (b.cause is not null and coalesce(g.decided, 1) = 1), b.cause, celeriac.is_cancelled(b.collection),
       b.feeds, b.continues, b.settles)::celeriac.decision order by b.number), '{}')
   from celeriac.barriers b left join celeriac.barriers g on g.number = b.gate
-  where b.number = any(a_numbers) and b.decided <> 0
-$$;
+  where b.number = any(a_numbers) and b.decided <> 0);
+end $$;
 
 -- ── what it closes ──────────────────────────────────────────────────────────────────────────────────────────────────
 

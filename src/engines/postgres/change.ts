@@ -32,6 +32,13 @@ export const entryOf = `concat_ws(',', state, case when collection = seq then 0 
 export const endEntryOf = `${entryOf} || case when collection = seq and round > 1 and state > 3
     then concat(',', least(state - 3, 3) + 10, ',', collection, ',', round) else '' end`
 
+/** The entry of a run where rows of jobs alone are one in which these columns are the same, else `entries`. */
+export const runOf = (from: string, entries: string, ...columns: string[]): string => `
+  case when max(seq) - min(seq) = count(*) - 1 and max(round) = 1
+      and ${['attempt', 'version', ...columns].map((column) => `min(${column}) = max(${column})`).join(' and ')}
+    then concat_ws(',', 30 + max(state), min(seq), max(seq), max(attempt), max(version))
+    else (select ${entries} from ${from}) end`
+
 /** Puts the queued jobs among rows just written in line. Queue, priority, collection, seq, state, crashes are their columns. */
 export const lineUp = (from: string): string => `
   lined as (

@@ -1,6 +1,6 @@
 import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
-import { entryOf, hot } from './change.ts'
+import { entryOf, hot, runOf } from './change.ts'
 import { roleName } from './codes.ts'
 import type { Requests } from './database.ts'
 import { readInput } from './gather.ts'
@@ -118,9 +118,12 @@ export function readOptions(text: string | null): StoredOptions {
 
 /** Results so short that they come along without being counted together. */
 const shortResult = 16_384
+const columns = `
+  j.seq, j.collection, j.attempt, j.version, j.role::integer, j.feeds, j.scope, j.depth, j.id, j.task, j.queue, j.args, j.options, j.round,
+    j.failures, j.created_at, j.deadline_at`
+const inOrder = 'order by j.priority desc, j.collection, j.seq'
 const taken = `
-  select j.seq, j.collection, j.attempt, j.version, j.role::integer, j.feeds, j.scope, j.depth, j.id, j.task, j.queue, j.args, j.options, j.round,
-    j.failures, j.created_at, j.deadline_at, coalesce(n.id, o.id, j.id), coalesce(n.actor, o.actor, j.actor), j.behind,
+  select ${columns}, coalesce(n.id, o.id, j.id), coalesce(n.actor, o.actor, j.actor), j.behind,
     case when j.input is null or r.is_short then j.input else celeriac.read_input(j.seq, j.collection, j.input, j.behind) end, r.result
   from claimed j
     left join lateral (select id, actor from celeriac.collections where number = j.collection and j.collection <> j.seq offset 0) n on true
@@ -129,7 +132,32 @@ const taken = `
       select f.result, true as is_short from celeriac.barriers b join celeriac.jobs f on f.feeds = b.number
       where b.number = j.behind and j.input like 'r%' and b.inputs = 1 and f.continuation is null and f.archived is null
         and coalesce(length(f.result), 0) <= ${shortResult} offset 0) r on true
-  order by j.priority desc, j.collection, j.seq`
+  ${inOrder}`
+/** Of jobs alone there is nothing more to look up, and preparing to takes longer than they do. */
+const takenAlone = `
+  select ${columns}, j.id, j.actor, j.behind,
+    case when j.input is not null then celeriac.read_input(j.seq, j.collection, j.input, j.behind) end, null::text
+  from claimed j ${inOrder}`
+
+/** Puts jobs to work and notes it. */
+const startOf = (entries: string, itsKeys: string): string => `
+  with claimed as materialized (
+    update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = j.attempt + 1, version = j.version + 1,
+      started_at = v_now, deadline_at = v_now + j.timeout, lapses_at = null, finished_at = null, progress = null
+    where j.seq = any(v_seqs) and j.state = 2 returning j.*
+  ),
+  kept as (
+    insert into celeriac.claims (session, token, claimed_at, running, seqs)
+    select v_session, a_token, v_now, count(*), array_agg(seq) from claimed having count(*) > 0
+  ),
+  told as (
+    insert into celeriac.events (number, at, changes)
+    select nextval('celeriac.event_numbers'), v_now, concat('[', ${entries}, ']') from claimed having count(*) > 0
+  ),
+  started as (
+    delete from celeriac.unique_keys where until = 'started' and collection in (select collection from claimed where ${itsKeys})
+  )`
+const entries = `string_agg(${entryOf}, ',' order by priority desc, collection, seq)`
 
 export const claimFunctions = `
 -- Gives a row about the claim itself (bits, instant, nextAt, session and place) and one for each job.
@@ -143,25 +171,40 @@ declare
   v_now bigint := celeriac.instant(a_now);
   v_session bigint;
   v_seqs bigint[];
+  v_are_alone boolean;
+  v_has_suspects boolean;
+  v_paused text[];
   v_place celeriac.place;
   v_bits integer := 0;
   r record;
 begin
-  select s.number into v_session from celeriac.sessions s where s.id = a_session and s.ended_at is null;
+  select s.number, k.seqs, exists (select 1 from celeriac.suspects), array(select name from celeriac.queues where paused = 1)
+  into v_session, v_seqs, v_has_suspects, v_paused
+  from celeriac.sessions s left join celeriac.claims k on k.session = s.number and k.token = a_token
+  where s.id = a_session and s.ended_at is null;
   collection := 0;
   if v_session is null then
     id := a_place;
     return next;
     return;
   end if;
-  select s.* into r from celeriac.look(v_now, a_place) s;
-  v_place := r.place;
-  v_bits := r.bits;
-  select k.seqs into v_seqs from celeriac.claims k where k.session = v_session and k.token = a_token;
+  v_place := case when a_place is null then celeriac.whole_place() else celeriac.next_place(a_place::celeriac.place) end;
+  -- What is due is queued, and what has expired ended.
+  if v_place.due_at <= v_now or v_place.lapses_at <= v_now then
+    v_bits := celeriac.move_due(v_now, v_place);
+    v_place := celeriac.next_place(v_place);
+  end if;
+  if v_place.due_at is not null then
+    v_place.due_at := (select due_at from celeriac.jobs where due_at >= v_place.due_at order by due_at limit 1);
+  end if;
+  if v_place.lapses_at is not null then
+    v_place.lapses_at := (select lapses_at from celeriac.jobs where lapses_at >= v_place.lapses_at order by lapses_at limit 1);
+  end if;
   if v_seqs is null then
-    select s.* into r from celeriac.take(v_session, a_limit, a_queues, v_place) s;
+    select s.* into r from celeriac.take(v_session, a_limit, a_queues, v_paused, v_has_suspects, v_place) s;
     v_place := r.place;
     v_seqs := r.seqs;
+    v_are_alone := r.are_alone;
     if v_seqs is not null then v_bits := v_bits | 2; end if;
   else
     v_bits := v_bits | 16;
@@ -180,23 +223,10 @@ begin
     ) ${taken};
     return;
   end if;
-  return query with claimed as materialized (
-    update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = j.attempt + 1, version = j.version + 1,
-      started_at = v_now, deadline_at = v_now + j.timeout, lapses_at = null, finished_at = null, progress = null
-    where j.seq = any(v_seqs) and j.state = 2 returning j.*
-  ),
-  kept as (
-    insert into celeriac.claims (session, token, claimed_at, running, seqs)
-    select v_session, a_token, v_now, count(*), array_agg(seq) from claimed having count(*) > 0
-  ),
-  told as (
-    insert into celeriac.events (number, at, changes)
-    select nextval('celeriac.event_numbers'), v_now, concat('[', string_agg(${entryOf}, ',' order by priority desc, collection, seq), ']')
-    from claimed having count(*) > 0
-  ),
-  started as (
-    delete from celeriac.unique_keys where until = 'started' and collection in (
-      select collection from claimed where unique_claim is not null or collection <> seq)
-  ) ${taken};
+  if v_are_alone then
+    return query ${startOf(runOf('claimed', entries, 'priority'), 'unique_claim is not null')} ${takenAlone};
+  else
+    return query ${startOf(entries, 'unique_claim is not null or collection <> seq')} ${taken};
+  end if;
 end $$;
 `

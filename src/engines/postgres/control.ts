@@ -98,10 +98,11 @@ begin
 end $$;
 
 -- The next jobs of a collection in the order of their numbers.
-create or replace function celeriac.next_members(a_collection bigint, a_after bigint, a_limit integer) returns bigint[] language sql stable as $$
-  select array(select seq from celeriac.jobs where seq = a_collection and collection = seq and seq > a_after)
-    || array(select seq from celeriac.jobs where collection = a_collection and collection <> seq and seq > a_after order by seq limit a_limit)
-$$;
+create or replace function celeriac.next_members(a_collection bigint, a_after bigint, a_limit integer) returns bigint[] language plpgsql stable as $$
+begin
+  return (select array(select seq from celeriac.jobs where seq = a_collection and collection = seq and seq > a_after)
+    || array(select seq from celeriac.jobs where collection = a_collection and collection <> seq and seq > a_after order by seq limit a_limit));
+end $$;
 
 -- Cancels the main jobs of a collection, or only those of one fail-fast scope, for as long as the call may.
 create or replace function celeriac.cancel_members(

@@ -35,6 +35,11 @@ export interface Requests {
 
 /** A request that could not be sent, or got no answer, is sent so many times in all. Every request may be repeated. */
 const mostTries = 4
+/** Before the first connection nobody waits so long: the address is mostly wrong then. In milliseconds. */
+const firstPatience = 3_000
+const longestConnect = 5_000
+/** Timers may ring a moment early. */
+const earliness = 5
 /** So long to let requests under way come to their end when the store is closed, in milliseconds. */
 const closePatience = 1_000
 /** A server answers in real time, whatever time a test tells. */
@@ -90,6 +95,7 @@ export class Database extends Asking {
   #pool: PgPool | null = null
   #isClosed = false
   #isNarrow = false
+  #hasConnected = false
 
   constructor(settings: Settings, runtime: Pick<Runtime, 'now'>) {
     super()
@@ -200,14 +206,14 @@ export class Database extends Asking {
 
   /** Sends again what was lost or gave way, at once, until its time is over. */
   async #repeated<T>(send: (giveUpAt: number) => Promise<T>): Promise<T> {
-    const giveUpAt = real.elapsed() + this.settings.timeout
+    const giveUpAt = real.elapsed() + this.#patience
     let mayBeStored = false
     for (let tries = 1; ; tries++) {
       try {
         return await send(giveUpAt)
       } catch (error) {
         const isSpent = tries >= mostTries && !this.#isQueuing(error)
-        const isOver = isSpent || this.#isClosed || real.elapsed() >= giveUpAt
+        const isOver = isSpent || this.#isClosed || real.elapsed() >= giveUpAt - earliness
         mayBeStored ||= error instanceof Failed && error.isSent && troubleOf(error.cause).kind === 'lost'
         if (isOver || !isRepeatable(error)) throw this.#asStoreError(error, mayBeStored)
       }
@@ -266,6 +272,7 @@ export class Database extends Asking {
     const pool = this.#opened()
     try {
       const client = await pool.connect()
+      if (!this.#hasConnected) this.#meet(pool)
       if (!this.#known.has(client)) {
         // Without a listener, a connection that breaks while nothing is asked of it ends the process.
         client.on('error', ignore)
@@ -276,6 +283,17 @@ export class Database extends Asking {
       this.#narrow(error, pool)
       throw new Failed(error, false)
     }
+  }
+
+  #meet(pool: PgPool): void {
+    this.#hasConnected = true
+    if (pool === this.settings.pool || pool.options === undefined) return
+    pool.options.connectionTimeoutMillis = Math.min(this.#patience, longestConnect)
+  }
+
+  get #patience(): number {
+    const { timeout } = this.settings
+    return this.#hasConnected ? timeout : Math.min(timeout, firstPatience)
   }
 
   /** A server without connections left: go on with those that are open rather than ask for more. */
@@ -311,13 +329,13 @@ export class Database extends Asking {
   }
 
   #newPool(): PgPool {
-    const { url, size, timeout } = this.settings
+    const { url, size } = this.settings
     const pool =
       this.settings.pool ??
       new (this.#driver as PgDriver).Pool({
         connectionString: url,
         max: size,
-        connectionTimeoutMillis: Math.min(timeout, 5_000),
+        connectionTimeoutMillis: Math.min(this.#patience, longestConnect),
         keepAlive: true,
         keepAliveInitialDelayMillis: 5_000,
         idleTimeoutMillis: 30_000,

@@ -41,7 +41,7 @@ export interface PgPool {
   readonly totalCount: number
   readonly idleCount: number
   /** What it makes its connections of; not every pool tells. */
-  readonly options?: { max?: number }
+  readonly options?: { max?: number; connectionTimeoutMillis?: number }
   readonly Client?: new (options: never) => unknown
 }
 

@@ -156,10 +156,11 @@ begin
 end $$;
 
 -- A job that others have the failure of.
-create or replace function celeriac.cause_of(a_seq bigint) returns json language sql stable as $$
-  select json_build_object('failed_id', j.id, 'failed_task', j.task, 'failed_state', j.state, 'failed_reason', j.reason,
+create or replace function celeriac.cause_of(a_seq bigint) returns json language plpgsql stable as $$
+begin
+  return (select json_build_object('failed_id', j.id, 'failed_task', j.task, 'failed_state', j.state, 'failed_reason', j.reason,
     'failed_failure', j.failure, 'failed_attempt', j.attempt, 'failed_at', j.finished_at, 'collection', coalesce((select id from celeriac.collections where number = j.collection),
       (select id from celeriac.jobs where seq = j.collection), ''))
-  from celeriac.jobs j where j.seq = a_seq
-$$;
+  from celeriac.jobs j where j.seq = a_seq);
+end $$;
 `

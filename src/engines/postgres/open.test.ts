@@ -1,9 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { CeleriacError, StoreUnavailable } from '../../core/errors.ts'
@@ -13,8 +9,7 @@ import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
 import { hire, type Hired } from '../../../test/servers/hire.ts'
 import { findPort } from '../../../test/servers/port.ts'
-import { findPostgres, isAnswering } from '../../../test/servers/postgres.ts'
-import { findProgram, unprivilegedAccount, versionFolders } from '../../../test/servers/programs.ts'
+import { startStandby } from '../../../test/servers/standby.ts'
 import { oldestServer, versionName } from './open.ts'
 import type { PostgresOptions } from './options.ts'
 import { postgres } from './postgres.ts'
@@ -160,7 +155,7 @@ describe('a server that cannot hold the store', () => {
   })
 
   test('is a standby, until it is promoted', async () => {
-    const standby = await startStandby()
+    const standby = await startStandby(server.url)
     closing.push(() => standby.remove())
     const engine = connect({ url: standby.url, schema: 'stood_by' })
     const error = await refusal(engine.migrate())
@@ -269,67 +264,3 @@ describe("a pool of the user's", () => {
     expect(error.message).toContain('end it after the app is closed')
   })
 })
-
-// ── a standby ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A copy of the server that follows it, made as administrators make one. */
-async function startStandby(): Promise<{ url: string; promote(): Promise<void>; remove(): Promise<void> }> {
-  const programs = findPostgres()
-  if (programs === null) throw new Error('The programs of PostgreSQL are not on this machine.')
-  await admin.query("create role follower login replication password 'followed'").catch(() => undefined)
-  const account = unprivilegedAccount()
-  const folder = mkdtempSync(join(tmpdir(), 'celeriac-standby-'))
-  chmodSync(folder, 0o700)
-  if (account) chownSync(folder, account.uid, account.gid)
-  const data = join(folder, 'data')
-  const source = new URL(server.url)
-  execFileSync(
-    findProgram('pg_basebackup', versionFolders()) ?? '',
-    [
-      '-D',
-      data,
-      '-R',
-      '-X',
-      'stream',
-      '-c',
-      'fast',
-      '-d',
-      `postgres://follower:followed@127.0.0.1:${source.port}/postgres`,
-    ],
-    { ...account, cwd: '/', stdio: 'pipe' },
-  )
-  const port = await findPort()
-  const child = spawn(
-    programs.server,
-    [
-      '-D',
-      data,
-      '-p',
-      String(port),
-      '-c',
-      'max_connections=300',
-      '-c',
-      'listen_addresses=127.0.0.1',
-      '-c',
-      'unix_socket_directories=',
-    ],
-    { ...account, cwd: '/', stdio: 'ignore' },
-  )
-  const ended = once(child, 'exit')
-  const url = urlWith({ port: String(port) })
-  while (!(await isAnswering(url))) if (child.exitCode !== null) throw new Error('The standby has ended.')
-  return {
-    url,
-    async promote() {
-      const client = new pg.Client(url)
-      await client.connect()
-      await client.query('select pg_promote()')
-      await client.end()
-    },
-    async remove() {
-      child.kill('SIGQUIT')
-      await ended
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
-}

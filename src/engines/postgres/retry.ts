@@ -153,25 +153,27 @@ begin
 end $$;
 
 -- The jobs whose canvas this one belongs to: they failed with it.
-create or replace function celeriac.around(a_parent bigint) returns bigint[] language sql stable as $$
-  with recursive outward as (
+create or replace function celeriac.around(a_parent bigint) returns bigint[] language plpgsql stable as $$
+begin
+  return (with recursive outward as (
     select seq, parent, 1 as step from celeriac.jobs where seq = a_parent
     union all
     select j.seq, j.parent, o.step + 1 from outward o join celeriac.jobs j on j.seq = o.parent
   )
-  select coalesce(array_agg(seq order by step), '{}') from outward
-$$;
+  select coalesce(array_agg(seq order by step), '{}') from outward);
+end $$;
 
 -- What failed in the canvas that a job continued as, however deep.
-create or replace function celeriac.failed_inside(a_seq bigint) returns bigint[] language sql stable as $$
-  with recursive inward as (
+create or replace function celeriac.failed_inside(a_seq bigint) returns bigint[] language plpgsql stable as $$
+begin
+  return (with recursive inward as (
     select seq, continuation, array[]::bigint[] as way from celeriac.jobs where seq = a_seq
     union all
     select j.seq, j.continuation, i.way || j.seq from inward i join celeriac.jobs j on j.parent = i.seq
     where i.continuation is not null and j.archived is null and j.role = 0 and j.state > 4
   )
-  select coalesce(array_agg(seq order by way), '{}') from inward where seq <> a_seq
-$$;
+  select coalesce(array_agg(seq order by way), '{}') from inward where seq <> a_seq);
+end $$;
 
 -- ── resetting ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,7 +1,7 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
-import { endEntryOf, hot, placeIn } from './change.ts'
+import { endEntryOf, hot, placeIn, runOf } from './change.ts'
 import type { Ref } from './claim.ts'
 import { reasonCode } from './codes.ts'
 import type { Requests } from './database.ts'
@@ -211,14 +211,14 @@ begin
     where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
     returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim
   )
-  select string_agg(${endEntryOf}, ','), array_agg(seq), array_agg(seq) filter (where unique_claim is not null)
+  select ${runOf('settled', `string_agg(${endEntryOf}, ',')`)}, array_agg(seq), array_agg(seq) filter (where unique_claim is not null)
   into v_changes, done, v_unique from settled;
   bits := 0;
   done := coalesce(done, '{}');
   if v_changes is null then return; end if;
   bits := 2;
-  perform celeriac.release_unique(v_unique);
-  perform celeriac.write_event(a_now, ',' || v_changes, null, null, null, null);
+  if v_unique is not null then perform celeriac.release_unique(v_unique); end if;
+  insert into celeriac.events (number, at, changes) values (nextval('celeriac.event_numbers'), a_now, concat('[', v_changes, ']'));
 end $$;
 
 -- Successes of jobs that have others behind them.

@@ -75,9 +75,10 @@ begin
   return celeriac.noted('calm_until') > a_now;
 end $$;
 
-create or replace function celeriac.noted(a_key text) returns bigint language sql volatile as $$
-  select coalesce((select value::bigint from celeriac.meta where key = a_key), 0)
-$$;
+create or replace function celeriac.noted(a_key text) returns bigint language plpgsql volatile as $$
+begin
+  return (select coalesce((select value::bigint from celeriac.meta where key = a_key), 0));
+end $$;
 create or replace function celeriac.note(a_key text, a_value bigint) returns void language sql as $$
   insert into celeriac.meta (key, value) values (a_key, a_value) on conflict (key) do update set value = excluded.value
 $$;
@@ -220,8 +221,9 @@ end $$;
 -- ── what comes next ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- When something will have to be swept again, as far as can be foreseen.
-create or replace function celeriac.next_sweep_at() returns bigint language sql volatile as $$
-  select least(
+create or replace function celeriac.next_sweep_at() returns bigint language plpgsql volatile as $$
+begin
+  return (select least(
     (select 0 from celeriac.work limit 1),
     (select due_at from celeriac.jobs where due_at is not null order by due_at limit 1),
     -- Nobody is given up before the calm after a gap is over.
@@ -229,6 +231,6 @@ create or replace function celeriac.next_sweep_at() returns bigint language sql 
      from celeriac.sessions where ended_at is null),
     (select lapses_at from celeriac.jobs where lapses_at is not null order by lapses_at limit 1),
     (select deadline_at + ${deadlineGrace} from celeriac.jobs where deadline_at is not null order by deadline_at limit 1),
-    (select min(marked_at) + ${cancelGrace} from celeriac.told_to_stop()))
-$$;
+    (select min(marked_at) + ${cancelGrace} from celeriac.told_to_stop())));
+end $$;
 `

@@ -58,16 +58,18 @@ export function asUploadGone(error: unknown): never {
 
 export const uploadFunctions = `
 -- Where the parts of an upload go; null where it is not there. A continuation goes to the collection of its parent.
-create or replace function celeriac.place_upload(a_id text, a_jobs bigint, a_parent bigint) returns celeriac.placement language sql as $$
-  select row(u.collection, u.first + 1, u.first + 1 + a_jobs, u.first, celeriac.round_of(u.collection), a_parent,
+create or replace function celeriac.place_upload(a_id text, a_jobs bigint, a_parent bigint) returns celeriac.placement language plpgsql as $$
+begin
+  return (select row(u.collection, u.first + 1, u.first + 1 + a_jobs, u.first, celeriac.round_of(u.collection), a_parent,
     coalesce(j.depth + 1, 0), j.scope)::celeriac.placement
-  from celeriac.uploads u left join celeriac.jobs j on j.seq = a_parent where u.id = a_id
-$$;
+  from celeriac.uploads u left join celeriac.jobs j on j.seq = a_parent where u.id = a_id);
+end $$;
 
-create or replace function celeriac.round_of(a_collection bigint) returns integer language sql as $$
-  select coalesce((select round from celeriac.collections where number = a_collection),
-    (select round from celeriac.jobs where seq = a_collection), 1)
-$$;
+create or replace function celeriac.round_of(a_collection bigint) returns integer language plpgsql as $$
+begin
+  return (select coalesce((select round from celeriac.collections where number = a_collection),
+    (select round from celeriac.jobs where seq = a_collection), 1));
+end $$;
 
 create or replace function celeriac.upload(
   a_now bigint, a_id text, a_part integer, a_jobs bigint, a_barriers bigint, a_graph json, a_queues text[], a_parent bigint
