@@ -48,6 +48,23 @@ onEveryEngine((open) => {
     await other.take('3')
   })
 
+  test('what came in bulk keeps its order around one that is cancelled, and one that is given back', async () => {
+    const { engine, second } = await open()
+    const bulk = Array.from({ length: 6 }, () => submission(alone('same')))
+    await engine.submit(bulk)
+    await engine.submit([submission(alone('after'))])
+    const [a, b, c, d, e, f] = bulk.map(({ graph }) => graph.id)
+    const [one, other] = [await hand(engine), await hand(second())]
+    for (const jobId of [c, f]) await second().cancel({ jobId: jobId as string })
+    expect((await engine.queues())[0]?.counts).toMatchObject({ queued: 5, running: 0 })
+    const first = await one.take()
+    expect(first.id).toBe(a)
+    await one.settle(first, { type: 'released', started: false, delay: 0 })
+    expect((await other.claim(2)).map(({ id }) => id)).toEqual([a, b])
+    expect((await one.claim(10)).map(({ id, task }) => (task === 'same' ? id : task))).toEqual([d, e, 'after'])
+    expect(await other.claim(10)).toEqual([])
+  })
+
   test('a line that was empty is looked at again', async () => {
     const { engine, second } = await open()
     const other = await hand(second())

@@ -121,24 +121,35 @@ local function take(open)
   end
   local room = limit - #taken
   if room <= 0 then return end
-  local popped = #open == 1 and call('ZPOPMIN', P .. 'queue:' .. open[1], room) or S.popFirst(open, room)
-  local heads, standings, digits = {}, {}, {}
-  for at = 1, #popped, 2 do
-    local seq = string.sub(popped[at], 2)
-    local n = #digits + 1
-    digits[n], heads[n], standings[n] = seq, P .. 'j:' .. seq, P .. 's:' .. seq
-  end
-  local rows, stands = many('MGET', nil, heads), many('MGET', nil, standings)
-  local writes, told, filled, running = S.writes, S.told, #S.writes, S.additions['run:' .. session] or {}
-  S.additions['run:' .. session] = running
+  local digits, inRun = S.popFirst(open, room)
+  local heads, standings, single = {}, {}, {}
   for n, seq in ipairs(digits) do
-    local row = rows[n]
+    heads[n], standings[n] = P .. 'j:' .. seq, P .. 's:' .. seq
+    if not inRun[n] then single[#single + 1] = standings[n] end
+  end
+  local rows, stands, singles = many('MGET', nil, heads), many('MGET', nil, single), 0
+  local writes, filled, running = S.writes, #S.writes, S.additions['run:' .. session] or {}
+  S.additions['run:' .. session] = running
+  local first, last
+  local function tellFresh()
+    if first then S.tellRun(${state.running}, first, last, 1, 2) end
+    first = nil
+  end
+  for n, seq in ipairs(digits) do
+    local row, standing = rows[n], nil
+    if not inRun[n] then
+      singles = singles + 1
+      standing = stands[singles]
+    end
     local job
-    if row and not stands[n] and string.find(row, '^%d+\\n') then
-      told[#told + 1] = '${state.running},0,' .. seq .. ',1,2'
+    if row and (inRun[n] or (not standing and string.find(row, '^%d+\\n'))) then
+      if first and tonumber(seq) ~= last + 1 then tellFresh() end
+      last = tonumber(seq)
+      first = first or last
       job = {seq = seq, row = row, text = fresh}
     elseif row then
-      job = startQuickly(seq, row, stands[n])
+      tellFresh()
+      job = startQuickly(seq, row, standing)
       isTold = true
     end
     if job then
@@ -147,12 +158,13 @@ local function take(open)
       running[#running + 1] = seq
       taken[#taken + 1] = job
     elseif row then
-      job = S.parse(tonumber(seq), row, stands[n])
+      job = S.parse(tonumber(seq), row, standing)
       job.isPopped = true
       S.jobs[job.seq] = job
       start(job)
     end
   end
+  tellFresh()
 end
 
 local function noteTaken()

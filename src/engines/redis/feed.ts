@@ -109,6 +109,11 @@ function read([, fields]: Entry): Told {
   let payload = 0
   for (let from = 0; from < flat.length;) {
     const kind = flat[from] as number
+    if (kind >= 30) {
+      changes.push(...changesOfRun(at, flat.slice(from, from + 5)))
+      from += 5
+      continue
+    }
     const length = kind < 10 ? 5 : kind < 20 ? 3 : 4
     const isAlone = (kind < 10 || kind === 20) && flat[from + 1] === 0
     const collection = flat[from + (isAlone ? 2 : 1)] as number
@@ -123,6 +128,17 @@ function read([, fields]: Entry): Told {
     from += length
   }
   return { at, changes }
+}
+
+/** A run of jobs alone, each told of as if it stood by itself. */
+function changesOfRun(
+  at: number,
+  [kind = 0, first = 0, last = 0, attempt = 0, version = 0]: readonly number[],
+): Flat[] {
+  return Array.from({ length: last - first + 1 }, (_, n) => {
+    const numbers = [kind - 30, 0, first + n, attempt, version]
+    return { at, numbers, collection: first + n, progress: undefined, isTold: false }
+  })
 }
 
 // ── putting into words ───────────────────────────────────────────────────────────────────────────────────────────

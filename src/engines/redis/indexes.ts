@@ -38,7 +38,8 @@ end
 function S.reindex(job)
   local was, is, seq = job.wasState, job.state, job.digits
   local wasIn, isIn = queueOf(job, was, job.wasSuspect), queueOf(job, is, job.crashes > 0)
-  if wasIn ~= isIn then
+  -- Those of a run are as they were submitted: what is written of one takes it out, also where it stays in its queue.
+  if wasIn ~= isIn or (isIn and job.collection == job.seq) then
     if wasIn and not job.isPopped then S.remove(wasIn, S.place(seq)) end
     if isIn then S.add(isIn, S.score(job.priority, job.collection), S.place(seq)) end
   end
@@ -62,10 +63,27 @@ function S.reindex(job)
   end
 end
 
+-- Takes those out of the runs of a queue that are in one: what is left of it stays.
+local function leaveRuns(queue, places)
+  local runs = P .. 'runs:' .. queue
+  if call('EXISTS', runs) == 0 then return end
+  for _, place in ipairs(places) do
+    local number = tonumber(string.sub(place, 2))
+    local run = call('ZREVRANGEBYSCORE', runs, number, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    local last, first = tonumber(run[1]), tonumber(run[2])
+    if last and last >= number then
+      if number < last then call('ZADD', runs, number + 1, run[1]) else call('ZREM', runs, run[1]) end
+      if number > first then call('ZADD', runs, first, number - 1) end
+    end
+  end
+end
+
 function S.flushIndexes()
   for key, list in pairs(S.removals) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     change(isSet and 'SREM' or 'ZREM', P .. key, list)
+    local queue = string.match(key, '^queue:(.*)$')
+    if queue then leaveRuns(queue, list) end
   end
   for key, list in pairs(S.additions) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')

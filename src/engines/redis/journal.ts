@@ -12,6 +12,7 @@ import { library } from './scripts.ts'
  * 0–7     state, collection (0: the job is alone), job, attempt, version
  * 10–13   10 + state, collection, round
  * 20      20, collection (0: alone), job, attempt; its progress is the next of p
+ * 30–37   30 + state, first job, last job, attempt, version: all jobs numbered so, each of them alone
  * ```
  *
  * An entry's id is one more than the characters of all entries before it: `#c + #p` of each. So a reader that stands at the end of an
@@ -23,6 +24,9 @@ function S.tell(code, collection, seq, attempt, version)
   local digits = S.digits
   S.told[#S.told + 1] = digits[code] .. ',' .. digits[collection] .. ',' .. digits[seq] .. ',' .. digits[attempt] .. ',' .. digits[version]
   if code == ${state.queued} or code == ${state.scheduled} then S.wakes = true end
+end
+function S.tellRun(code, first, last, attempt, version)
+  S.told[#S.told + 1] = (30 + code) .. ',' .. first .. ',' .. last .. ',' .. attempt .. ',' .. version
 end
 function S.tellCollection(code, collection, round)
   S.told[#S.told + 1] = (10 + code) .. ',' .. collection .. ',' .. round

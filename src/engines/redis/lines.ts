@@ -7,8 +7,8 @@ import { workingSet } from './working-set.ts'
  *
  * ```
  * suspectIn(open, session)    a job of these queues whose worker died, where this session may have one now
- * popFirst(open, size)        the first places of several queues, in the order in which they are to run; with a gap behind each, as
- *                             ZPOPMIN has them
+ * popFirst(open, size)        the digits of the first jobs of these queues, in the order in which they are to run; and which of them
+ *                             came in a run (by position)
  * takenBefore(session, token) what a claim under this token already holds: asked again because its answer was lost
  * ```
  */
@@ -25,36 +25,63 @@ function S.suspectIn(open, session)
   end
 end
 
-local function merge(lists, size)
-  local merged = {}
-  while #merged < 2 * size do
-    local best
-    for _, each in ipairs(lists) do
-      if each.first and (not best or each.first < best.first or
-        (each.first == best.first and each.list[each.at] < best.list[best.at])) then best = each end
-    end
-    if not best then break end
-    merged[#merged + 1], merged[#merged + 2] = best.list[best.at], ''
-    best.at = best.at + 2
-    best.first = tonumber(best.list[best.at + 1])
+-- A line is one sorted set, of which more is read as it is needed: most calls take little of what is there.
+local function advance(line)
+  line.at = line.at + 2
+  if line.at > #line.list then
+    line.list = call('ZRANGE', line.key, line.seen, line.seen + line.chunk - 1, 'WITHSCORES')
+    line.seen, line.at, line.chunk = line.seen + line.chunk, 1, 2 * line.chunk
   end
-  return merged
+  line.member, line.head = line.list[line.at], tonumber(line.list[line.at + 1])
+end
+local function lineOf(key, isRuns)
+  local line = {key = key, isRuns = isRuns, list = {}, at = -1, seen = 0, chunk = 16, gone = {}}
+  advance(line)
+  return line
+end
+local function firstOf(lines)
+  local best
+  for _, line in ipairs(lines) do
+    local head = line.head
+    if head and (not best or head < best.head or (head == best.head and line.member < best.member)) then best = line end
+  end
+  return best
+end
+local function takeRun(line, digits, inRun, size)
+  local first, last = line.head, tonumber(line.member)
+  local to = math.min(last, first + size - #digits - 1)
+  for number = first, to do
+    local n = #digits + 1
+    digits[n], inRun[n] = string.format('%.0f', number), true
+  end
+  if to < last then call('ZADD', line.key, to + 1, line.member) else line.gone[#line.gone + 1] = line.member end
+end
+local function popMerged(lines, size)
+  local digits, inRun = {}, {}
+  while #digits < size do
+    local line = firstOf(lines)
+    if not line then break end
+    if line.isRuns then takeRun(line, digits, inRun, size)
+    else
+      digits[#digits + 1] = string.sub(line.member, 2)
+      line.gone[#line.gone + 1] = line.member
+    end
+    advance(line)
+  end
+  for _, line in ipairs(lines) do change('ZREM', line.key, line.gone) end
+  return digits, inRun
 end
 function S.popFirst(open, size)
-  local lists = {}
+  local lines = {}
   for _, queue in ipairs(open) do
-    local key = P .. 'queue:' .. queue
-    local list = call('ZRANGE', key, 0, size - 1, 'WITHSCORES')
-    if #list > 0 then lists[#lists + 1] = {key = key, list = list, at = 1, first = tonumber(list[2])} end
+    for kind, key in pairs({single = P .. 'queue:' .. queue, runs = P .. 'runs:' .. queue}) do
+      if call('EXISTS', key) == 1 then lines[#lines + 1] = lineOf(key, kind == 'runs') end
+    end
   end
-  if #lists == 1 then return call('ZPOPMIN', lists[1].key, size) end
-  local merged = merge(lists, size)
-  for _, each in ipairs(lists) do
-    local gone = {}
-    for at = 1, each.at - 1, 2 do gone[#gone + 1] = each.list[at] end
-    change('ZREM', each.key, gone)
-  end
-  return merged
+  if #lines ~= 1 or lines[1].isRuns then return popMerged(lines, size) end
+  local popped, digits = call('ZPOPMIN', lines[1].key, size), {}
+  for at = 1, #popped, 2 do digits[#digits + 1] = string.sub(popped[at], 2) end
+  return digits, {}
 end
 
 function S.takenBefore(session, token)

@@ -28,9 +28,23 @@ export function plainText(job: GraphJob, label: Label): string {
   return bodyText(job, label)
 }
 
-function bodyText({ id, task, args, options }: GraphJob, label: Label): string {
-  const text = args.length > longArgs ? '\r' : args
-  return `\n${options.queue ?? ''}\n${id}\n${task}\n${optionsText(options)}\n${labelText(label)}\n${text}`
+/** The same in pieces: what stands before the id, and between it and arguments that are not long. */
+export interface Frame {
+  readonly queue: string
+  readonly before: string
+  readonly behind: string
+}
+export function plainFrame({ task, options }: GraphJob, label: Label): Frame {
+  return {
+    queue: options.queue ?? 'default',
+    before: `\n${options.queue ?? ''}\n`,
+    behind: `\n${task}\n${optionsText(options)}\n${labelText(label)}\n`,
+  }
+}
+
+function bodyText(job: GraphJob, label: Label): string {
+  const { before, behind } = plainFrame(job, label)
+  return before + job.id + behind + (job.args.length > longArgs ? '\r' : job.args)
 }
 
 /** Most jobs of a task share one options object, so its text is made once. */

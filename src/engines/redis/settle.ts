@@ -131,31 +131,43 @@ local function settleOne(seq, token, store)
   return store(job) == false and 'g' or 'a'
 end
 
--- Successes of jobs that nobody has touched since they were claimed: how they stand is still the very text that was told then.
+-- Successes of jobs that nobody has touched since they were claimed: how they stand is still the very text that was told then, for all
+-- of a section the same. Of jobs alone that feed nothing and have no deadline two arguments tell all, and where their numbers follow
+-- each other one event.
+local seen = {}
 local function untouched()
-  local session, size, from = arg(), number(), argAt
-  argAt = from + 6 * size
+  local session, old, begin, seldom, attempt, version, stride, size = arg(), arg(), arg(), arg(), arg(), arg(), number(), number()
+  local from = argAt - stride
+  argAt = argAt + stride * size
   S.isCancelling(0)
-  local isQuick, names, rows, refused, seen = not S.anyCancelling and not S.hasUniqueKeys(), {}, {}, {}, {}
+  local isQuick, names, rows, refused = not S.anyCancelling and not S.hasUniqueKeys(), {}, {}, {}
   if isQuick then
-    for n = 1, size do names[n] = P .. 's:' .. ARGV[from + 6 * n - 5] end
+    for n = 1, size do names[n] = P .. 's:' .. ARGV[from + stride * n + 1] end
     rows = many('MGET', nil, names)
   end
-  local filled, running, journalled, first = #S.writes, S.removals['run:' .. session] or {}, #S.told, #answers
+  local filled, running, before = #S.writes, S.removals['run:' .. session] or {}, #answers
   S.removals['run:' .. session] = running
+  local text, event, first, last = begin .. now .. seldom, ',' .. attempt .. ',' .. version, nil, nil
+  local function tellRun()
+    if first then S.tellRun(${state.succeeded}, first, last, attempt, version) end
+    first = nil
+  end
   for n = 1, size do
-    local at = from + 6 * n - 6
+    local at = from + stride * n
     local seq = ARGV[at + 1]
-    if isQuick and rows[n] == ARGV[at + 2] and not seen[seq] then
+    if isQuick and rows[n] == old and not seen[seq] then
       seen[seq] = true
-      S.writes[filled + 1], S.writes[filled + 2] = names[n], ARGV[at + 3] .. now .. ARGV[at + 4]
+      S.writes[filled + 1], S.writes[filled + 2] = names[n], text .. ARGV[at + 2]
       filled = filled + 2
-      journalled = journalled + 1
-      S.told[journalled] = ARGV[at + 5]
       running[#running + 1] = seq
-      answers[first + n] = 'a'
-      local feeds = ARGV[at + 6]
-      if feeds ~= '' then
+      answers[before + n] = 'a'
+      if stride == 2 then
+        local number = tonumber(seq)
+        if first and number ~= last + 1 then tellRun() end
+        first, last = first or number, number
+      else
+        S.told[#S.told + 1] = '${state.succeeded},' .. ARGV[at + 3] .. ',' .. seq .. event
+        local feeds = ARGV[at + 4]
         if string.byte(feeds) == 116 then
           S.remove('deadlines', seq)
           feeds = string.sub(feeds, 2)
@@ -163,19 +175,18 @@ local function untouched()
         if feeds ~= '' then S.arrive(tonumber(feeds), true) end
       end
     else
-      answers[first + n] = ''
+      answers[before + n] = ''
       refused[#refused + 1] = n
     end
   end
+  tellRun()
   S.left = S.left - (size - #refused)
   if #refused == 0 then return end
   S.flush()
+  local token = string.match(old, '^%d,%d+,%d+,(%d+)')
   for _, n in ipairs(refused) do
-    local at = from + 6 * n - 6
-    local token = string.match(ARGV[at + 2], '^%d,%d+,%d+,(%d+)')
-    answers[first + n] = settleOne(tonumber(ARGV[at + 1]), token, function(job)
-      succeed(job, string.match(ARGV[at + 4], '[\\n\\r].*$') or '')
-    end)
+    local at = from + stride * n
+    answers[before + n] = settleOne(tonumber(ARGV[at + 1]), token, function(job) succeed(job, ARGV[at + 2]) end)
   end
 end
 
@@ -204,26 +215,23 @@ type Args = (string | number)[]
 export async function settle(runs: Runs, settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
   if (settlements.length === 0) return []
   const args: Args = [settlements.length, 0]
-  let session: string | null = null
-  let sizeAt = 0
+  let section: Section | null = null
   for (const settlement of settlements) {
     const ref = settlement.ref as Ref
-    if (isQuick(ref, settlement)) {
-      const parts = standingParts(ref.standing)
-      if (parts.session !== session) {
-        session = parts.session
-        args[1] = (args[1] as number) + 1
-        sizeAt = args.push('untouched', session, 0) - 1
-      }
-      args[sizeAt] = (args[sizeAt] as number) + 1
-      pushQuick(args, ref, parts, settlement.outcome.result)
-    } else {
-      session = null
+    if (!isQuick(ref, settlement)) {
+      section = null
       args[1] = (args[1] as number) + 1
       const details = detailsOf(settlement.outcome)
       args.push(settlement.outcome.type, ref.seq, String(settlement.token), details.length)
       for (const each of details) args.push(each)
+      continue
     }
+    if (section?.standing !== ref.standing || section.isPlain !== isPlain(ref)) {
+      args[1] = (args[1] as number) + 1
+      section = beginSection(args, ref)
+    }
+    args[section.sizeAt] = (args[section.sizeAt] as number) + 1
+    pushQuick(args, ref, settlement.outcome.result)
   }
   return answersIn(await runs.write<string>(settleScript, args))
 }
@@ -252,32 +260,32 @@ function isQuick(ref: Ref, settlement: Settlement): settlement is Quick {
 /** Told to stop while it waited, it runs all the same where it is a side job: then it is cancelled, whatever it came to. */
 const isMarked = (standing: string): boolean => /;(?:[^,]*,){5}\d/.test(standing)
 
-interface Parts {
-  readonly version: number
-  readonly attempt: string
-  readonly token: string
-  readonly session: string
-  readonly startedAt: string
-  readonly seldom: string
+/** Quick ones that follow each other and were told the same at the claim. */
+interface Section {
+  readonly standing: string
+  readonly isPlain: boolean
+  /** Where in the arguments it is said how many there are. */
+  readonly sizeAt: number
 }
 
-function standingParts(standing: string): Parts {
-  const [, version, attempt = '', token = '', session = '', startedAt = ''] = standing.split(',', 6)
+const isPlain = ({ seq, collection, feeds, isTimed }: Ref): boolean => collection === seq && feeds === null && !isTimed
+
+function beginSection(args: Args, ref: Ref): Section {
+  const { standing } = ref
+  const [, before, attempt = '', token = '', session = '', startedAt = ''] = standing.split(',', 6)
   const at = standing.indexOf(';')
-  return { version: Number(version), attempt, token, session, startedAt, seldom: at < 0 ? '' : standing.slice(at) }
+  const seldom = at < 0 ? '' : standing.slice(at)
+  const version = Number(before) + 1
+  const begin = `${state.succeeded},${version},${attempt},${token},${session},${startedAt},`
+  const isSectionPlain = isPlain(ref)
+  args.push('untouched', session, standing, begin, seldom, attempt, version, isSectionPlain ? 2 : 4, 0)
+  return { standing, isPlain: isSectionPlain, sizeAt: args.length - 1 }
 }
 
-function pushQuick(args: Args, ref: Ref, parts: Parts, result: string | null): void {
-  const { version, attempt, token, session, startedAt, seldom } = parts
-  const collection = ref.collection === ref.seq ? 0 : ref.collection
-  args.push(
-    ref.seq,
-    ref.standing,
-    `${state.succeeded},${version + 1},${attempt},${token},${session},${startedAt},`,
-    result === null ? seldom : `${seldom}\n${result}`,
-    `${state.succeeded},${collection},${ref.seq},${attempt},${version + 1}`,
-    `${ref.isTimed ? 't' : ''}${ref.feeds ?? ''}`,
-  )
+function pushQuick(args: Args, ref: Ref, result: string | null): void {
+  args.push(ref.seq, result === null ? '' : `\n${result}`)
+  if (isPlain(ref)) return
+  args.push(ref.collection === ref.seq ? 0 : ref.collection, `${ref.isTimed ? 't' : ''}${ref.feeds ?? ''}`)
 }
 
 function detailsOf(outcome: Settlement['outcome']): Args {

@@ -1,17 +1,20 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { state } from './codes.ts'
 import { members } from './members.ts'
 import { longArgs } from './keys.ts'
 import {
   aloneText,
   entryOf,
+  type Frame,
   isPlain,
   packEntries,
   packGraph,
   packQueues,
   packRows,
   packState,
+  plainFrame,
   plainText,
   section,
 } from './pack.ts'
@@ -40,41 +43,48 @@ end
 local taken = number()
 local nextNumber = taken > 0 and S.takeNumbers(taken) or 0
 S.meetQueues()
-local exceptions, seen, at = {}, {}, -1
+local exceptions, at = {}, -1
 local function except(id, what)
   local from = #exceptions
   exceptions[from + 1], exceptions[from + 2], exceptions[from + 3] = at, what, id
 end
 
+-- Jobs that differ in nothing but their ids, each greater than the one before, and their arguments.
 local function plainOnes()
-  local queue, size = arg(), number()
-  local ids, from = {}, argAt
-  for n = 1, size do ids[n] = ARGV[from + 2 * n - 1] end
-  argAt = from + 2 * size
+  local queue, size, all, before, behind = arg(), number(), arg(), arg(), arg()
+  local length, from = #all / size, argAt
+  argAt = from + size
+  local ids = {}
+  for n = 1, size do ids[n] = string.sub(all, (n - 1) * length + 1, n * length) end
   local known = many('HMGET', P .. 'ids', ids)
-  local numbered, placed, made = {}, {}, 0
-  local head, filled = P .. 'j:', #S.writes
-  local journalled = #S.told
+  local head, names, filled = now .. before, P .. 'j:', #S.writes
+  local numbered, runs, made, first = {}, {}, 0, nil
+  local function endRun()
+    if not first then return end
+    runs[#runs + 1], runs[#runs + 2] = first, nextNumber - 1
+    S.tellRun(${state.queued}, first, nextNumber - 1, 0, 1)
+    first = nil
+  end
   for n = 1, size do
     local id = ids[n]
     at = at + 1
-    if known[n] or seen[id] then
+    if known[n] then
       except(id, 'existing')
+      endRun()
     else
-      seen[id] = true
+      first = first or nextNumber
       local digits = tostring(nextNumber)
       made = made + 2
       numbered[made - 1], numbered[made] = id, digits
-      placed[made - 1], placed[made] = digits, string.char(96 + #digits) .. digits
-      S.writes[filled + made - 1], S.writes[filled + made] = head .. digits, now .. ARGV[from + 2 * n]
-      journalled = journalled + 1
-      S.told[journalled] = '2,0,' .. digits .. ',0,1'
+      S.writes[filled + made - 1], S.writes[filled + made] = names .. digits, head .. id .. behind .. ARGV[from + n]
     end
     nextNumber = nextNumber + 1
   end
-  if made > 0 then S.wakes = true end
+  endRun()
+  if made == 0 then return end
+  S.wakes = true
   change('HSET', P .. 'ids', numbered)
-  change('ZADD', P .. 'queue:' .. queue, placed)
+  change('ZADD', P .. 'runs:' .. queue, runs)
 end
 
 -- What was sent before under this key, or nil.
@@ -145,12 +155,11 @@ local function one(kind)
     argAt = from + size
     return
   end
-  if seen[id] or call('HEXISTS', P .. 'ids', id) == 1 then
+  if call('HEXISTS', P .. 'ids', id) == 1 then
     except(id, 'existing')
     argAt = from + size
     return
   end
-  seen[id] = true
   local holder = mine
   if kind == 'alone' then storeAlone(mine) elseif kind == 'graph' then storeGraph(mine) else holder = storeUploaded() end
   if key ~= '' then
@@ -214,31 +223,76 @@ function answersIn(reply: readonly (string | number)[], count: number): SubmitAn
   return answers
 }
 
-/** Plain jobs that follow each other and go to one queue share a section: they are most of what is submitted in bulk. */
+/** Plain jobs that follow each other and are alike share a section: they are most of what is submitted in bulk. */
 function packAll(submissions: readonly Submission[]): { args: Args; count: number } {
   const args: Args = []
   let count = 0
-  let queue: string | null = null
-  let plainAt = 0
+  let section: PlainSection | null = null
+  const end = (): void => {
+    if (section !== null) args.push(...section.packed())
+    section = null
+  }
   for (const submission of submissions) {
     const job = submission.graph.jobs[0]
-    if (job !== undefined && isPlainOne(submission, job)) {
-      const own = job.options.queue ?? 'default'
-      if (own !== queue) {
-        queue = own
-        count++
-        plainAt = args.push('plain', own, 0) - 1
-      }
-      args[plainAt] = (args[plainAt] as number) + 1
-      args.push(job.id, plainText(job, labelOf(submission)))
-    } else {
-      queue = null
+    if (job === undefined || !isPlainOne(submission, job)) {
+      end()
       count++
       pushOne(args, submission)
+    } else if (section === null || !section.takes(submission, job)) {
+      end()
+      count++
+      section = new PlainSection(submission, job)
     }
   }
+  end()
   return { args, count }
 }
+
+/** Plain jobs that differ in nothing but their ids, which rise and are of one length, and their arguments. */
+class PlainSection {
+  readonly #first: Submission
+  readonly #frame: Frame
+  #ids: string
+  #lastId: string
+  readonly #args: string[]
+
+  constructor(submission: Submission, job: GraphJob) {
+    this.#first = submission
+    this.#frame = frameOf(submission, job)
+    this.#ids = this.#lastId = job.id
+    this.#args = [job.args]
+  }
+
+  takes(submission: Submission, job: GraphJob): boolean {
+    const { id, args } = job
+    if (id.length !== this.#lastId.length || id <= this.#lastId || !this.#isAlike(submission, job)) return false
+    this.#ids += this.#lastId = id
+    this.#args.push(args)
+    return true
+  }
+
+  #isAlike(submission: Submission, job: GraphJob): boolean {
+    if (isSameCall(submission, this.#first)) return true
+    const { before, behind } = frameOf(submission, job)
+    return before === this.#frame.before && behind === this.#frame.behind
+  }
+
+  packed(): Args {
+    const { queue, before, behind } = this.#frame
+    return ['plain', queue, this.#args.length, this.#ids, before, behind, ...this.#args]
+  }
+}
+
+const frameOf = (submission: Submission, job: GraphJob): Frame => plainFrame(job, labelOf(submission))
+
+/** Mostly they come from one call, and nothing needs to be written out to see it. */
+const isSameCall = (one: Submission, other: Submission): boolean =>
+  one.graph.jobs[0]?.task === other.graph.jobs[0]?.task &&
+  one.graph.jobs[0]?.options === other.graph.jobs[0]?.options &&
+  one.retention === other.retention &&
+  one.description === other.description &&
+  one.actor === other.actor &&
+  one.tags === other.tags
 
 const isPlainOne = ({ graph, idempotency, unique }: Submission, job: GraphJob): boolean =>
   graph.exit === null && idempotency === null && unique === null && isPlain(job) && job.args.length <= longArgs

@@ -262,7 +262,7 @@ async function clear(db: Database): Promise<void> {
   const queues = await db.send<string[]>('HKEYS', `${db.prefix}queues`)
   const names = [
     ...sessions.flatMap((session) => ['session:', 'run:', 'trying:', 'tokens:'].map((kind) => `${kind}${session}`)),
-    ...queues.map((queue) => `queue:${queue}`),
+    ...queues.flatMap((queue) => [`queue:${queue}`, `runs:${queue}`]),
     ...whole,
   ]
   for (let at = 0; at < names.length; at += 1_000)

@@ -22,6 +22,11 @@ for _, place in ipairs(call('ZRANGE', P .. 'suspects', 0, -1)) do suspects[#susp
 count(queued, suspects)
 for _, session in ipairs(call('HVALS', P .. 'sessions')) do count(running, call('SMEMBERS', P .. 'run:' .. session)) end
 local answer = {}
+local function countRuns(name)
+  local runs, count = call('ZRANGE', P .. 'runs:' .. name, 0, -1, 'WITHSCORES'), 0
+  for at = 1, #runs, 2 do count = count + runs[at] - runs[at + 1] + 1 end
+  return count
+end
 for at = 1, #queues, 2 do
   local name = queues[at]
   answer[#answer + 1] = {
@@ -29,7 +34,7 @@ for at = 1, #queues, 2 do
     queues[at + 1],
     tonumber(call('HGET', P .. 'waiting', name) or 0),
     tonumber(call('HGET', P .. 'scheduled', name) or 0),
-    call('ZCARD', P .. 'queue:' .. name) + (queued[name] or 0),
+    call('ZCARD', P .. 'queue:' .. name) + countRuns(name) + (queued[name] or 0),
     running[name] or 0
   }
 end
