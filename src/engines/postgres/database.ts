@@ -37,9 +37,6 @@ export interface Requests {
 const mostTries = 4
 /** Before the first connection nobody waits so long: the address is mostly wrong then. In milliseconds. */
 const firstPatience = 3_000
-const longestConnect = 5_000
-/** Timers may ring a moment early. */
-const earliness = 5
 /** So long to let requests under way come to their end when the store is closed, in milliseconds. */
 const closePatience = 1_000
 /** A server answers in real time, whatever time a test tells. */
@@ -206,14 +203,15 @@ export class Database extends Asking {
 
   /** Sends again what was lost or gave way, at once, until its time is over. */
   async #repeated<T>(send: (giveUpAt: number) => Promise<T>): Promise<T> {
-    const giveUpAt = real.elapsed() + this.#patience
+    const beganAt = real.elapsed()
     let mayBeStored = false
     for (let tries = 1; ; tries++) {
       try {
-        return await send(giveUpAt)
+        return await send(beganAt + this.settings.timeout)
       } catch (error) {
         const isSpent = tries >= mostTries && !this.#isQueuing(error)
-        const isOver = isSpent || this.#isClosed || real.elapsed() >= giveUpAt - earliness
+        // Timers may ring a moment early.
+        const isOver = isSpent || this.#isClosed || real.elapsed() - beganAt >= this.#patience - 5
         mayBeStored ||= error instanceof Failed && error.isSent && troubleOf(error.cause).kind === 'lost'
         if (isOver || !isRepeatable(error)) throw this.#asStoreError(error, mayBeStored)
       }
@@ -287,13 +285,11 @@ export class Database extends Asking {
 
   #meet(pool: PgPool): void {
     this.#hasConnected = true
-    if (pool === this.settings.pool || pool.options === undefined) return
-    pool.options.connectionTimeoutMillis = Math.min(this.#patience, longestConnect)
+    const own = pool === this.settings.pool ? undefined : pool.options
+    if (own) own.connectionTimeoutMillis = Math.min(this.settings.timeout, 5_000)
   }
-
   get #patience(): number {
-    const { timeout } = this.settings
-    return this.#hasConnected ? timeout : Math.min(timeout, firstPatience)
+    return this.#hasConnected ? this.settings.timeout : Math.min(this.settings.timeout, firstPatience)
   }
 
   /** A server without connections left: go on with those that are open rather than ask for more. */
@@ -335,7 +331,7 @@ export class Database extends Asking {
       new (this.#driver as PgDriver).Pool({
         connectionString: url,
         max: size,
-        connectionTimeoutMillis: Math.min(this.#patience, longestConnect),
+        connectionTimeoutMillis: Math.min(this.#patience, 5_000),
         keepAlive: true,
         keepAliveInitialDelayMillis: 5_000,
         idleTimeoutMillis: 30_000,

@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@redis/client'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { displayWidth } from '../../../src/cli/text.ts'
 import { start, startCommand } from '../../fixtures/command-process.ts'
+import { type Listening, oldPostgres, oldRedis, silentServer } from '../../fixtures/old-server.ts'
 import { describeEngines } from '../../fixtures/store.ts'
 import { hire, type Hired } from '../../servers/hire.ts'
 import { findPort } from '../../servers/port.ts'
+import { startStandby } from '../../servers/standby.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'celeriac-servers-'))
@@ -43,6 +45,15 @@ async function says(url: string, code: number, message: RegExp, command = 'jobs'
   expect(ran).toMatchObject({ code, out: '' })
   expect(ran.err).toMatch(/^error: .*\n$/)
   expect(ran.err).toMatch(message)
+}
+
+/** Doctor says it where it tells of the store. */
+async function doctorSays(url: string, found: RegExp): Promise<void> {
+  const { code, out } = await celeriac('doctor', '--url', url)
+  expect(code).toBe(1)
+  const said = out.replaceAll(/\s+/g, ' ')
+  expect(said).toMatch(/✗ store it cannot be opened → /)
+  expect(said).toMatch(found)
 }
 
 /** The same url for somebody else, or with something else changed. */
@@ -116,6 +127,14 @@ describeEngines(() => {
     for (const line of out.split('\n')) expect(displayWidth(line)).toBeLessThanOrEqual(80)
   })
 
+  it('a standby', busy, async () => {
+    const standby = await startStandby(server.url)
+    onTestFinished(() => standby.remove())
+    const url = at(as('shop'), { port: new URL(standby.url).port })
+    await says(url, 1, /is a standby, which can only be read: .*\(STORE_READ_ONLY\)/)
+    await doctorSays(url, /is a standby/)
+  })
+
   it('a server of another kind', busy, async () => {
     const other = await hiring('redis')
     await says(at(server.url, { port: new URL(other.url).port }), 1, /cannot be reached: .*\(STORE_UNREACHABLE\)/)
@@ -185,6 +204,45 @@ describeEngines(() => {
     await says(replica.url, 1, /is a replica, .*\(STORE_READ_ONLY\)/)
   })
 }, ['redis'])
+
+describe('a server that is too old', () => {
+  it.each([
+    [
+      'PostgreSQL',
+      oldPostgres,
+      (port: number) => `postgres://shop:${secret}@127.0.0.1:${port}/shop`,
+      /is version 12\.17\b/,
+    ],
+    ['Redis', oldRedis, (port: number) => `redis://:${secret}@127.0.0.1:${port}`, /is Redis 6\.2\.14\b/],
+  ] as const)('of %s', busy, async (_, start, urlAt, found) => {
+    const { port } = await listening(start)
+    await says(urlAt(port), 1, /.*\(STORE_UNSUITABLE\)/)
+    await says(urlAt(port), 1, found)
+    await doctorSays(urlAt(port), found)
+  })
+})
+
+describe('somebody who takes the connection and says nothing', () => {
+  it.each([
+    ['PostgreSQL', (port: number) => `postgres://shop:${secret}@127.0.0.1:${port}/shop`],
+    ['Redis', (port: number) => `redis://:${secret}@127.0.0.1:${port}`],
+  ] as const)('in place of %s', busy, async (_, urlAt) => {
+    const { port } = await listening(silentServer)
+    const others = new pg.Client({ host: '127.0.0.1', port, connectionTimeoutMillis: 5_000 }).connect()
+    const isOver = await Promise.race([
+      says(urlAt(port), 1, /127\.0\.0\.1:\d+.*\(STORE_UNREACHABLE\)/).then(() => 'before others lose patience'),
+      others.catch(() => 'after 5 s'),
+    ])
+    expect(isOver).toBe('before others lose patience')
+    await others.catch(() => undefined)
+  })
+})
+
+async function listening(start: () => Promise<Listening>): Promise<Listening> {
+  const server = await start()
+  onTestFinished(() => server.close())
+  return server
+}
 
 describe('no server', () => {
   it.each(['postgres://shop:geheim-4711@127.0.0.1', 'redis://:geheim-4711@127.0.0.1'])('at %s', async (url) => {
