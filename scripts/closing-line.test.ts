@@ -29,7 +29,7 @@ function runWith(
   writeFileSync(join(root, 'a.test.js'), source)
   const { status, stdout } = spawnSync(process.execPath, [vitest, 'run', '--root', root, ...options], {
     encoding: 'utf8',
-    env: { ...process.env, CELERIAC_UNTESTED_B: undefined, ...env },
+    env: { ...process.env, CI: undefined, CELERIAC_UNTESTED_B: undefined, ...env },
   })
   return { status, lines: stdout.trimEnd().split('\n') }
 }
@@ -84,4 +84,12 @@ describe.skip('engine b', () => { test('more', () => {}) })`
   const narrowed = runWith({ CELERIAC_UNTESTED_B: 'there is no server' }, twice, '-t', 'engine a|engine b topic t')
   expect(narrowed.lines.at(-2)).toBe('NOT TESTED: engine b, because there is no server')
   expect(narrowed.status).toBe(0)
+  const onCi = runWith(
+    { CELERIAC_UNTESTED_B: 'there is no server', CI: 'true' },
+    twice,
+    '-t',
+    'engine a|engine b topic t',
+  )
+  expect(onCi.lines.at(-2)).toBe('FAILED, NOT TESTED: engine b, because there is no server')
+  expect(onCi.status).toBe(1)
 })
