@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Change } from '../../src/core/event.ts'
+import type { Outcome } from '../../src/core/outcome.ts'
 import { isLegal } from '../../src/core/transitions.ts'
 import type { Signal } from '../../src/engine/feed.ts'
 import { seededRandom } from '../fixtures/clock.ts'
@@ -123,6 +124,29 @@ onEveryEngine((open) => {
     const pair = await changesAfter(engine, start, [one.id, three.id])
     expect(new Set(pair.map((change) => change.collectionId))).toEqual(new Set([one.id, three.id]))
     expect(await changesAfter(engine, start, [])).toEqual([])
+  })
+
+  test('tells each job of what was done to many at once', async () => {
+    const { engine } = await open()
+    const start = await engine.cursor()
+    const first = Array.from({ length: 40 }, () => alone('first'))
+    const other = Array.from({ length: 3 }, () => alone('other'))
+    await engine.submit(first.map((graph) => submission(graph)))
+    await engine.submit(other.map((graph) => submission(graph)))
+    const worker = await hand(engine)
+    // One that is not at the end of them ends otherwise.
+    const claimed = await worker.claim(100)
+    const isOdd = (id: string): boolean => id === first[7]?.id
+    const endOf = (id: string): Outcome => (isOdd(id) ? failed() : succeeded(1))
+    await engine.settle(claimed.map(({ id, ref, token }) => ({ ref, token, outcome: endOf(id) })))
+    const changes = await changesAfter(engine, start)
+    for (const { id } of [...first, ...other]) {
+      const own = changes.filter((change) => change.collectionId === id)
+      const end = isOdd(id) ? 'failed' : 'succeeded'
+      expect(told(own)).toEqual(['job queued', 'job running', `job ${end}`, `collection ${end}`])
+      expect(own.map((change) => ('version' in change ? change.version : null))).toEqual([1, 2, 3, null])
+      expect(await changesAfter(engine, start, [id])).toEqual(own)
+    }
   })
 
   test('pages give the same as one read', async () => {

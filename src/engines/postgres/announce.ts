@@ -1,4 +1,4 @@
-import type { Runtime } from '../../core/runtime.ts'
+import { type Runtime, systemRuntime, type Timer } from '../../core/runtime.ts'
 import type { Signal } from '../../engine/feed.ts'
 import type { Database } from './database.ts'
 
@@ -10,6 +10,9 @@ const urgentPause = 10
 const pause = 20
 
 export const channelOf = (schema: string): string => `celeriac:${schema}`
+
+/** So long the end waits for the last announcement, in milliseconds. */
+const endPatience = 500
 
 const say = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
@@ -34,8 +37,9 @@ export class Announcer {
   readonly #origin: string
   #kept: Signal | null = null
   #saidAt = -Infinity
-  #isWaiting = false
+  #planned: { readonly at: number; readonly timer: Timer } | null = null
   #tookAt = -Infinity
+  #saying: Promise<void> = Promise.resolve()
 
   constructor(db: Database, runtime: Runtime) {
     this.#db = db
@@ -47,11 +51,12 @@ export class Announcer {
 
   announce(signal: Signal): void {
     this.#kept = this.#kept === null ? signal : either(this.#kept, signal)
-    if (this.#isWaiting) return
-    const wait = this.#saidAt + (isUrgent(this.#kept) ? urgentPause : pause) - this.#runtime.elapsed()
+    const at = this.#saidAt + (isUrgent(this.#kept) ? urgentPause : pause)
+    const wait = at - this.#runtime.elapsed()
     if (wait <= 0) return this.#say()
-    this.#isWaiting = true
-    this.#runtime.after(wait, () => this.#say(), { unref: true })
+    if (this.#planned !== null && this.#planned.at <= at) return
+    this.#planned?.timer.cancel()
+    this.#planned = { at, timer: this.#runtime.after(wait, () => this.#say(), { unref: true }) }
   }
 
   /** The announcement that a call is to make itself, where that may be. Should the call fail, it was lost. */
@@ -62,6 +67,15 @@ export class Announcer {
     this.#kept = null
     this.#tookAt = this.#saidAt = now
     return { channel: channelOf(this.#db.schema), payload: this.#payload(all) }
+  }
+
+  /** Says what it has kept back. */
+  async end(): Promise<void> {
+    this.#say()
+    await Promise.race([
+      this.#saying,
+      new Promise<void>((resolve) => systemRuntime.after(endPatience, resolve, { unref: true })),
+    ])
   }
 
   /** What came from another process; null for what this one said. */
@@ -76,16 +90,18 @@ export class Announcer {
   }
 
   #say(): void {
-    this.#isWaiting = false
+    this.#planned?.timer.cancel()
+    this.#planned = null
     const signal = this.#kept
     this.#kept = null
     if (signal === null) return
     this.#saidAt = this.#runtime.elapsed()
     // Its commit need not wait for the disk, as what it tells of is stored. Lost, it is found by those who look from time to time.
-    this.#db.all(say, channelOf(this.#db.schema), this.#payload(signal)).catch(() => undefined)
+    this.#saying = this.#db.all(say, channelOf(this.#db.schema), this.#payload(signal)).then(ignore, ignore)
   }
 }
 
+const ignore = (): void => undefined
 const either = (one: Signal, other: Signal): Signal => ({
   queued: one.queued || other.queued,
   changed: one.changed || other.changed,

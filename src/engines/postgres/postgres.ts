@@ -377,6 +377,7 @@ class PostgresEngine implements Engine {
     this.#isClosed = true
     await this.#opening?.catch(() => undefined)
     await this.#opened?.catch(() => undefined)
+    await this.#announcer.end()
     this.#watch.stop()
     await this.#held?.db.close()
     await this.#own.close()

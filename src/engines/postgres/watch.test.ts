@@ -97,6 +97,32 @@ describe('listening', () => {
     expect(heard.signals.filter(isQueued)).toHaveLength(1)
   })
 
+  test('a call tells of itself, and seldom; what comes at once after it is told together', async () => {
+    freshSchema()
+    const runtime = manualRuntime()
+    const engine = connect({ clock: 'process' }, runtime)
+    await engine.migrate()
+    await admin.query(`listen "celeriac:${schema}"`)
+    const heard: string[] = []
+    let isOver = (): void => undefined
+    admin.on('notification', ({ payload = '' }) => (payload === 'over' ? isOver() : heard.push(payload)))
+    const all = async (): Promise<string[]> => {
+      const over = new Promise<void>((resolve) => (isOver = resolve))
+      await admin.query(`select pg_notify('celeriac:${schema}', 'over')`)
+      await over
+      return heard.map((payload) => payload.split(' ')[0] ?? '')
+    }
+    await engine.submit([submission(alone())])
+    expect(await all()).toEqual(['qc'])
+    for (let count = 0; count < 3; count++) await engine.submit([submission(alone())])
+    expect(await all()).toEqual(['qc'])
+    runtime.pass(10)
+    await engine.close()
+    expect(await all()).toEqual(['qc', 'qc'])
+    admin.removeAllListeners('notification')
+    await admin.query(`unlisten "celeriac:${schema}"`)
+  })
+
   test('a connection that was ended is made anew, and a look asked for at once', async () => {
     freshSchema()
     const heard = await listening()
