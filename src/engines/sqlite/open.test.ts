@@ -53,6 +53,8 @@ async function expectRefused(path: string, options: SqliteOptions, code: string,
   const folder = join(path, '..')
   const before = [contentOf(path), readdirSync(folder)]
   const engine = connect({ path, ...options })
+  // What is wrong with it is told when it is opened.
+  expect(await engine.isThere()).toBe(true)
   for (const act of [
     () => engine.migrate(),
     () => engine.submit([submission(alone())]),
@@ -83,6 +85,25 @@ test('an empty file becomes a store', async () => {
   const path = join(freshFolder(), 'empty.db')
   writeFileSync(path, '')
   expect((await connect({ path }).migrate()).from).toBe(0)
+})
+
+test('whether there is a store is asked without leaving anything in a file of somebody else, or beside it', async () => {
+  const folder = freshFolder()
+  const path = join(folder, 'theirs.db')
+  const theirs = new DatabaseSync(path)
+  theirs.exec('pragma journal_mode = wal; create table notes (text text)')
+  theirs.close()
+  const before = contentOf(path)
+  expect(await connect({ path }).isThere()).toBe(false)
+  expect(await connect({ path: join(folder, 'none', 'store.db') }).isThere()).toBe(false)
+  expect(readdirSync(folder)).toEqual(['theirs.db'])
+  expect(contentOf(path)).toBe(before)
+})
+
+test('a store that was not written into its file yet is found', async () => {
+  const path = join(freshFolder(), 'store.db')
+  await connect({ path }).migrate()
+  expect(await connect({ path }).isThere()).toBe(true)
 })
 
 test('a damaged file is refused and not touched', async () => {

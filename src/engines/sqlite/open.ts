@@ -54,6 +54,7 @@ export function openMemory(): DatabaseSync {
 export function holdsStore(path: string): boolean {
   if (!existsSync(path)) return false
   try {
+    checkHead(path)
     // Not as one that may only read: that would leave the files of a WAL beside it.
     const db = new DatabaseSync(path)
     try {

@@ -6,7 +6,7 @@ import { createClient } from '@redis/client'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { displayWidth } from '../../../src/cli/text.ts'
-import { start, startCommand } from '../../fixtures/command-process.ts'
+import { start, startCommand, type Started } from '../../fixtures/command-process.ts'
 import { type Listening, oldPostgres, oldRedis, silentServer } from '../../fixtures/old-server.ts'
 import { describeEngines } from '../../fixtures/store.ts'
 import { hire, type Hired } from '../../servers/hire.ts'
@@ -267,14 +267,22 @@ describe('a driver that is not installed', () => {
   })
 
   it.each([
-    ['postgres://localhost/shop', /npm install pg.*\(DRIVER_MISSING\)/],
-    ['redis://localhost', /npm install @redis\/client.*\(DRIVER_MISSING\)/],
+    ['postgres://localhost/shop', /the package pg, .*: run npm install pg\. \(DRIVER_MISSING\)/],
+    ['redis://localhost', /the package @redis\/client .*: npm install @redis\/client\. \(DRIVER_MISSING\)/],
   ])('for %s', async (url, message) => {
-    const { ended, said } = start([join(folder, 'src/cli/main.ts'), 'jobs', '--url', url], {
-      env: { NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
-    })
-    expect(await ended).toBe(1)
-    expect(said.err).toMatch(/^error: .*\n$/)
-    expect(said.err).toMatch(message)
+    const run = async (command: string): Promise<Started['said']> => {
+      const { ended, said } = start([join(folder, 'src/cli/main.ts'), command, '--url', url], {
+        env: { NODE_OPTIONS: '--disable-warning=ExperimentalWarning' },
+      })
+      expect(await ended).toBe(1)
+      return said
+    }
+    for (const command of ['jobs', 'migrate']) {
+      const { err } = await run(command)
+      expect(err).toMatch(/^error: .*\n$/)
+      expect(err).toMatch(message)
+    }
+    const { out } = await run('doctor')
+    expect(out.replaceAll(/\s+/g, ' ')).toMatch(/✗ store it cannot be opened → .* npm install /)
   })
 })
