@@ -1,10 +1,23 @@
 import { expect, test } from 'vitest'
-import type { JobRecord } from '../../src/core/job.ts'
+import type { Graph } from '../../src/core/graph.ts'
+import type { JobRecord, StoredOptions } from '../../src/core/job.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { JobsQuery } from '../../src/engine/inspect.ts'
 import { alone, chainOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
-import { failed, hand, retried, succeeded } from '../fixtures/hand.ts'
+import {
+  collectionState,
+  continued,
+  failed,
+  goOn,
+  hand,
+  lease,
+  retried,
+  succeeded,
+  sweepAll,
+} from '../fixtures/hand.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
+
+const hour = 3_600_000
 
 async function allPages(
   engine: Engine,
@@ -203,6 +216,52 @@ onEveryEngine((open) => {
       { name: 'mail', counts: { ...none, scheduled: 1, running: 1 } },
       { name: 'shop', counts: { ...none, queued: 1, waiting: 1 } },
     ])
+  })
+
+  test('counts as waiting whatever waits, whatever it is that it waits for', async () => {
+    const { engine, clock } = await open()
+    const chain = (first: StoredOptions, waiting: string): Graph =>
+      graphOf({ a: { feeds: 0, options: first }, b: { behind: 0, feeds: 1, options: { queue: waiting } } }, [{}, {}])
+    const lost = await hand(engine, { queues: ['lost'] })
+    await engine.submit([
+      submission(chain({ queue: 'lost' }, 'for one whose worker died')),
+      submission(chain({ queue: 'started' }, 'for one that runs')),
+      submission(chain({ startIn: hour }, 'for one that is not due')),
+      submission(chain({ queue: 'idle' }, 'for one that is queued')),
+      submission(alone('parent', { queue: 'for its own canvas' })),
+    ])
+    await lost.take()
+    const worker = await hand(engine, { queues: ['started', 'for its own canvas'] })
+    await worker.take('a')
+    await worker.settle(await worker.take('parent'), continued(chain({ queue: 'idle' }, 'inside')))
+    await goOn({ engine, clock }, 3 * lease, worker)
+    const waiting = (await engine.queues()).filter(({ counts }) => counts.waiting > 0)
+    expect(Object.fromEntries(waiting.map(({ name, counts }) => [name, counts.waiting]))).toEqual({
+      'for its own canvas': 1,
+      'for one that is not due': 1,
+      'for one that is queued': 1,
+      'for one that runs': 1,
+      'for one whose worker died': 1,
+      inside: 1,
+    })
+    const counted = (await engine.queues()).reduce((sum, { counts }) => sum + counts.queued + counts.running, 0)
+    expect(counted).toBe(4)
+  })
+
+  test('counts what a retry has put back, also before any of it was let go', async () => {
+    const { engine, clock } = await open()
+    const names = Array.from({ length: 3 * engine.partSize }, (_, n) => `job-${n}`)
+    const graph = groupOf(...names)
+    for (let part = 0; part < 3; part++) await engine.upload(graph, part, null)
+    await engine.submit([submission(graph)])
+    await engine.cancel({ collectionId: graph.id })
+    await sweepAll(engine, clock.now())
+    expect(await collectionState(engine, graph)).toBe('cancelled')
+    expect((await engine.queues())[0]?.counts).toMatchObject({ waiting: 0, queued: 0 })
+    const retried = await engine.retry({ selection: { collectionId: graph.id }, expectedRound: 1, mode: 'failed' })
+    const counts = (await engine.queues())[0]?.counts
+    expect(retried).toBe('retried')
+    expect((counts?.waiting ?? 0) + (counts?.queued ?? 0)).toBeGreaterThan(0)
   })
 
   test('tells a job alike in a list, in its collection and by itself', async () => {

@@ -9,6 +9,7 @@ import { feedFunctions } from './feed.ts'
 import { gatherFunctions } from './gather.ts'
 import { heartbeatFunctions } from './heartbeat.ts'
 import { insertFunctions } from './insert.ts'
+import { inspectFunctions } from './inspect.ts'
 import { journalFunctions } from './journal.ts'
 import { keyFunctions } from './keys.ts'
 import { lineFunctions } from './line.ts'
@@ -63,6 +64,7 @@ export const functions: readonly string[] = [
   sweepFunctions,
   retentionFunctions,
   feedFunctions,
+  inspectFunctions,
   transferFunctions,
   withinFunctions,
   enqueueFunctions,

@@ -1,6 +1,7 @@
 import type { CollectionDetail } from '../../core/collection.ts'
 import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
+import { hot } from './change.ts'
 import { state } from './codes.ts'
 import type { Database, Requests } from './database.ts'
 import {
@@ -171,14 +172,43 @@ function inOrder(rows: readonly JobRow[]): JobRow[] {
 
 // ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────
 
-/** Each state is counted where its jobs are found: what waits stands in no index, so all jobs are gone over for it. */
+/** Each state is counted where its jobs are found. */
 const counted = `
   select queue, 2 as state, count(*) from celeriac.ready group by queue
   union all select queue, 2, count(*) from celeriac.suspects group by queue
   union all select j.queue, 3, count(*) from celeriac.claims k cross join unnest(k.seqs) s (seq)
     join celeriac.jobs j on j.seq = s.seq and j.state = 3 and j.session = k.session and j.token = k.token group by j.queue
   union all select queue, 1, count(*) from celeriac.jobs where due_at is not null and state = 1 group by queue
-  union all select queue, 0, count(*) from celeriac.jobs j where state = 0 and archived is null and ${isVisible} group by queue`
+  union all select queue, 0, count from celeriac.count_waiting()`
+
+const isWaiting = `j.state = 0 and j.archived is null and ${isVisible}`
+
+/**
+ * What waits stands in no index, for one that a settlement changed would cost every job. But where anything waits there is a
+ * job of the same collection that it waits for, queued, running or scheduled, or something that is left to do: so only what
+ * is not over yet is gone through, and nothing of what is.
+ */
+export const inspectFunctions = `
+create or replace function celeriac.count_waiting() returns table (queue text, count bigint) language plpgsql stable ${hot} as $$
+#variable_conflict use_column
+begin
+  return query
+  with going as materialized (
+    select collection from celeriac.ready where collection <> seq
+    union select collection from celeriac.suspects where collection <> seq
+    union select j.collection from celeriac.claims k cross join unnest(k.seqs) s (seq)
+      join celeriac.jobs j on j.seq = s.seq and j.state = 3 and j.session = k.session and j.token = k.token
+      where j.collection <> j.seq
+    union select collection from celeriac.jobs where due_at is not null and collection <> seq
+    union select collection from celeriac.work
+  )
+  select w.queue, count(*) from going g cross join lateral (
+    select j.queue from celeriac.jobs j where j.collection = g.collection and j.collection <> j.seq and ${isWaiting}
+    -- A job alone that continued as a canvas waits for its end.
+    union all select j.queue from celeriac.jobs j where j.seq = g.collection and ${isWaiting}
+  ) w group by w.queue;
+end $$;
+`
 
 export async function queues(requests: Requests): Promise<QueueRecord[]> {
   const rows = await requests.all<{ name: string; paused: number; state: number | null; count: number }>(
