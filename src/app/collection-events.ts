@@ -17,8 +17,9 @@ export function collectionEvents<R>(
   return eventStream(connect, id, (connection) => new CollectionView<R>(connection, id, isLive), options)
 }
 
+/** Without its jobs, what it came to is told, and not how many of them did. */
 export async function lookAtCollection({ engine }: Connection, id: string, jobs = true): Promise<CollectionDetail> {
-  const found = await engine.collection(id, { jobs })
+  const found = await engine.collection(id, { jobs, counts: jobs })
   if (!found) {
     throw new NotFound(`There is no collection ${id}: the id is wrong, or it was removed when its retention ended.`)
   }

@@ -8,8 +8,14 @@ export interface Inspection {
   /** `history: false` leaves out its attempts and log lines. */
   job(id: string, options?: { readonly history?: boolean }): Promise<(JobDetail & { readonly cursor: string }) | null>
   collections(query: CollectionsQuery): Promise<RecordPage<CollectionRecord>>
-  /** `jobs: false` leaves the list of jobs empty. */
-  collection(id: string, options?: { readonly jobs?: boolean }): Promise<CollectionDetail | null>
+  /**
+   * `jobs: false` leaves the list of jobs empty. With `counts: false` besides, counts and progress may be zero: they are what costs
+   * where there are many jobs.
+   */
+  collection(
+    id: string,
+    options?: { readonly jobs?: boolean; readonly counts?: boolean },
+  ): Promise<CollectionDetail | null>
   /** The unfinished jobs of every queue, with the queue's settings. */
   queues(): Promise<readonly QueueRecord[]>
   /** Sessions that live, and those that ended or were lost within the last day. */

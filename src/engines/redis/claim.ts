@@ -15,6 +15,9 @@ export interface Ref {
   readonly collection: number
   readonly standing: string
   readonly feeds: number | null
+  /** The job that its success lets go, and the queue of both, where that is all there is to it. */
+  readonly next: number | null
+  readonly queue: string
   readonly isTimed: boolean
   readonly round: number
   readonly crashes: number
@@ -286,6 +289,8 @@ function claimed(job: JobRow, text: string, { token, details, shared }: Told): C
       collection: job.collection,
       standing: text,
       feeds: job.feeds,
+      next: job.next,
+      queue: job.queue,
       isTimed: job.timeout !== null,
       round: standing.round,
       crashes: standing.crashes,

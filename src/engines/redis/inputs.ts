@@ -73,32 +73,22 @@ local function countStates(runs, base)
   end
   return counts
 end
--- The results at barriers that one job alone feeds, without more ado: those of the links of chains.
-local function readSingles(barriers)
-  local names, single, leaves = {}, {}, {}
-  for at, number in ipairs(barriers) do names[at] = P .. 'b:' .. S.digits[number] end
-  for at, row in ipairs(many('MGET', nil, names)) do
-    local base, leaf = string.match(row or '', '^(%d+),[^\\n]*\\n[^\\n]*\\n(%d+)\\n$')
-    if base then
-      single[at] = base + leaf
-      leaves[#leaves + 1] = single[at]
-    end
+-- Its result as a list of one, or the barrier where it is too large to come along.
+local function resultOfOne(job)
+  local leaf = job.base + string.match(job.input, '^o(%d+)')
+  local budget = {left = math.min(${inlineLimit}, room.left)}
+  local before, result = budget.left, S.resultIn(leaf, budget)
+  if budget.left < 0 then
+    S.inputs[job.behind] = 0
+    return job.behind
   end
-  S.loadRaw(leaves)
-  for at, number in ipairs(barriers) do
-    local _, _, _, isArchived = S.readRaw(single[at] or 0)
-    if single[at] and not isArchived and not S.inputs[number] then
-      local budget = {left = math.min(${inlineLimit}, room.left)}
-      local before = budget.left
-      local result = S.resultIn(single[at], budget)
-      S.inputs[number] = budget.left >= 0 and {result} or 0
-      if budget.left >= 0 then room.left = room.left - (before - budget.left) end
-    end
-  end
+  room.left = room.left - (before - budget.left)
+  return {result}
 end
 function S.inputOf(job)
   local kind = string.sub(job.input, 1, 1)
   if kind == '' then return 0 end
+  if kind == 'o' then return resultOfOne(job) end
   if kind == 'r' and job.behind and S.inputs[job.behind] then return job.behind end
   local barrier = job.behind and S.barrierAt(job.behind)
   if kind == 'r' then
@@ -111,12 +101,13 @@ function S.inputOf(job)
     failureAt(barrier and barrier.cause)}
 end
 function S.readShared(taken)
-  local ahead, collections = {}, {}
+  local ones, collections = {}, {}
   for _, job in ipairs(taken) do
-    if job.behind and string.byte(job.input) == 114 then ahead[#ahead + 1] = job.behind end
+    local one = job.input and string.match(job.input, '^o(%d+)')
+    if one then ones[#ones + 1] = job.base + one end
     if job.collection and job.collection ~= job.seq then collections[#collections + 1] = job.collection end
   end
-  readSingles(ahead)
+  S.loadRaw(ones)
   collectionsOf(collections)
 end
 `,
@@ -126,8 +117,9 @@ end
 
 type FailureReply = readonly [cause: number, row: string, standing: string, failure: string] | 0
 type SummaryReply = readonly [counts: readonly number[], decided: number, isCancelled: number, failure: FailureReply]
+type OneReply = readonly [result: ResultReply]
 /** What is told of an input. */
-export type InputReply = number | FailureReply | SummaryReply
+export type InputReply = number | OneReply | FailureReply | SummaryReply
 
 /** What the jobs of a claim share. */
 export interface Shared {
@@ -146,7 +138,9 @@ export function inputIn(job: JobRow, input: InputReply, shared: Shared): JobInpu
   const detail = job.input.slice(1)
   if (job.input.startsWith('r')) {
     if (input === -1) return { from: 'results', shape: detail, barrier: null, results: [] }
-    const results = shared.inputs.get(input as number)
+    if (typeof input !== 'number')
+      return { from: 'results', shape: detail, barrier: job.behind, results: [resultIn((input as OneReply)[0])] }
+    const results = shared.inputs.get(input)
     const known = results === undefined || results === 0 ? null : results.map(resultIn)
     return { from: 'results', shape: detail, barrier: input, results: known }
   }

@@ -1,7 +1,7 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import type { Failure } from '../../core/failure.ts'
 import { type AttemptRecord, jobStates, type JobDetail, type JobRecord, type StoredResult } from '../../core/job.ts'
-import { attemptOutcomeName, collectionStateName, role, settling, state } from './codes.ts'
+import { attemptOutcomeName, collectionState, collectionStateName, role, settling, state } from './codes.ts'
 import type { Database } from './database.ts'
 import { cursorAt } from './feed.ts'
 import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
@@ -129,7 +129,7 @@ function standingAttempt(rows: Rows, row: JobAt): AttemptRecord {
 
 /**
  * `tellCollection` fetches what is told of a collection, or of a job alone as one; gives the numbers of its jobs, none where
- * there is no such.
+ * there is no such. Briefly, its jobs are looked at only where one of them may have to be named for a failure.
  */
 export const collectionPart = part(
   `
@@ -144,7 +144,7 @@ local function membersOf(number, isAlone)
   end
   return numbers, barriers
 end
-local function tellCollection(number)
+local function tellCollection(number, isBrief)
   look('c:', {number})
   look('k:', {number})
   local row = rows['c:' .. number]
@@ -162,6 +162,8 @@ local function tellCollection(number)
     local countdown = call('GET', P .. 'n:' .. string.format('%.0f', base + exit))
     if countdown then cause = tonumber(string.match(countdown, '^[^,]*,[^,]*,[^,]*,(%d*)')) end
   end
+  local standing = rows['k:' .. number]
+  if isBrief and row and not string.find(standing or '0', '^[${collectionState.failed}${collectionState.cancelled}]') then return {}, {} end
   local numbers, barriers = membersOf(number, isAlone)
   local counts, first = tallyJobs(numbers)
   keep('tally:' .. number, counts)
@@ -180,10 +182,10 @@ end
 const collectionScript = reading(
   'collection',
   `
-local id, withJobs = arg(), arg() == '1'
+local id, withJobs, withCounts = arg(), arg() == '1', arg() == '1'
 local number = tonumber(call('HGET', P .. 'ids', id) or nil)
 if not number then return {} end
-local numbers, barriers = tellCollection(number)
+local numbers, barriers = tellCollection(number, not withJobs and not withCounts)
 if #numbers == 0 and not rows['c:' .. number] then return {} end
 keep('number', tostring(number))
 keepPosition()
@@ -193,6 +195,7 @@ if withJobs then
 end
 local row, budget = rows['c:' .. number], {left = ${inlineLimit}}
 if not row then return {found, numbers, S.resultOf(number, budget)} end
+if not string.find(rows['k:' .. number] or '', '^${collectionState.succeeded}') then return {found, numbers, 0} end
 local base, exit = string.match(row, '^%d+,(%d+),%d+,%d+,(%d+)')
 return {found, numbers, S.resultsAt(base + exit, budget) or 0}
 `,
@@ -203,8 +206,16 @@ return {found, numbers, S.resultsAt(base + exit, budget) or 0}
 type CollectionReply = readonly [found: string[], numbers: number[], result: Result] | readonly []
 type Result = ResultReply | readonly ResultReply[] | 0
 
-export async function collection(db: Database, id: string, withJobs: boolean): Promise<CollectionDetail | null> {
-  const [found, numbers, result] = await db.read<CollectionReply>(collectionScript, [id, withJobs ? '1' : '0'])
+export async function collection(
+  db: Database,
+  id: string,
+  { jobs: withJobs = true, counts: withCounts = true }: { readonly jobs?: boolean; readonly counts?: boolean },
+): Promise<CollectionDetail | null> {
+  const [found, numbers, result] = await db.read<CollectionReply>(collectionScript, [
+    id,
+    withJobs ? '1' : '0',
+    withCounts ? '1' : '0',
+  ])
   if (found === undefined) return null
   const rows = new Rows(found)
   const row = collectionAt(rows, Number(rows.get('number')))

@@ -19,8 +19,9 @@ import { library } from './scripts.ts'
  *                              timeout,priority,input
  *                              base is the number of the first job of its graph; behind, feeds and scope are offsets from it, as
  *                              those who packed the graph did not know it. scope0 (a number) is that of the job it continues.
- *                              input: empty | f | r<shape> | s<runs of the jobs that count>
- *                     label    of a job alone: retention;JSON of actor, description, tags. Empty where there is none.
+ *                              input: empty | f | r<shape> | o<offset of the one job whose result it is>:<shape> | s<runs of the jobs that count>
+ *                     label    of a job alone: retention;JSON of actor, description, tags. Of another: > and the offset of the job that its
+ *                              success lets go, where the barrier between them has nothing more to it. Empty where there is none.
  *                     arguments  where they are long: one CR, and they stand in
  * g:<n>             long arguments
  * s:<n>             how it stands. Not there: as submitted, that is waiting if behind anything, else queued; version 1, attempt 0.

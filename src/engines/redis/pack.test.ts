@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { runsOf } from './pack.ts'
+import type { Graph, GraphBarrier } from '../../core/graph.ts'
+import type { StoredOptions } from '../../core/job.ts'
+import { packGraph, packRows, runsOf } from './pack.ts'
+import { plainJob } from '../../../test/fixtures/graphs.ts'
 import { labelText, noLabel, readJob, readStanding } from './rows.ts'
 
 /** What scripts make of runs. */
@@ -41,6 +44,31 @@ test('offsets count from the first job of the graph', () => {
   expect(job).toMatchObject({ base: 100, collection: 99, parent: 7, depth: 1, round: 2, behind: 105, feeds: 106 })
   expect(job).toMatchObject({ scope: 101, priority: -3, input: 'r[2.]', queue: 'shop', args: null })
   expect(readStanding(job, null)).toMatchObject({ state: 0, round: 2, expiresAt: 1_700_000_060_000 })
+})
+
+test('a link of a chain names the one whose result it is given, and the one that its success lets go', () => {
+  const link = readJob(101, '1700000000000,100,99,,0,,1,0,105,0,106,,,,,,0,o0:2,1.\nshop\nid\nmail\n\n>2\n[]')
+  expect(link).toMatchObject({ behind: 205, feeds: 206, next: 102, input: 'r2,1.', label: noLabel, args: '[]' })
+  expect(readJob(1, '1\n\nid\nmail\n\n\n[]').next).toBeNull()
+})
+
+test('only where nothing else is needed to let it go', () => {
+  const firstLine = (options: StoredOptions, other: Partial<GraphBarrier> = {}): string | undefined => {
+    const job = { ...plainJob('b'), behind: 0, feeds: 1, options }
+    const barriers = [
+      { inputs: 1, feeds: null, gate: null, ...other },
+      { inputs: 1, feeds: null, gate: null },
+    ]
+    const graph: Graph = { id: 'g', jobs: [{ ...plainJob('a'), feeds: 0 }, job], barriers, exit: 1, shape: '.' }
+    return String(packRows(packGraph(graph, false), 0, 1_000)[2]).split('\n')[5]
+  }
+  expect(firstLine({})).toBe('>1')
+  expect(firstLine({ timeout: 5, queue: 'default' })).toBe('>1')
+  for (const options of [{ startIn: 5 }, { startAt: 5 }, { expires: 5 }, { priority: 1 }, { queue: 'other' }])
+    expect(firstLine(options)).toBe('')
+  expect(firstLine({}, { inputs: 2 })).toBe('')
+  expect(firstLine({}, { gate: 1 })).toBe('')
+  expect(firstLine({}, { feeds: 1 })).toBe('')
 })
 
 test('how a job stands is read with and without what is seldom said, and with its result as it is', () => {

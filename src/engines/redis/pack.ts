@@ -1,8 +1,8 @@
 import type { Graph, GraphBarrier, GraphJob } from '../../core/graph.ts'
 import type { StoredOptions } from '../../core/job.ts'
 import { role, roleCode, whenCode } from './codes.ts'
-import { longArgs, longRuns } from './keys.ts'
-import { type Label, labelText, noLabel } from './rows.ts'
+import { defaultQueue, longArgs, longRuns } from './keys.ts'
+import { type Label, labelText } from './rows.ts'
 
 /** The same in all scripts: an instant with more digits would lose some. */
 const latest = 99_999_999_999_999
@@ -25,7 +25,7 @@ export function isPlain({ behind, feeds, input, scope, role: name, options }: Gr
 
 /** What stands behind a plain job's head, which is the instant that the script adds. */
 export function plainText(job: GraphJob, label: Label): string {
-  return bodyText(job, label)
+  return bodyText(job, labelText(label))
 }
 
 /** The same in pieces: what stands before the id, and between it and arguments that are not long. */
@@ -34,16 +34,16 @@ export interface Frame {
   readonly before: string
   readonly behind: string
 }
-export function plainFrame({ task, options }: GraphJob, label: Label): Frame {
+export function frameOf({ task, options }: GraphJob, label: string): Frame {
   return {
-    queue: options.queue ?? 'default',
+    queue: options.queue ?? defaultQueue,
     before: `\n${options.queue ?? ''}\n`,
-    behind: `\n${task}\n${optionsText(options)}\n${labelText(label)}\n`,
+    behind: `\n${task}\n${optionsText(options)}\n${label}\n`,
   }
 }
 
-function bodyText(job: GraphJob, label: Label): string {
-  const { before, behind } = plainFrame(job, label)
+function bodyText(job: GraphJob, label: string): string {
+  const { before, behind } = frameOf(job, label)
   return before + job.id + behind + (job.args.length > longArgs ? '\r' : job.args)
 }
 
@@ -142,12 +142,30 @@ function longArguments(jobs: readonly GraphJob[], from: number): (readonly [numb
 function jobText(packing: PackedGraph, job: GraphJob, at: number): string {
   const behind = job.behind === null ? (packing.isLarge ? -1 : '') : packing.graph.jobs.length + job.behind
   const feeds = job.feeds === null ? '' : packing.graph.jobs.length + job.feeds
-  return headText(job, behind, feeds, inputText(packing.graph, job, at)) + bodyText(job, noLabel)
+  return headText(job, behind, feeds, inputText(packing, job, at)) + bodyText(job, linkText(packing, job))
+}
+
+/**
+ * Names the job that waits behind what this one alone feeds, where all that it needs is this one's success, and then it is queued where
+ * this one was: so nothing of the barrier between them has to be read. Most links of chains have such.
+ */
+function linkText({ graph, lists }: PackedGraph, { feeds, options }: GraphJob): string {
+  if (feeds === null || feeds === graph.exit) return ''
+  const barrier = graph.barriers[feeds] as GraphBarrier
+  const behind = lists[feeds]?.behind ?? []
+  const next = behind.length === 1 ? graph.jobs[behind[0] as number] : undefined
+  if (next === undefined || barrier.inputs !== 1 || barrier.feeds !== null || barrier.gate !== null) return ''
+  const isAtOnce = next.options.startIn === undefined && next.options.startAt === undefined
+  const isUsual = next.role === 'main' && next.when === 'success' && (next.options.priority ?? 0) === 0
+  const isNear = (next.options.queue ?? defaultQueue) === (options.queue ?? defaultQueue)
+  return isUsual && isAtOnce && isNear && next.options.expires === undefined ? `>${behind[0]}` : ''
 }
 
 /** A job alone that is not plain. */
 export function aloneText(job: GraphJob, label: Label): string {
-  return headText(job, '', '', inputText({ jobs: [job] }, job, 0)) + bodyText(job, label)
+  return (
+    headText(job, '', '', inputText({ graph: { jobs: [job] }, lists: [] }, job, 0)) + bodyText(job, labelText(label))
+  )
 }
 
 function headText(job: GraphJob, behind: number | '', feeds: number | '', input: string): string {
@@ -170,10 +188,19 @@ function headText(job: GraphJob, behind: number | '', feeds: number | '', input:
   return fields.join(',')
 }
 
-function inputText({ jobs }: Pick<Graph, 'jobs'>, { input }: GraphJob, at: number): string {
+interface Surroundings {
+  readonly graph: Pick<Graph, 'jobs'>
+  readonly lists: readonly Lists[]
+}
+
+function inputText({ graph: { jobs }, lists }: Surroundings, { input, behind }: GraphJob, at: number): string {
   if (input.from === 'nothing') return ''
   if (input.from === 'failure') return 'f'
-  if (input.from === 'results') return `r${input.shape}`
+  if (input.from === 'results') {
+    const leaves = behind === null ? undefined : lists[behind]
+    const isOne = leaves?.jobs.length === 1 && leaves.barriers.length === 0
+    return isOne ? `o${leaves.jobs[0]}:${input.shape}` : `r${input.shape}`
+  }
   const span = Array.from({ length: Math.max(input.last - input.first + 1, 0) }, (_, n) => input.first + n)
   // Of a canvas with main jobs those count; of a side branch all but the one that is told.
   const main = span.filter((n) => jobs[n] !== undefined && roleCode(jobs[n].role) === role.main)
@@ -210,7 +237,7 @@ export function entryOf({ options, role: name }: GraphJob, at: number): readonly
   const { queue, priority, startIn, startAt, expires } = options
   return [
     at,
-    queue ?? 'default',
+    queue ?? defaultQueue,
     priority ?? 0,
     startIn ?? '',
     startAt === undefined ? '' : Math.min(startAt, latest),
@@ -223,7 +250,7 @@ export function packState({ graph, isLarge }: PackedGraph): (string | number)[] 
   const waiting = new Map<string, number>()
   for (const { behind, options } of graph.jobs) {
     if (behind === null && !isLarge) continue
-    const queue = options.queue ?? 'default'
+    const queue = options.queue ?? defaultQueue
     waiting.set(queue, (waiting.get(queue) ?? 0) + 1)
   }
   const empty = graph.barriers.flatMap(({ inputs }, at) => (inputs === 0 ? [[graph.jobs.length + at]] : []))

@@ -225,8 +225,8 @@ class RedisEngine implements Engine {
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
     return collections(await this.#ready(), query)
   }
-  async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
-    return collection(await this.#ready(), id, options.jobs ?? true)
+  async collection(id: string, options: { jobs?: boolean; counts?: boolean } = {}): ReturnType<Engine['collection']> {
+    return collection(await this.#ready(), id, options)
   }
   async queues(): ReturnType<Engine['queues']> {
     return queues(await this.#ready())

@@ -28,6 +28,8 @@ export interface JobRow {
   readonly task: string
   readonly options: StoredOptions
   readonly label: Label
+  /** The job that its success lets go, where nothing else is needed to know that. */
+  readonly next: number | null
   /** null where they are long, and stand in `g:<n>`. */
   readonly args: string | null
 }
@@ -66,19 +68,23 @@ export function readJob(number: number, row: string): JobRow {
   const line = (n: number): string => row.slice((ends[n - 1] as number) + 1, ends[n])
   const head = row.slice(0, ends[0])
   const args = row.slice((ends[5] as number) + 1)
+  const label = line(5)
+  const known = head.includes(',') ? readHead(head) : plainHead(number, head)
+  const isLinked = label.startsWith('>')
   return {
     number,
-    ...(head.includes(',') ? readHead(head) : plainHead(number, head)),
+    ...known,
     queue: line(1) || defaultQueue,
     id: line(2),
     task: line(3),
     options: readOptions(line(4)),
-    label: readLabel(line(5)),
+    label: isLinked ? noLabel : readLabel(label),
+    next: isLinked ? known.base + Number(label.slice(1)) : null,
     args: args === '\r' ? null : args,
   }
 }
 
-type Head = Omit<JobRow, 'number' | 'queue' | 'id' | 'task' | 'options' | 'label' | 'args'>
+type Head = Omit<JobRow, 'number' | 'queue' | 'id' | 'task' | 'options' | 'label' | 'next' | 'args'>
 
 const plainHead = (number: number, createdAt: string): Head => ({
   createdAt: Number(createdAt),
@@ -124,9 +130,12 @@ function readHead(head: string): Head {
     expires: expires ?? null,
     timeout: timeout ?? null,
     priority: priority as number,
-    input: parts.slice(17).join(','),
+    input: readInput(parts.slice(17).join(',')),
   }
 }
+
+/** The result of one job is the results of a barrier that it alone feeds. */
+const readInput = (text: string): string => (text.startsWith('o') ? `r${text.slice(text.indexOf(':') + 1)}` : text)
 
 /** How a job stands (`s:<n>`). */
 export interface Standing {

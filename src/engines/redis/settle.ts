@@ -3,7 +3,7 @@ import type { Graph } from '../../core/graph.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import type { Ref } from './claim.ts'
-import { attemptOutcomeCode, reason, reasonCode, role, state } from './codes.ts'
+import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from './codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
 import { library, rowsPerCall, type Runs } from './scripts.ts'
@@ -131,12 +131,46 @@ local function settleOne(seq, token, store)
   return store(job) == false and 'g' or 'a'
 end
 
--- Successes of jobs that nobody has touched since they were claimed: how they stand is still the very text that was told then, for all
--- of a section the same. Of jobs alone that feed nothing and have no deadline two arguments tell all, and where their numbers follow
--- each other one event.
+-- Successes of jobs that nobody has touched since they were claimed: how they stand is still the very text that was told then, the same for
+-- all of a section. How many arguments each has (the stride) says what it is: 2, alone, it feeds nothing and has no deadline; 4, any;
+-- 5, its success lets go one job in the same queue, and its barrier has nothing more to it.
 local seen = {}
+
+local function arriveAt(seq, feeds)
+  if string.byte(feeds) == 116 then
+    S.remove('deadlines', seq)
+    feeds = string.sub(feeds, 2)
+  end
+  if feeds ~= '' then S.arrive(tonumber(feeds), true) end
+end
+-- The job behind it is queued, where neither that nor the barrier between them has been touched.
+local function letGoBehind(section, n, at)
+  if section.between[2 * n - 1] or section.between[2 * n] then return S.arrive(tonumber(ARGV[at + 4]), true) end
+  local collection, next = ARGV[at + 3], ARGV[at + 5]
+  local filled, queued = #S.writes, section.queued
+  S.writes[filled + 1], S.writes[filled + 2] = section.names[2 * n - 1], '0,0,${decided.success},'
+  S.writes[filled + 3], S.writes[filled + 4] = section.names[2 * n], '${state.queued},2,0,,,,'
+  queued[#queued + 1], queued[#queued + 2] = collection, string.char(96 + #next) .. next
+  S.told[#S.told + 1] = '${state.queued},' .. collection .. ',' .. next .. ',0,2'
+end
+local function readBetween(section, from, size)
+  for n = 1, size do
+    local at = from + 5 * n
+    section.names[2 * n - 1], section.names[2 * n] = P .. 'n:' .. ARGV[at + 4], P .. 's:' .. ARGV[at + 5]
+  end
+  section.between = many('MGET', nil, section.names)
+end
+local function noteLetGo(section, queue)
+  local count = #section.queued / 2
+  if count == 0 then return end
+  S.left = S.left - 2 * count
+  S.wakes, S.isAhead = true, true
+  S.count('waiting', queue, -count)
+end
+
 local function untouched()
-  local session, old, begin, seldom, attempt, version, stride, size = arg(), arg(), arg(), arg(), arg(), arg(), number(), number()
+  local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), arg(), arg()
+  local queue, stride, size = arg(), number(), number()
   local from = argAt - stride
   argAt = argAt + stride * size
   S.isCancelling(0)
@@ -144,6 +178,12 @@ local function untouched()
   if isQuick then
     for n = 1, size do names[n] = P .. 's:' .. ARGV[from + stride * n + 1] end
     rows = many('MGET', nil, names)
+  end
+  local key = 'queue:' .. queue
+  local section = {names = {}, between = {}, queued = S.additions[key] or {}}
+  if stride == 5 then
+    S.additions[key] = section.queued
+    readBetween(section, from, size)
   end
   local filled, running, before = #S.writes, S.removals['run:' .. session] or {}, #answers
   S.removals['run:' .. session] = running
@@ -157,8 +197,8 @@ local function untouched()
     local seq = ARGV[at + 1]
     if isQuick and rows[n] == old and not seen[seq] then
       seen[seq] = true
+      filled = #S.writes
       S.writes[filled + 1], S.writes[filled + 2] = names[n], text .. ARGV[at + 2]
-      filled = filled + 2
       running[#running + 1] = seq
       answers[before + n] = 'a'
       if stride == 2 then
@@ -167,12 +207,7 @@ local function untouched()
         first, last = first or number, number
       else
         S.told[#S.told + 1] = '${state.succeeded},' .. ARGV[at + 3] .. ',' .. seq .. event
-        local feeds = ARGV[at + 4]
-        if string.byte(feeds) == 116 then
-          S.remove('deadlines', seq)
-          feeds = string.sub(feeds, 2)
-        end
-        if feeds ~= '' then S.arrive(tonumber(feeds), true) end
+        if stride == 5 then letGoBehind(section, n, at) else arriveAt(seq, ARGV[at + 4]) end
       end
     else
       answers[before + n] = ''
@@ -180,6 +215,7 @@ local function untouched()
     end
   end
   tellRun()
+  noteLetGo(section, queue)
   S.left = S.left - (size - #refused)
   if #refused == 0 then return end
   S.flush()
@@ -226,12 +262,12 @@ export async function settle(runs: Runs, settlements: readonly Settlement[]): Pr
       for (const each of details) args.push(each)
       continue
     }
-    if (section?.standing !== ref.standing || section.isPlain !== isPlain(ref)) {
+    if (section?.standing !== ref.standing || section.stride !== strideOf(ref) || section.queue !== ref.queue) {
       args[1] = (args[1] as number) + 1
       section = beginSection(args, ref)
     }
     args[section.sizeAt] = (args[section.sizeAt] as number) + 1
-    pushQuick(args, ref, settlement.outcome.result)
+    pushQuick(args, ref, settlement.outcome.result, section.stride)
   }
   return answersIn(await runs.write<string>(settleScript, args))
 }
@@ -260,32 +296,38 @@ function isQuick(ref: Ref, settlement: Settlement): settlement is Quick {
 /** Told to stop while it waited, it runs all the same where it is a side job: then it is cancelled, whatever it came to. */
 const isMarked = (standing: string): boolean => /;(?:[^,]*,){5}\d/.test(standing)
 
-/** Quick ones that follow each other and were told the same at the claim. */
+/** Quick ones that follow each other, are of one kind and were told the same at the claim. */
 interface Section {
   readonly standing: string
-  readonly isPlain: boolean
+  readonly queue: string
+  readonly stride: number
   /** Where in the arguments it is said how many there are. */
   readonly sizeAt: number
 }
 
-const isPlain = ({ seq, collection, feeds, isTimed }: Ref): boolean => collection === seq && feeds === null && !isTimed
+/** How many arguments tell of one. */
+function strideOf({ seq, collection, feeds, next, isTimed }: Ref): number {
+  if (collection === seq && feeds === null && !isTimed) return 2
+  return next !== null && !isTimed ? 5 : 4
+}
 
 function beginSection(args: Args, ref: Ref): Section {
-  const { standing } = ref
+  const { standing, queue } = ref
   const [, before, attempt = '', token = '', session = '', startedAt = ''] = standing.split(',', 6)
   const at = standing.indexOf(';')
   const seldom = at < 0 ? '' : standing.slice(at)
   const version = Number(before) + 1
   const begin = `${state.succeeded},${version},${attempt},${token},${session},${startedAt},`
-  const isSectionPlain = isPlain(ref)
-  args.push('untouched', session, standing, begin, seldom, attempt, version, isSectionPlain ? 2 : 4, 0)
-  return { standing, isPlain: isSectionPlain, sizeAt: args.length - 1 }
+  const stride = strideOf(ref)
+  args.push('untouched', session, standing, begin, seldom, attempt, version, queue, stride, 0)
+  return { standing, queue, stride, sizeAt: args.length - 1 }
 }
 
-function pushQuick(args: Args, ref: Ref, result: string | null): void {
-  args.push(ref.seq, result === null ? '' : `\n${result}`)
-  if (isPlain(ref)) return
-  args.push(ref.collection === ref.seq ? 0 : ref.collection, `${ref.isTimed ? 't' : ''}${ref.feeds ?? ''}`)
+function pushQuick(args: Args, ref: Ref, result: string | null, stride: number): void {
+  const { seq, collection, feeds, next, isTimed } = ref
+  args.push(seq, result === null ? '' : `\n${result}`)
+  if (stride > 2) args.push(collection === seq ? 0 : collection, `${isTimed ? 't' : ''}${feeds ?? ''}`)
+  if (stride > 4) args.push(next as number)
 }
 
 function detailsOf(outcome: Settlement['outcome']): Args {

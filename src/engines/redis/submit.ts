@@ -8,17 +8,17 @@ import {
   aloneText,
   entryOf,
   type Frame,
+  frameOf,
   isPlain,
   packEntries,
   packGraph,
   packQueues,
   packRows,
   packState,
-  plainFrame,
   plainText,
   section,
 } from './pack.ts'
-import type { Label } from './rows.ts'
+import { type Label, labelText } from './rows.ts'
 import { rowsPerCall, type Runs } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
@@ -258,7 +258,7 @@ class PlainSection {
 
   constructor(submission: Submission, job: GraphJob) {
     this.#first = submission
-    this.#frame = frameOf(submission, job)
+    this.#frame = frameFor(submission, job)
     this.#ids = this.#lastId = job.id
     this.#args = [job.args]
   }
@@ -273,7 +273,7 @@ class PlainSection {
 
   #isAlike(submission: Submission, job: GraphJob): boolean {
     if (isSameCall(submission, this.#first)) return true
-    const { before, behind } = frameOf(submission, job)
+    const { before, behind } = frameFor(submission, job)
     return before === this.#frame.before && behind === this.#frame.behind
   }
 
@@ -283,7 +283,7 @@ class PlainSection {
   }
 }
 
-const frameOf = (submission: Submission, job: GraphJob): Frame => plainFrame(job, labelOf(submission))
+const frameFor = (submission: Submission, job: GraphJob): Frame => frameOf(job, labelText(labelOf(submission)))
 
 /** Mostly they come from one call, and nothing needs to be written out to see it. */
 const isSameCall = (one: Submission, other: Submission): boolean =>
