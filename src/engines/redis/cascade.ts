@@ -115,15 +115,20 @@ end
 -- A main job behind one success, that nobody has touched and that may start at once: nothing of its row needs to be known but where it
 -- is queued. Most links of chains are such.
 local quickHead = '^%d+,(%d+),(%d+),[^,]*,[^,]*,[^,]*,%d+,${role.main},[^,]*,${when.success},[^,]*,[^,]*,,,,[^,]*,(%-?%d+),[^\\n]*\\n([^\\n]*)\\n'
+local head, collection, score, queue
 local function releaseQuickly(number, row)
-  local _, collection, priority, queue = string.match(row, quickHead)
-  collection = tonumber(collection)
+  -- Those side by side have one head, and mostly one queue.
+  local ownHead = string.match(row, '^[^\\n]*\\n[^\\n]*\\n')
+  if ownHead ~= head then
+    local _, own, priority, name = string.match(row, quickHead)
+    head, collection, queue = ownHead, tonumber(own), 'queue:' .. (name == '' and '${defaultQueue}' or name or '')
+    score = own and S.score(tonumber(priority), collection)
+  end
   if not collection or S.isCancelling(collection) then return false end
   local digits = S.digits[number]
-  if queue == '' then queue = '${defaultQueue}' end
   S.put(P .. 's:' .. digits, '${state.queued},2,0,,,,')
-  S.add('queue:' .. queue, priority == '0' and S.digits[collection] or S.score(priority, collection), S.place(number))
-  S.count('waiting', queue, -1)
+  S.add(queue, score, S.place(number))
+  S.count('waiting', string.sub(queue, 7), -1)
   S.tell(${state.queued}, collection, number, 0, 2)
   S.left = S.left - 1
   S.isAhead = true

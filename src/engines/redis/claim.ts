@@ -5,7 +5,7 @@ import { reason, roleName, state } from './codes.ts'
 import { aboutIn, claimInputs, inputIn, type InputReply, nothing, type Shared } from './inputs.ts'
 import type { ResultReply } from './gather.ts'
 import { lines } from './lines.ts'
-import { type JobRow, readJob, readStanding } from './rows.ts'
+import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
 import { library, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
 
@@ -102,19 +102,33 @@ local function start(job)
   isTold = true
 end
 
--- Of a job without a time-out and an expiry that did not fail yet nothing needs to be known but what is told of it.
-local quickHead = '^%d+,(%d+),(%d+),[^,]*,[^,]*,[^,]*,%d+,%d,(%-?%d*),%d,[^,]*,[^,]*,[^,]*,[^,]*,,,%-?%d+,([^\\n]*)'
+-- Of a job without a time-out and an expiry that did not fail yet nothing needs to be known but what is told of it. Those let go together
+-- mostly stand alike, and those side by side in a graph have one head.
+local quickHead = '^%d+,(%d+),(%d+),[^,]*,[^,]*,[^,]*,%d+,%d,(%-?%d*),%d,[^,]*,[^,]*,[^,]*,[^,]*,,,%-?%d+,(.*)$'
+local begun, head, base, collection, behind, input = {}, nil, nil, nil, nil, nil
+local function begin(standing)
+  local version, attempt = string.match(standing, '^%d,(%d+),(%d+),[%d,]*$')
+  if not version then return false end
+  local to = {version = version + 1, attempt = attempt + 1}
+  to.text = '${state.running},' .. S.digits[to.version] .. ',' .. S.digits[to.attempt] .. ',' .. token .. ',' .. session .. ',' .. now .. ','
+  return to
+end
 local function startQuickly(seq, row, standing)
-  local version, attempt = '1', '0'
-  if standing then version, attempt = string.match(standing, '^%d,(%d+),(%d+),[%d,]*$') end
-  local base, collection, behind, input = string.match(row, quickHead)
-  if not version or not base then return nil end
-  local job = {seq = tonumber(seq), row = row, base = tonumber(base), collection = tonumber(collection), behind = nil, input = input, text = nil}
-  if behind ~= '' then job.behind = job.base + behind end
-  version, attempt = S.digits[version + 1], S.digits[attempt + 1]
-  job.text = '${state.running},' .. version .. ',' .. attempt .. ',' .. token .. ',' .. session .. ',' .. now .. ','
-  S.told[#S.told + 1] = '${state.running},' .. (collection == seq and '0' or collection) .. ',' .. seq .. ',' .. attempt .. ',' .. version
-  return job
+  standing = standing or '${state.waiting},1,0,,,,'
+  local to = begun[standing]
+  if to == nil then
+    to = begin(standing)
+    begun[standing] = to
+  end
+  local ownHead = string.match(row, '^[^\\n]*')
+  if ownHead ~= head then
+    head, base, collection, behind, input = ownHead, string.match(ownHead, quickHead)
+    base = tonumber(base)
+    behind = base and behind ~= '' and base + behind or nil
+  end
+  if not to or not base then return nil end
+  S.tell(${state.running}, collection, seq, to.attempt, to.version)
+  return {seq = tonumber(seq), row = row, base = base, collection = tonumber(collection), behind = behind, input = input, text = to.text}
 end
 
 local function take(open)
@@ -133,11 +147,6 @@ local function take(open)
   local rows, stands, singles = many('MGET', nil, heads), many('MGET', nil, single), 0
   local writes, filled, running = S.writes, #S.writes, S.additions['run:' .. session] or {}
   S.additions['run:' .. session] = running
-  local first, last
-  local function tellFresh()
-    if first then S.tellRun(${state.running}, first, last, 1, 2) end
-    first = nil
-  end
   for n, seq in ipairs(digits) do
     local row, standing = rows[n], nil
     if not inRun[n] then
@@ -146,12 +155,9 @@ local function take(open)
     end
     local job
     if row and (inRun[n] or (not standing and string.find(row, '^%d+\\n'))) then
-      if first and tonumber(seq) ~= last + 1 then tellFresh() end
-      last = tonumber(seq)
-      first = first or last
+      S.tell(${state.running}, '0', seq, 1, 2)
       job = {seq = seq, row = row, text = fresh}
     elseif row then
-      tellFresh()
       job = startQuickly(seq, row, standing)
       isTold = true
     end
@@ -167,7 +173,6 @@ local function take(open)
       start(job)
     end
   end
-  tellFresh()
 end
 
 local function noteTaken()
@@ -278,8 +283,25 @@ interface Told {
   readonly shared: Shared
 }
 
+type Begun = Pick<Standing, 'attempt' | 'failures' | 'crashes' | 'startedAt'> & { readonly round: number | null }
+
+/** Most jobs of a claim stand alike, so the text is read once; what is seldom said is read of each. */
+let alike: { readonly text: string; readonly begun: Begun } = {
+  text: '',
+  begun: { attempt: 0, failures: 0, crashes: 0, startedAt: null, round: null },
+}
+function begunIn(job: JobRow, text: string): Begun {
+  if (text !== alike.text) {
+    const begun = readStanding(job, text)
+    if (text.includes(';')) return begun
+    alike = { text, begun: { ...begun, round: null } }
+  }
+  return alike.begun
+}
+
 function claimed(job: JobRow, text: string, { token, details, shared }: Told): ClaimedJob {
-  const standing = readStanding(job, text)
+  const standing = begunIn(job, text)
+  const round = standing.round ?? job.round
   const isAlone = job.collection === job.number
   const about = isAlone ? { id: job.id, actor: job.label.actor } : shared.collections.get(job.collection)
   const startedAt = standing.startedAt as number
@@ -292,7 +314,7 @@ function claimed(job: JobRow, text: string, { token, details, shared }: Told): C
       next: job.next,
       queue: job.queue,
       isTimed: job.timeout !== null,
-      round: standing.round,
+      round,
       crashes: standing.crashes,
     } satisfies Ref,
     token,
@@ -303,7 +325,7 @@ function claimed(job: JobRow, text: string, { token, details, shared }: Told): C
     role: roleName(job.role),
     attempt: standing.attempt,
     failures: standing.failures,
-    round: standing.round,
+    round,
     queue: job.queue,
     options: job.options,
     actor: actorIn(about?.actor ?? null),

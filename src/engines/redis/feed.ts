@@ -110,8 +110,8 @@ function read([, fields]: Entry): Told {
   for (let from = 0; from < flat.length;) {
     const kind = flat[from] as number
     if (kind >= 30) {
-      changes.push(...changesOfRun(at, flat.slice(from, from + 5)))
-      from += 5
+      changes.push(...changesOfRun(at, flat.slice(from, from + 6)))
+      from += 6
       continue
     }
     const length = kind < 10 ? 5 : kind < 20 ? 3 : 4
@@ -130,14 +130,12 @@ function read([, fields]: Entry): Told {
   return { at, changes }
 }
 
-/** A run of jobs alone, each told of as if it stood by itself. */
-function changesOfRun(
-  at: number,
-  [kind = 0, first = 0, last = 0, attempt = 0, version = 0]: readonly number[],
-): Flat[] {
+/** A run of jobs, each told of as if it stood by itself. */
+function changesOfRun(at: number, run: readonly number[]): Flat[] {
+  const [kind, collection, first, last, attempt, version] = run as [number, number, number, number, number, number]
   return Array.from({ length: last - first + 1 }, (_, n) => {
-    const numbers = [kind - 30, 0, first + n, attempt, version]
-    return { at, numbers, collection: first + n, progress: undefined, isTold: false }
+    const numbers = [kind - 30, collection, first + n, attempt, version]
+    return { at, numbers, collection: collection || first + n, progress: undefined, isTold: false }
   })
 }
 

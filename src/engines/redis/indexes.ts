@@ -78,6 +78,10 @@ local function leaveRuns(queue, places)
   end
 end
 
+-- Before something comes into a queue: those that wait for work have seen it empty.
+function S.noteFirst(queue)
+  S.isFirst = S.isFirst or call('EXISTS', P .. 'queue:' .. queue, P .. 'runs:' .. queue) == 0
+end
 function S.flushIndexes()
   for key, list in pairs(S.removals) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
@@ -87,6 +91,7 @@ function S.flushIndexes()
   end
   for key, list in pairs(S.additions) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
+    if string.find(key, '^queue:') then S.noteFirst(string.sub(key, 7)) end
     change(isSet and 'SADD' or 'ZADD', P .. key, list)
   end
   for key, of in pairs(S.counts) do

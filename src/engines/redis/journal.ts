@@ -12,32 +12,52 @@ import { library } from './scripts.ts'
  * 0–7     state, collection (0: the job is alone), job, attempt, version
  * 10–13   10 + state, collection, round
  * 20      20, collection (0: alone), job, attempt; its progress is the next of p
- * 30–37   30 + state, first job, last job, attempt, version: all jobs numbered so, each of them alone
+ * 30–37   30 + state, collection (0: each is alone), first job, last job, attempt, version: all jobs numbered so
  * ```
  *
  * An entry's id is one more than the characters of all entries before it: `#c + #p` of each. So a reader that stands at the end of an
  * entry expects the next one at exactly that id, and where the oldest one has a greater id, something between was trimmed.
  */
 export const journal = library(`
-function S.tell(code, collection, seq, attempt, version)
-  if collection == seq then collection = 0 end
+-- The run that is being told, and its place among what was told. Texts stay texts: a number takes longer to write than all the rest.
+local at, kind, of, first, last, isRun, tries, versions
+local function endRun()
+  if not at then return end
   local digits = S.digits
-  S.told[#S.told + 1] = digits[code] .. ',' .. digits[collection] .. ',' .. digits[seq] .. ',' .. digits[attempt] .. ',' .. digits[version]
+  local text = ',' .. of .. ',' .. first .. ',' .. (isRun and digits[last] .. ',' or '') .. digits[tries] .. ',' .. digits[versions]
+  S.told[at] = digits[isRun and 30 + kind or kind] .. text
+  at = nil
+end
+local function beginRun(code, collection, seq, attempt, version)
+  endRun()
+  at, kind, of, first, isRun, tries, versions = #S.told + 1, code, collection, seq, false, attempt, version
+  S.told[at] = ''
   if code == ${state.queued} or code == ${state.scheduled} then S.wakes = true end
 end
-function S.tellRun(code, first, last, attempt, version)
-  S.told[#S.told + 1] = (30 + code) .. ',' .. first .. ',' .. last .. ',' .. attempt .. ',' .. version
+function S.tellRun(code, collection, from, to, attempt, version)
+  beginRun(code, collection, from, attempt, version)
+  last, isRun = to, to > from
+end
+function S.tell(code, collection, seq, attempt, version)
+  if collection == seq then collection = '0' end
+  local number = tonumber(seq)
+  if at and number == last + 1 and code == kind and collection == of and attempt == tries and version == versions then isRun = true
+  else beginRun(code, collection, seq, attempt, version) end
+  last = number
 end
 function S.tellCollection(code, collection, round)
+  endRun()
   S.told[#S.told + 1] = (10 + code) .. ',' .. collection .. ',' .. round
 end
 function S.tellProgress(collection, seq, attempt, progress)
   if collection == seq then collection = 0 end
+  endRun()
   S.told[#S.told + 1] = '20,' .. collection .. ',' .. seq .. ',' .. attempt
   S.payloads[#S.payloads + 1] = progress
 end
 function S.writeJournal()
   if #S.told == 0 then return end
+  endRun()
   local entry = {'t', now, 'c', table.concat(S.told, ',')}
   local size = #entry[4]
   if #S.payloads > 0 then

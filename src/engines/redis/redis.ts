@@ -150,10 +150,10 @@ class RedisEngine implements Engine {
     const db = await this.#ready()
     const watch = this.#watch as Watch
     const { mask } = watch
-    const may = mask === 0 ? '' : `${mask} ${watch.origin}`
-    const [bits, left, answer] = await db.run<[number, number, T]>(script, [db.now, may, ...args])
+    const may = `${mask} ${watch.origin}`
+    const [bits, left, answer, said] = await db.run<[number, number, T, number]>(script, [db.now, may, ...args])
     if (left === 1) this.#goOn()
-    watch.changed(bits, mask)
+    watch.changed(bits, said)
     return answer
   }
 

@@ -106,30 +106,35 @@ const plainHead = (number: number, createdAt: string): Head => ({
   input: '',
 })
 
-function readHead(head: string): Head {
-  const parts = head.split(',')
-  const numbers = parts.slice(0, 17).map(numberIn)
-  const [createdAt, base, collection, parent, depth, scope0, round, roleOf, behind, fit, feeds, scope] = numbers
-  const [startIn, startAt, expires, timeout, priority] = numbers.slice(12)
-  const absolute = (offset: number | null | undefined): number | null =>
-    offset === null || offset === undefined ? null : (base as number) + offset
+/** Those side by side in a graph have one head. */
+let last: { readonly text: string; readonly head: Head } | null = null
+function readHead(text: string): Head {
+  if (text !== last?.text) last = { text, head: parseHead(text.split(',')) }
+  return last.head
+}
+
+function parseHead(parts: readonly string[]): Head {
+  const at = (position: number): number | null => numberIn(parts[position])
+  const base = at(1) as number
+  const absolute = (position: number): number | null => (parts[position] === '' ? null : base + Number(parts[position]))
+  const roleOf = at(7) as number
   return {
-    createdAt: createdAt as number,
-    base: base as number,
-    collection: collection as number,
-    parent: parent ?? null,
-    depth: depth as number,
-    round: round as number,
-    role: roleOf as number,
-    behind: absolute(behind),
-    fit: fit as number,
-    feeds: absolute(feeds),
-    scope: roleOf === role.main ? (scope0 ?? absolute(scope)) : null,
-    startIn: startIn ?? null,
-    startAt: startAt ?? null,
-    expires: expires ?? null,
-    timeout: timeout ?? null,
-    priority: priority as number,
+    createdAt: at(0) as number,
+    base,
+    collection: at(2) as number,
+    parent: at(3),
+    depth: at(4) as number,
+    round: at(6) as number,
+    role: roleOf,
+    behind: absolute(8),
+    fit: at(9) as number,
+    feeds: absolute(10),
+    scope: roleOf === role.main ? (at(5) ?? absolute(11)) : null,
+    startIn: at(12),
+    startAt: at(13),
+    expires: at(14),
+    timeout: at(15),
+    priority: at(16) as number,
     input: readInput(parts.slice(17).join(',')),
   }
 }

@@ -119,7 +119,7 @@ ${libraries.map((lua) => `function()\n${lua}\nend`).join(',\n')}
 }
 local made = 0
 S = setmetatable({
-  told = {}, payloads = {}, wakes = false, stops = false,
+  told = {}, payloads = {}, wakes = false, isFirst = false, stops = false,
   jobs = {}, changedJobs = {}, barriers = {}, changedBarriers = {}, writes = {}, erased = {},
   additions = {}, removals = {}, counts = {},
   digits = setmetatable({}, {

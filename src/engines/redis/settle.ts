@@ -151,7 +151,7 @@ local function letGoBehind(section, n, at)
   S.writes[filled + 1], S.writes[filled + 2] = section.names[2 * n - 1], '0,0,${decided.success},'
   S.writes[filled + 3], S.writes[filled + 4] = section.names[2 * n], '${state.queued},2,0,,,,'
   queued[#queued + 1], queued[#queued + 2] = collection, string.char(96 + #next) .. next
-  S.told[#S.told + 1] = '${state.queued},' .. collection .. ',' .. next .. ',0,2'
+  S.tell(${state.queued}, collection, next, 0, 2)
 end
 local function readBetween(section, from, size)
   for n = 1, size do
@@ -164,12 +164,12 @@ local function noteLetGo(section, queue)
   local count = #section.queued / 2
   if count == 0 then return end
   S.left = S.left - 2 * count
-  S.wakes, S.isAhead = true, true
+  S.isAhead = true
   S.count('waiting', queue, -count)
 end
 
 local function untouched()
-  local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), arg(), arg()
+  local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), number(), number()
   local queue, stride, size = arg(), number(), number()
   local from = argAt - stride
   argAt = argAt + stride * size
@@ -187,11 +187,7 @@ local function untouched()
   end
   local filled, running, before = #S.writes, S.removals['run:' .. session] or {}, #answers
   S.removals['run:' .. session] = running
-  local text, event, first, last = begin .. now .. seldom, ',' .. attempt .. ',' .. version, nil, nil
-  local function tellRun()
-    if first then S.tellRun(${state.succeeded}, first, last, attempt, version) end
-    first = nil
-  end
+  local text = begin .. now .. seldom
   for n = 1, size do
     local at = from + stride * n
     local seq = ARGV[at + 1]
@@ -201,20 +197,13 @@ local function untouched()
       S.writes[filled + 1], S.writes[filled + 2] = names[n], text .. ARGV[at + 2]
       running[#running + 1] = seq
       answers[before + n] = 'a'
-      if stride == 2 then
-        local number = tonumber(seq)
-        if first and number ~= last + 1 then tellRun() end
-        first, last = first or number, number
-      else
-        S.told[#S.told + 1] = '${state.succeeded},' .. ARGV[at + 3] .. ',' .. seq .. event
-        if stride == 5 then letGoBehind(section, n, at) else arriveAt(seq, ARGV[at + 4]) end
-      end
+      S.tell(${state.succeeded}, stride == 2 and '0' or ARGV[at + 3], seq, attempt, version)
+      if stride == 5 then letGoBehind(section, n, at) elseif stride == 4 then arriveAt(seq, ARGV[at + 4]) end
     else
       answers[before + n] = ''
       refused[#refused + 1] = n
     end
   end
-  tellRun()
   noteLetGo(section, queue)
   S.left = S.left - (size - #refused)
   if #refused == 0 then return end

@@ -62,7 +62,7 @@ local function plainOnes()
   local function endRun()
     if not first then return end
     runs[#runs + 1], runs[#runs + 2] = first, nextNumber - 1
-    S.tellRun(${state.queued}, first, nextNumber - 1, 0, 1)
+    S.tellRun(${state.queued}, 0, first, nextNumber - 1, 0, 1)
     first = nil
   end
   for n = 1, size do
@@ -82,8 +82,8 @@ local function plainOnes()
   end
   endRun()
   if made == 0 then return end
-  S.wakes = true
   change('HSET', P .. 'ids', numbered)
+  S.noteFirst(queue)
   change('ZADD', P .. 'runs:' .. queue, runs)
 end
 

@@ -76,12 +76,12 @@ export class Watch {
     return mask
   }
 
-  /** A call changed something. `mask` is what it was allowed to tell the others by itself. */
-  changed(bits: number, mask: number): void {
+  /** A call changed something, and told some of it to the others by itself. */
+  changed(bits: number, said: number): void {
     if (bits === 0) return
     const now = this.#runtime.elapsed()
-    for (const bit of Object.values(signalBits)) if (bits & mask & bit) this.#saidAt.set(bit, now)
-    this.say(bits & ~mask)
+    for (const bit of Object.values(signalBits)) if (said & bit) this.#saidAt.set(bit, now)
+    this.say(bits & ~said)
     this.#tell(bits)
   }
 

@@ -88,12 +88,13 @@ if not S.isClean() then
   S.writeJournal()
 end
 local bits = (S.wakes and 1 or 0) + (#S.told > 0 and 2 or 0) + (S.stops and 4 or 0)
--- 7 and who says so: of the three signals, those that were not sent a moment ago.
+-- 7 and who says so: of the three signals, those that were not sent a moment ago. Where nothing was queued before, whoever waits for
+-- it is told all the same.
 local may, origin = string.match(ARGV[2], '^(%d) (.*)$')
-local said = may and bit.band(bits, may) or 0
+local said = may and bit.band(bits, S.isFirst and bit.bor(may, 1) or may) or 0
 -- Who may not publish is heard of later: all is written by now, so this must not fail.
 if said > 0 then redis.pcall('PUBLISH', P .. 'signal', origin .. ' ' .. said) end
-return {bits, isLeft and 1 or 0, answer}
+return {bits, isLeft and 1 or 0, answer, said}
 `)
 
 /**
