@@ -8,9 +8,8 @@ import { library } from './scripts.ts'
  * ```
  * meetQueues()                reads queues from the arguments: each is known from the first job that names it
  * insertRows(home)           reads jobs and barriers, or some of them
- * insertEntries(home)        reads the jobs that may start at once
+ * insertEntries(home)        reads the jobs that may start at once, those side by side together
  * insertState(home)          reads how many wait, and the barriers that decide at once
- * insertEntry(home, seq)     reads one such job
  * ```
  */
 export const inserting = library(
@@ -50,23 +49,27 @@ function S.insertRows(home)
     S.put(P .. 'b:' .. (base + home.jobCount + from + at - 1), barrierHead .. text)
   end
 end
-function S.insertEntry(home, seq)
-  local queue, priority, startIn, startAt, expires = arg(), number(), number(), number(), number()
-  local due = startIn and now + startIn or startAt
-  expires = expires and home.created + expires
-  if due and due > now then
+local function insertEntry(home, seq, due, expires, queue, score)
+  if due then
     S.put(P .. 's:' .. seq, '1,1,0,,,,;' .. home.round .. ',0,0,' .. due .. ',' .. (expires or '') .. ',,,,,,')
     S.add('due', due, seq)
     S.count('scheduled', queue, 1)
     S.tell(1, home.collection, seq, 0, 1)
   else
-    S.add('queue:' .. queue, S.score(priority, home.collection), S.place(seq))
+    S.add('queue:' .. queue, score, S.place(seq))
     S.tell(2, home.collection, seq, 0, 1)
   end
   if expires then S.add('expiring', expires, seq) end
 end
 function S.insertEntries(home)
-  for _ = 1, number() do S.insertEntry(home, home.base + number()) end
+  for _ = 1, number() do
+    local first, last, queue, priority, startIn, startAt, expires = number(), number(), arg(), number(), number(), number(), number()
+    local due = startIn and now + startIn or startAt
+    if due and due <= now then due = nil end
+    expires = expires and home.created + expires
+    local score = S.score(priority, home.collection)
+    for seq = home.base + first, home.base + last do insertEntry(home, seq, due, expires, queue, score) end
+  end
 end
 function S.insertState(home)
   for _ = 1, number() do

@@ -227,16 +227,28 @@ function longRunsOf({ graph, lists }: PackedGraph, from: number, to: number): (r
   return found
 }
 
-/** Jobs that may start at once, as arguments: offset, queue, priority, startIn, startAt, expires. */
+/** Jobs that may start at once, as arguments: first offset, last offset, queue, priority, startIn, startAt, expires. */
 export function packEntries({ graph, isLarge }: PackedGraph): (string | number)[] {
   if (isLarge) return [0]
-  return section(graph.jobs.flatMap((job, at) => (job.behind === null ? [entryOf(job, at)] : [])))
+  const entries: (readonly (string | number)[])[] = []
+  const { jobs } = graph
+  for (let first = 0, at = 1; first < jobs.length; at++) {
+    if (at < jobs.length && isLike(jobs[at] as GraphJob, jobs[first] as GraphJob)) continue
+    const job = jobs[first] as GraphJob
+    if (job.behind === null) entries.push(entryOf(job, first, at - 1))
+    first = at
+  }
+  return section(entries)
 }
 
-export function entryOf({ options, role: name }: GraphJob, at: number): readonly (string | number)[] {
+const isLike = (one: GraphJob, other: GraphJob): boolean =>
+  one.behind === other.behind && one.options === other.options && one.role === other.role
+
+export function entryOf({ options, role: name }: GraphJob, first: number, last: number): readonly (string | number)[] {
   const { queue, priority, startIn, startAt, expires } = options
   return [
-    at,
+    first,
+    last,
     queue ?? defaultQueue,
     priority ?? 0,
     startIn ?? '',

@@ -17,7 +17,7 @@ import type {
   SweepAnswer,
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
-import { rowsPerCall } from './scripts.ts'
+import { partSize } from './scripts.ts'
 import { claim } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database, type Script } from './database.ts'
@@ -64,7 +64,7 @@ export function redisFromUrl(url: string): (runtime: Runtime) => Engine {
 class RedisEngine implements Engine {
   readonly name = 'redis'
   readonly url: string | null
-  readonly partSize = rowsPerCall
+  readonly partSize = partSize
   readonly transfer: Transfer
   readonly #runtime: Runtime
   readonly #db: Database

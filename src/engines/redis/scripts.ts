@@ -39,6 +39,8 @@ export interface Part {
 
 /** A call touches at most about so many rows; the rest is done later, from the list in `work`. */
 export const rowsPerCall = 1_000
+/** Rows that come packed are written without being looked into: so many take no longer than that. */
+export const partSize = 2_500
 
 /** A piece that stands in the script as it is: its functions and values are locals of the script, 200 at most in all. */
 export function part(lua: string, ...needs: readonly Part[]): Part {
@@ -147,7 +149,7 @@ export interface Runs {
   /** Runs a script that only reads; gives its answer. */
   read<T>(script: Script, args?: readonly (string | number)[]): Promise<T>
   /**
-   * Runs a script that writes (see `writing` in work.ts). Its reply is [signal, left, answer]: what changed (1 queued + 2 changed
+   * Runs a script that writes (see `writing` in work.ts). Its reply is [signal, left, answer, said]: what changed (1 queued + 2 changed
    * + 4 cancel) and whether anything is left to do of a large change, which whoever runs scripts then has done by `goOn`.
    */
   write<T>(script: Script, args?: readonly (string | number)[]): Promise<T>

@@ -6,7 +6,7 @@ import type { Ref } from './claim.ts'
 import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from './codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
-import { library, rowsPerCall, type Runs } from './scripts.ts'
+import { library, partSize, type Runs } from './scripts.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
 import { writing } from './work.ts'
 
@@ -351,7 +351,7 @@ function continuationArgs(graph: Graph): Args {
   return [
     ...head,
     ...packQueues(graph.jobs),
-    ...packRows(packing, 0, rowsPerCall),
+    ...packRows(packing, 0, partSize),
     ...packEntries(packing),
     ...packState(packing),
   ]

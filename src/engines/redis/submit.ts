@@ -19,7 +19,7 @@ import {
   section,
 } from './pack.ts'
 import { type Label, labelText } from './rows.ts'
-import { rowsPerCall, type Runs } from './scripts.ts'
+import { partSize, type Runs } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
 import { accepting } from './work.ts'
@@ -123,8 +123,7 @@ local function storeAlone(seq)
   S.put(P .. 'j:' .. seq, now .. (isPlain and '' or ',' .. seq .. ',' .. seq .. ',,0,,1,') .. arg())
   local longArgs = arg()
   if longArgs ~= '' then S.put(P .. 'g:' .. seq, longArgs) end
-  argAt = argAt + 1
-  S.insertEntry(home, seq)
+  S.insertEntries(home)
 end
 local function storeGraph(collection)
   local id, jobCount, barrierCount, exit, row = arg(), number(), number(), arg(), arg()
@@ -330,7 +329,7 @@ function packAlone(submission: Submission): Args {
     isShort ? 1 : 0,
     isShort ? plainText(job, label) : aloneText(job, label),
     job.args.length > longArgs ? job.args : '',
-    ...entryOf(job, 0),
+    ...section([entryOf(job, 0, 0)]),
   ]
 }
 
@@ -343,7 +342,7 @@ function packOne(submission: Submission): Args {
     graph.barriers.length,
     exitOf(graph),
     collectionText(submission),
-    ...packRows(packing, 0, rowsPerCall),
+    ...packRows(packing, 0, partSize),
     ...packEntries(packing),
     ...packState(packing),
   ]
