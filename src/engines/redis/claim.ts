@@ -198,7 +198,7 @@ local function tellAll()
   for _, job in ipairs(taken) do
     local row = job.row
     local long = string.byte(row, -1) == 13 and call('GET', P .. 'g:' .. job.seq) or ''
-    local input = isTold and job.input and S.inputOf(job) or 0
+    local input = isTold and job.input and job.input ~= '' and S.inputOf(job) or 0
     reply[filled + 1], reply[filled + 2], reply[filled + 3] = tonumber(job.seq), row, job.text == fresh and 0 or job.text
     reply[filled + 4] = (long ~= '' or input ~= 0) and {long, input} or 0
     filled = filled + 4

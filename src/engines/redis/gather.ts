@@ -78,11 +78,16 @@ function S.resultsAt(number, budget)
     for at = from, math.min(from + 999, #leaves) do some[#some + 1] = leaves[at] end
     S.loadRaw(some)
     for _, seq in ipairs(some) do
-      local _, _, _, isArchived = S.readRaw(seq)
-      if not isArchived then
-        results[#results + 1] = S.resultIn(seq, budget)
-        if budget.left < 0 then return nil end
+      -- Most have a short result and nothing seldom to say.
+      local text = string.match(S.rawStandings[seq] or '', '^[%d,]*\\n(.*)$')
+      if text then
+        budget.left = budget.left - #text
+        results[#results + 1] = text
+      else
+        local _, _, _, isArchived = S.readRaw(seq)
+        if not isArchived then results[#results + 1] = S.resultIn(seq, budget) end
       end
+      if budget.left < 0 then return nil end
     end
   end
   return results

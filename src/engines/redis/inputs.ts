@@ -103,9 +103,9 @@ end
 function S.readShared(taken)
   local ones, collections = {}, {}
   for _, job in ipairs(taken) do
-    local one = job.input and string.match(job.input, '^o(%d+)')
+    local one = job.input and job.input ~= '' and string.match(job.input, '^o(%d+)')
     if one then ones[#ones + 1] = job.base + one end
-    if job.collection and job.collection ~= job.seq then collections[#collections + 1] = job.collection end
+    if job.collection and job.collection ~= job.seq and job.collection ~= collections[#collections] then collections[#collections + 1] = job.collection end
   end
   S.loadRaw(ones)
   collectionsOf(collections)
