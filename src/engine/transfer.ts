@@ -89,7 +89,7 @@ export const pageSize = 4 * 1_048_576
 export type RowKind = keyof typeof rowColumns
 
 /**
- * Instants in milliseconds, flags as 0 and 1, words as the numbers in the engines' `codes.ts`, JSON as text. The columns
+ * Instants in milliseconds, flags as 0 and 1, words as the numbers in `codes.ts`, JSON as text. The columns
  * that come first tell rows apart. Tokens, deadlines and leases are left out: nothing runs while rows travel.
  */
 export const rowColumns = {

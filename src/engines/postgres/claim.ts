@@ -1,7 +1,7 @@
 import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, hot, runOf } from './change.ts'
-import { roleName } from './codes.ts'
+import { roleName } from '../../engine/codes.ts'
 import type { Requests } from './database.ts'
 import { readInput } from './gather.ts'
 

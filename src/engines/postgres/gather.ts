@@ -1,10 +1,10 @@
 import type { JobCounts, SettledState } from '../../core/collection.ts'
-import type { Failure } from '../../core/failure.ts'
 import type { StoredResult } from '../../core/job.ts'
-import type { JobInput, ReportRecord } from '../../engine/work.ts'
-import { decided, stateName } from './codes.ts'
+import { decided, stateName } from '../../engine/codes.ts'
+import { reportOf } from '../../engine/failures.ts'
+import type { JobInput } from '../../engine/work.ts'
 import type { Requests } from './database.ts'
-import { type FailureColumns, failureIn } from './record.ts'
+import { type FailureColumns, failedIn } from './record.ts'
 import { inlineLimit, resultsIn } from './results.ts'
 
 const pageRows = 1_000
@@ -60,13 +60,17 @@ export function readInput(text: string, now: number): JobInput {
     const { shape, barrier } = found
     return { from: 'results', shape, barrier, results: barrier === null ? [] : resultsIn(barrier, found.results) }
   }
-  if (found.from === 'failure') return { from: 'failure', report: report(found.cause, now) }
+  if (found.from === 'failure')
+    return {
+      from: 'failure',
+      report: reportOf(found.cause && failedIn(found.cause), found.cause?.collection ?? '', now),
+    }
   const counts = countsIn(found.counts)
   return {
     from: 'summary',
     state: summaryState(found.cancelled, counts, found.decided),
     counts,
-    failure: found.cause === null ? null : (failureIn(found.cause)?.failure ?? null),
+    failure: found.cause === null ? null : (failedIn(found.cause)?.failure ?? null),
   }
 }
 
@@ -74,17 +78,6 @@ function summaryState(isCancelled: boolean, counts: JobCounts, decision: number 
   if (decision === null || decision === decided.success) return 'succeeded'
   if (isCancelled) return 'cancelled'
   return counts.failed > 0 ? 'failed' : 'cancelled'
-}
-
-function report(cause: FoundCause | null, now: number): ReportRecord {
-  const found = cause === null ? null : failureIn(cause)
-  if (cause !== null && found !== null) {
-    const { jobId, task, reason, failure } = found
-    return { job: jobId, task, collection: cause.collection, reason, failure }
-  }
-  const at = new Date(now).toISOString()
-  const failure: Failure = { name: 'JobFailed', message: 'The job that failed is no longer stored.', attempt: 0, at }
-  return { job: '', task: '', collection: '', reason: 'failed', failure }
 }
 
 /** Counts by state, from rows of state and count. */

@@ -1,7 +1,7 @@
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { StoredOptions } from '../../core/job.ts'
 import { entryOf, headsOf, lineUp } from './change.ts'
-import { roleCode, whenCode } from './codes.ts'
+import { roleCode, whenCode } from '../../engine/codes.ts'
 
 /** Rows of a graph as `celeriac.insert_graph` reads them, counted from the placement that it is given. */
 export interface GraphRows {

@@ -2,7 +2,7 @@ import type { CollectionDetail } from '../../core/collection.ts'
 import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { hot } from './change.ts'
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import type { Database, Requests } from './database.ts'
 import {
   aloneColumns,

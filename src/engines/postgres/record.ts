@@ -1,7 +1,16 @@
 import type { CollectionRecord } from '../../core/collection.ts'
-import type { Failure, FailureReason } from '../../core/failure.ts'
+import type { Failure } from '../../core/failure.ts'
 import type { AttemptRecord, JobRecord, LogLine, Progress } from '../../core/job.ts'
-import { attemptOutcomeName, collectionStateName, reasonName, role, roleName, state, stateName } from './codes.ts'
+import {
+  attemptOutcomeName,
+  collectionStateName,
+  reasonName,
+  role,
+  roleName,
+  state,
+  stateName,
+} from '../../engine/codes.ts'
+import { failureIn, type FoundFailure } from '../../engine/failures.ts'
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,7 +70,7 @@ export const jobTables = `celeriac.jobs j
 export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
 
 export function jobRecord(row: JobRow, after: readonly string[]): JobRecord {
-  const failed = failureIn(row)
+  const failed = failedIn(row)
   const earlier = row.failure === null ? null : (JSON.parse(row.failure) as Failure)
   return {
     id: row.id,
@@ -107,41 +116,18 @@ export interface FailureColumns {
   readonly failed_at: number | null
 }
 
-export interface FoundFailure {
-  readonly jobId: string
-  readonly task: string
-  readonly reason: FailureReason
-  readonly failure: Failure
-}
-
-/** The failure of a job that failed or was cancelled. */
-export function failureIn(row: FailureColumns): FoundFailure | null {
+/** That of a job that failed or was cancelled; null where there is none. */
+export function failedIn(row: FailureColumns): FoundFailure | null {
   if (row.failed_id === null) return null
-  const why = (reasonName(row.failed_reason) ?? 'failed') as string
-  const isCancelled = why === 'fail-fast' || why === 'upstream' || why === 'not-needed'
-  return {
-    jobId: row.failed_id,
+  return failureIn({
+    id: row.failed_id,
     task: row.failed_task ?? '',
-    reason: isCancelled ? 'cancelled' : (why as FailureReason),
-    failure: ownFailure(row, why),
-  }
-}
-
-const sentences: Readonly<Record<string, string>> = {
-  cancelled: 'It was cancelled.',
-  expired: 'It expired before it could start.',
-  'fail-fast': 'It was cancelled because another member of its group did not succeed.',
-}
-
-/** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
-function ownFailure(row: FailureColumns, why: string): Failure {
-  const said = sentences[why]
-  if (row.failed_failure !== null && (said === undefined || row.failed_state !== state.cancelled))
-    return JSON.parse(row.failed_failure) as Failure
-  const at = new Date(row.failed_at ?? 0).toISOString()
-  const name =
-    why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'
-  return { name, message: said ?? 'It failed.', attempt: row.failed_attempt ?? 0, at }
+    state: row.failed_state ?? 0,
+    reason: row.failed_reason,
+    failure: row.failed_failure,
+    attempt: row.failed_attempt ?? 0,
+    finishedAt: row.failed_at,
+  })
 }
 
 // ── attempts and log ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +233,7 @@ export const toldTables = `
      order by finished_at, seq limit 1))`
 
 export function collectionRecord(row: CollectionRow): CollectionRecord {
-  const failed = failureIn(row)
+  const failed = failedIn(row)
   return {
     id: row.id,
     state: collectionStateName(row.state),

@@ -1,5 +1,5 @@
 import { rowsPerCall } from './change.ts'
-import { work } from './codes.ts'
+import { work } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 
 /** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */

@@ -1,5 +1,5 @@
 import { changes } from './change.ts'
-import { collectionState, decided, reason, role, state, when, work } from './codes.ts'
+import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
 import { defaultQueue } from './keys.ts'
 import { library } from './scripts.ts'
 

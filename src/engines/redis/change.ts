@@ -1,4 +1,4 @@
-import { reason, role, state, work } from './codes.ts'
+import { reason, role, state, work } from '../../engine/codes.ts'
 import { journal } from './journal.ts'
 import { library } from './scripts.ts'
 import { workingSet } from './working-set.ts'

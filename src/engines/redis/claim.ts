@@ -1,7 +1,7 @@
 import type { Runtime } from '../../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { changes } from './change.ts'
-import { reason, roleName, state } from './codes.ts'
+import { reason, roleName, state } from '../../engine/codes.ts'
 import { aboutIn, claimInputs, inputIn, type InputReply, nothing, type Shared } from './inputs.ts'
 import type { ResultReply } from './gather.ts'
 import { lines } from './lines.ts'
@@ -332,6 +332,6 @@ function claimed(job: JobRow, text: string, { token, details, shared }: Told): C
     depth: job.depth,
     createdAt: job.createdAt,
     deadlineAt: job.timeout === null ? null : startedAt + job.timeout,
-    input: details === 0 ? nothing : inputIn(job, details[1], shared),
+    input: details === 0 ? nothing : inputIn(job, details[1], shared, startedAt),
   }
 }

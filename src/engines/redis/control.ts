@@ -1,5 +1,5 @@
 import type { CancelAnswer, QueueSettings, Selection } from '../../engine/control.ts'
-import { reason } from './codes.ts'
+import { reason } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import type { Runs } from './scripts.ts'
 import { writing } from './work.ts'

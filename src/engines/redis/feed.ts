@@ -1,7 +1,7 @@
 import type { Change } from '../../core/event.ts'
 import type { Progress } from '../../core/job.ts'
 import type { EventsPage, EventsQuery } from '../../engine/feed.ts'
-import { collectionStateName, settling, state, stateName } from './codes.ts'
+import { collectionStateName, settling, state, stateName } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { reading } from './scripts.ts'
 

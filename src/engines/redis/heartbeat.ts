@@ -1,7 +1,7 @@
 import type { LogLine } from '../../core/job.ts'
 import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
 import type { Ref } from './claim.ts'
-import { attemptOutcomeCode, reason, state } from './codes.ts'
+import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
 import { section } from './pack.ts'
 import type { Runs } from './scripts.ts'
 import { settling } from './settle.ts'

@@ -1,5 +1,5 @@
 import type { Row, RowKind } from '../../engine/transfer.ts'
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { sessionFields } from './export.ts'
 import {

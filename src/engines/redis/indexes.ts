@@ -1,4 +1,4 @@
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import { keys } from './keys.ts'
 import { library } from './scripts.ts'
 

@@ -1,10 +1,9 @@
-import type { FailureReason } from '../../core/failure.ts'
 import type { JobCounts } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
-import type { JobInput } from '../../engine/work.ts'
+import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { changes } from './change.ts'
-import { decided, reason, state } from './codes.ts'
-import { failureIn, type FoundFailure } from './failures.ts'
+import { decided, reason, state } from '../../engine/codes.ts'
+import { failureIn, type FoundFailure, reportOf } from '../../engine/failures.ts'
 import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
 import { type JobRow, readJob, readStanding } from './rows.ts'
 import { library } from './scripts.ts'
@@ -133,7 +132,7 @@ export interface About {
 
 export const nothing: JobInput = { from: 'nothing' }
 
-export function inputIn(job: JobRow, input: InputReply, shared: Shared): JobInput {
+export function inputIn(job: JobRow, input: InputReply, shared: Shared, now: number): JobInput {
   if (job.input === '') return nothing
   const detail = job.input.slice(1)
   if (job.input.startsWith('r')) {
@@ -144,7 +143,7 @@ export function inputIn(job: JobRow, input: InputReply, shared: Shared): JobInpu
     const known = results === undefined || results === 0 ? null : results.map(resultIn)
     return { from: 'results', shape: detail, barrier: input, results: known }
   }
-  if (job.input.startsWith('f')) return { from: 'failure', report: reportIn(input as FailureReply, shared) }
+  if (job.input.startsWith('f')) return { from: 'failure', report: reportIn(input as FailureReply, shared, now) }
   return summaryIn(input as SummaryReply)
 }
 
@@ -152,18 +151,15 @@ function foundIn(reply: FailureReply): (FoundFailure & { readonly collection: nu
   if (reply === 0) return null
   const [cause, row, standing, failure] = reply
   const job = readJob(cause, row)
-  return { ...failureIn(job, readStanding(job, standing || null), failure || null), collection: job.collection }
+  return {
+    ...failureIn({ ...job, ...readStanding(job, standing || null), failure: failure || null }),
+    collection: job.collection,
+  }
 }
 
-function reportIn(reply: FailureReply, { collections }: Shared): Extract<JobInput, { from: 'failure' }>['report'] {
+function reportIn(reply: FailureReply, { collections }: Shared, now: number): ReportRecord {
   const found = foundIn(reply)
-  if (found !== null) {
-    const { jobId, task, reason: why, failure, collection } = found
-    return { job: jobId, task, collection: collections.get(collection)?.id ?? '', reason: why, failure }
-  }
-  const message = 'The job that failed is no longer stored.'
-  const failure = { name: 'JobFailed', message, attempt: 0, at: new Date(0).toISOString() }
-  return { job: '', task: '', collection: '', reason: 'failed' satisfies FailureReason, failure }
+  return reportOf(found, collections.get(found?.collection ?? 0)?.id ?? '', now)
 }
 
 function summaryIn([counted, decision, isCancelled, failure]: SummaryReply): JobInput {

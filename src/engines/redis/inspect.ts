@@ -1,7 +1,7 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import type { Failure } from '../../core/failure.ts'
 import { type AttemptRecord, jobStates, type JobDetail, type JobRecord, type StoredResult } from '../../core/job.ts'
-import { attemptOutcomeName, collectionState, collectionStateName, role, settling, state } from './codes.ts'
+import { attemptOutcomeName, collectionState, collectionStateName, role, settling, state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { cursorAt } from './feed.ts'
 import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'

@@ -1,4 +1,4 @@
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import { library } from './scripts.ts'
 import { workingSet } from './working-set.ts'
 

@@ -2,7 +2,7 @@ import { type CollectionRecord, collectionStates } from '../../core/collection.t
 import { CeleriacError } from '../../core/errors.ts'
 import { type JobRecord, jobStates } from '../../core/job.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
 import { collectionAt, collectionPart, collectionRecord } from './inspect.ts'
 import { afterOf, hidden, jobRecord, record, Rows } from './record.ts'

@@ -1,5 +1,5 @@
 import { cascade } from './cascade.ts'
-import { reason, role, state, work } from './codes.ts'
+import { reason, role, state, work } from '../../engine/codes.ts'
 import { library } from './scripts.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Graph, GraphBarrier, GraphJob } from '../../core/graph.ts'
 import type { StoredOptions } from '../../core/job.ts'
-import { role, roleCode, whenCode } from './codes.ts'
+import { role, roleCode, whenCode } from '../../engine/codes.ts'
 import { defaultQueue, longArgs, longRuns } from './keys.ts'
 import { type Label, labelText } from './rows.ts'
 

@@ -1,6 +1,6 @@
 import type { StoredOptions } from '../../core/job.ts'
 import { type Cell, type Row, rowColumns, type RowKind } from '../../engine/transfer.ts'
-import { reason, role, state } from './codes.ts'
+import { reason, role, state } from '../../engine/codes.ts'
 import { defaultQueue, longArgs, longResult } from './keys.ts'
 import { runsOf } from './pack.ts'
 import { type JobRow, labelText, numberIn, readJob, readOptions, readStanding } from './rows.ts'

@@ -1,7 +1,7 @@
 import type { Failure } from '../../core/failure.ts'
 import type { JobRecord, Progress } from '../../core/job.ts'
-import { reason, reasonName, role, roleName, state, stateName } from './codes.ts'
-import { failureIn, type FoundFailure } from './failures.ts'
+import { reason, reasonName, role, roleName, state, stateName } from '../../engine/codes.ts'
+import { failureIn, type FoundFailure } from '../../engine/failures.ts'
 import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
 import { part } from './scripts.ts'
 
@@ -301,7 +301,7 @@ function earlierFailure(rows: Rows, number: number): Failure | null {
 /** The failure of a job that failed or was cancelled. */
 export function failureOf(rows: Rows, number: number): FoundFailure | null {
   const job = rows.job(number)
-  return job === null ? null : failureIn(job, job, rows.get(`f:${number}`))
+  return job === null ? null : failureIn({ ...job, failure: rows.get(`f:${number}`) })
 }
 
 /** Counts of jobs by state and role; those that were not needed, and those of history, do not count. And who failed first. */

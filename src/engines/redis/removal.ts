@@ -1,5 +1,5 @@
 import { cascade } from './cascade.ts'
-import { work } from './codes.ts'
+import { work } from '../../engine/codes.ts'
 import { library } from './scripts.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import { removal } from './removal.ts'
 import { part, type Runs } from './scripts.ts'

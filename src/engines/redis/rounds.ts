@@ -1,4 +1,4 @@
-import { attemptOutcomeCode, decided, role, state, work } from './codes.ts'
+import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import { library } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'

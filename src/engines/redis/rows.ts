@@ -1,5 +1,5 @@
 import type { StoredOptions } from '../../core/job.ts'
-import { role, state } from './codes.ts'
+import { role, state } from '../../engine/codes.ts'
 import { defaultQueue } from './keys.ts'
 
 /** A job as it was submitted (`j:<n>`). */

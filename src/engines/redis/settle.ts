@@ -3,7 +3,7 @@ import type { Graph } from '../../core/graph.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import type { Ref } from './claim.ts'
-import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from './codes.ts'
+import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
 import { library, partSize, type Runs } from './scripts.ts'
@@ -151,6 +151,7 @@ local function letGoBehind(section, n, at)
   S.writes[filled + 1], S.writes[filled + 2] = section.names[2 * n - 1], '0,0,${decided.success},'
   S.writes[filled + 3], S.writes[filled + 4] = section.names[2 * n], '${state.queued},2,0,,,,'
   queued[#queued + 1], queued[#queued + 2] = collection, string.char(96 + #next) .. next
+  section.count = section.count + 1
   S.tell(${state.queued}, collection, next, 0, 2)
 end
 local function readBetween(section, from, size)
@@ -161,7 +162,7 @@ local function readBetween(section, from, size)
   section.between = many('MGET', nil, section.names)
 end
 local function noteLetGo(section, queue)
-  local count = #section.queued / 2
+  local count = section.count
   if count == 0 then return end
   S.left = S.left - 2 * count
   S.isAhead = true
@@ -180,7 +181,7 @@ local function untouched()
     rows = many('MGET', nil, names)
   end
   local key = 'queue:' .. queue
-  local section = {names = {}, between = {}, queued = S.additions[key] or {}}
+  local section = {names = {}, between = {}, queued = S.additions[key] or {}, count = 0}
   if stride == 5 then
     S.additions[key] = section.queued
     readBetween(section, from, size)

@@ -1,7 +1,7 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import { longArgs } from './keys.ts'
 import {

@@ -1,4 +1,4 @@
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { longRuns } from './keys.ts'
 import { type BarrierRow, barrierText, readBarrier } from './portable.ts'

@@ -13,7 +13,7 @@ import {
   type Standing,
   type Transfer,
 } from '../../engine/transfer.ts'
-import { attemptOutcomeCode, reason, state } from './codes.ts'
+import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { exportRows, lastNumber, numbersPerCall } from './export.ts'
 import { storeRows } from './import.ts'

@@ -1,5 +1,5 @@
 import { cascade } from './cascade.ts'
-import { work } from './codes.ts'
+import { work } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import { defineScript, type Script } from './database.ts'
 import { removal } from './removal.ts'

@@ -1,4 +1,4 @@
-import { role, state } from './codes.ts'
+import { role, state } from '../../engine/codes.ts'
 import { indexes } from './indexes.ts'
 import { defaultQueue } from './keys.ts'
 import { library } from './scripts.ts'

@@ -11,7 +11,7 @@ import {
   later,
   releaseUnique,
 } from './change.ts'
-import { collectionState, decided, reason, role, state, when, work } from './codes.ts'
+import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
 
 interface Barrier {
   readonly number: number

@@ -1,5 +1,5 @@
 import type { StoredResult } from '../../core/job.ts'
-import { reason, role, settling, state, work } from './codes.ts'
+import { reason, role, settling, state, work } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { Journal } from './journal.ts'
 

@@ -1,7 +1,7 @@
 import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
-import { reason, roleName, state } from './codes.ts'
+import { reason, roleName, state } from '../../engine/codes.ts'
 import type { Database, Value } from './database.ts'
 import { readInput, readShortInputs } from './gather.ts'
 

@@ -1,6 +1,6 @@
 import type { CancelAnswer, QueueSettings, Selection } from '../../engine/control.ts'
 import { type Change, type Ending, endJob, endingColumns, type Header, header, later, type WorkItem } from './change.ts'
-import { reason, role, state, work } from './codes.ts'
+import { reason, role, state, work } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 
 export function cancel(change: Change, selection: Selection): CancelAnswer {

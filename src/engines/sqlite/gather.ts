@@ -1,9 +1,9 @@
-import type { Failure, FailureReason } from '../../core/failure.ts'
 import type { JobCounts, SettledState } from '../../core/collection.ts'
 import { jobStates, type StoredResult } from '../../core/job.ts'
+import { decided, reason, role, state } from '../../engine/codes.ts'
+import { failureIn, type FoundFailure, reportOf, type StoredEnd } from '../../engine/failures.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { type Change, header } from './change.ts'
-import { decided, reason, reasonName, role, state } from './codes.ts'
 import type { Database } from './database.ts'
 
 /** Results up to so many characters in all come along with a claim; larger ones are read by pages. */
@@ -199,69 +199,18 @@ export function tallyJobs(db: Database, where: string, ...values: (string | numb
 
 // ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface FailureRow {
-  readonly id: string
-  readonly task: string
-  readonly state: number
-  readonly reason: number | null
-  readonly failure: string | null
-  readonly attempt: number
-  readonly finished_at: number | null
-}
-
-export interface FoundFailure {
-  readonly jobId: string
-  readonly task: string
-  readonly reason: FailureReason
-  readonly failure: Failure
-}
-
 /** The failure of a job that failed or was cancelled. */
 export function failureOf(db: Database, seq: number): FoundFailure | null {
-  const row = db.get<FailureRow>(
-    'select id, task, state, reason, failure, attempt, finished_at from celeriac_jobs where seq = ?',
+  const row = db.get<StoredEnd>(
+    'select id, task, state, reason, failure, attempt, finished_at as finishedAt from celeriac_jobs where seq = ?',
     seq,
   )
   return row === undefined ? null : failureIn(row)
 }
 
-export function failureIn(row: FailureRow): FoundFailure {
-  const why = (reasonName(row.reason) ?? 'failed') as string
-  const known: FailureReason =
-    why === 'fail-fast' || why === 'upstream' || why === 'not-needed' ? 'cancelled' : (why as FailureReason)
-  return { jobId: row.id, task: row.task, reason: known, failure: ownFailure(row, why) }
-}
-
-const sentences: Readonly<Record<string, string>> = {
-  cancelled: 'It was cancelled.',
-  expired: 'It expired before it could start.',
-  'fail-fast': 'It was cancelled because another member of its group did not succeed.',
-}
-
-/** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
-function ownFailure(row: FailureRow, why: string): Failure {
-  const said = sentences[why]
-  if (row.failure !== null && (said === undefined || row.state !== state.cancelled))
-    return JSON.parse(row.failure) as Failure
-  const at = new Date(row.finished_at ?? 0).toISOString()
-  const name =
-    why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'
-  return { name, message: said ?? 'It failed.', attempt: row.attempt, at }
-}
-
 function report(change: Change, cause: number | null): ReportRecord {
   const found = cause === null ? null : failureOf(change.db, cause)
-  const collection = cause === null ? '' : collectionIdOf(change, cause)
-  if (found === null) {
-    const failure: Failure = {
-      name: 'JobFailed',
-      message: 'The job that failed is no longer stored.',
-      attempt: 0,
-      at: new Date(change.now).toISOString(),
-    }
-    return { job: '', task: '', collection, reason: 'failed', failure }
-  }
-  return { job: found.jobId, task: found.task, collection, reason: found.reason, failure: found.failure }
+  return reportOf(found, cause === null ? '' : collectionIdOf(change, cause), change.now)
 }
 
 function collectionIdOf(change: Change, seq: number): string {

@@ -1,7 +1,7 @@
 import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
 import type { Ref } from './claim.ts'
-import { reason, state } from './codes.ts'
+import { reason, state } from '../../engine/codes.ts'
 import { putBack, recordAttempt } from './settle.ts'
 
 /** A job keeps so many log lines; what comes after is left out. */

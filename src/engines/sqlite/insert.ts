@@ -2,7 +2,7 @@ import type { Graph, GraphBarrier, GraphJob } from '../../core/graph.ts'
 import type { StoredOptions } from '../../core/job.ts'
 import { decideBarrier } from './cascade.ts'
 import type { Change } from './change.ts'
-import { roleCode, state, whenCode } from './codes.ts'
+import { roleCode, state, whenCode } from '../../engine/codes.ts'
 import type { Value } from './database.ts'
 
 /** Where a graph goes: the numbers its rows get and what its jobs share. */

@@ -1,10 +1,11 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import type { JobDetail, JobRecord } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
-import { collectionStateName, state } from './codes.ts'
+import { collectionStateName, state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
-import { type FoundFailure, failureOf, resultOf, resultsAt, type Tally, tallyJobs } from './gather.ts'
+import type { FoundFailure } from '../../engine/failures.ts'
+import { failureOf, resultOf, resultsAt, type Tally, tallyJobs } from './gather.ts'
 import { attemptsOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
 import { isVisible } from './submit.ts'
 

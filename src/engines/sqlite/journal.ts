@@ -1,6 +1,6 @@
 import type { Signal } from '../../engine/feed.ts'
 import type { Database } from './database.ts'
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 
 /**
  * What one call changed: written as one row of events, and told to those who listen.

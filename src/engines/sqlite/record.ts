@@ -1,6 +1,6 @@
 import type { AttemptRecord, JobRecord, LogLine, Progress } from '../../core/job.ts'
 import type { Failure } from '../../core/failure.ts'
-import { attemptOutcomeName, reasonName, roleName, state, stateName } from './codes.ts'
+import { attemptOutcomeName, reasonName, roleName, state, stateName } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { failureOf } from './gather.ts'
 

@@ -2,7 +2,7 @@ import type { RetryAnswer, RetryRequest } from '../../engine/control.ts'
 import type { UniqueClaim } from '../../engine/intake.ts'
 import { decideBarrier, letGoIfFree, settleParkedIfOver, type Waiting, waitingColumns } from './cascade.ts'
 import { type Change, type Header, header, later, type WorkItem } from './change.ts'
-import { attemptOutcomeCode, decided, role, state, work } from './codes.ts'
+import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { eachMember, type Member, memberColumns, select } from './control.ts'
 import { holderOf, holdUnique } from './submit.ts'
 

@@ -4,7 +4,7 @@ import type { Outcome } from '../../core/outcome.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
 import { type Change, type End, endJob, ended, header, readHeaders, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
-import { attemptOutcomeCode, reason, reasonCode, role, state } from './codes.ts'
+import { attemptOutcomeCode, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { insertGraph } from './insert.ts'
 import { isLarge, meetQueues, sealContinuation } from './submit.ts'
 

@@ -7,7 +7,7 @@ import type { Transaction } from '../../engine/intake.ts'
 import type { SettleAnswer } from '../../engine/work.ts'
 import type { Change } from './change.ts'
 import type { Ref } from './claim.ts'
-import { state } from './codes.ts'
+import { state } from '../../engine/codes.ts'
 import { Database } from './database.ts'
 import { settle } from './settle.ts'
 

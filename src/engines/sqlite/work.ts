@@ -1,6 +1,6 @@
 import { releaseRest, settleBarriers } from './cascade.ts'
 import type { Change, WorkItem } from './change.ts'
-import { work } from './codes.ts'
+import { work } from '../../engine/codes.ts'
 import { cancelInside, cancelMembers } from './control.ts'
 import { removeSome } from './retention.ts'
 import { resetMembers, restartMembers } from './retry.ts'

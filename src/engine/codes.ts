@@ -1,8 +1,8 @@
-import type { CollectionState } from '../../core/collection.ts'
-import { collectionStates } from '../../core/collection.ts'
-import type { When } from '../../core/graph.ts'
-import type { AttemptRecord, JobState, Reason, Role } from '../../core/job.ts'
-import { jobStates } from '../../core/job.ts'
+import type { CollectionState } from '../core/collection.ts'
+import { collectionStates } from '../core/collection.ts'
+import type { When } from '../core/graph.ts'
+import type { AttemptRecord, JobState, Reason, Role } from '../core/job.ts'
+import { jobStates } from '../core/job.ts'
 
 /** How words are stored: as small whole numbers, for ever the same. */
 export const state = {
