@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { alone, chainOf, submission } from '../fixtures/graphs.ts'
-import { hand } from '../fixtures/hand.ts'
+import { hand, succeeded } from '../fixtures/hand.ts'
 import { openOwn } from '../fixtures/own-transaction.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
@@ -63,6 +63,15 @@ onEveryEngine((open) => {
     expect((await other.claim(2)).map(({ id }) => id)).toEqual([a, b])
     expect((await one.claim(10)).map(({ id, task }) => (task === 'same' ? id : task))).toEqual([d, e, 'after'])
     expect(await other.claim(10)).toEqual([])
+  })
+
+  test('what is let go together was claimed apart: each counts once as no longer waiting', async () => {
+    const { engine } = await open()
+    await engine.submit([1, 2, 3].map(() => submission(chainOf('a', 'b', 'c'))))
+    const one = await hand(engine)
+    const claimed = [await one.take('a'), await one.take('a'), await one.take('a')]
+    await engine.settle(claimed.map(({ ref, token }) => ({ ref, token, outcome: succeeded('a') })))
+    expect((await engine.queues())[0]?.counts).toMatchObject({ waiting: 3, queued: 3, running: 0 })
   })
 
   test('a line that was empty is looked at again', async () => {
