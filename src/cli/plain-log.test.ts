@@ -40,3 +40,16 @@ it('tells a line for each change', () => {
   )
   expect(tell({ type: 'round', cursor: '', round: 2 })).toBe('round 2 began')
 })
+
+it('tells why something had failed before', () => {
+  const jobs = [
+    jobSummary({ id: 'a', state: 'failed', failure, finishedAt: later(5) }),
+    jobSummary({ id: 'b', state: 'succeeded' }),
+  ]
+  const start = collectionSnapshot(jobs, { state: 'failed', progress: { done: 2, total: 2 } })
+  const log = new PlainLog(new Followed(start))
+  expect(log.tell({ type: 'snapshot', cursor: '', collection: start })).toEqual([
+    `following ${start.id}: 2 of 2 done`,
+    `${formatTimeOfDay(later(5))} shop.order failed: no such \\x1b[2Jshop`,
+  ])
+})

@@ -1,4 +1,4 @@
-import type { CollectionEvent, CollectionSnapshot } from '../core/handle.ts'
+import type { CollectionEvent, CollectionSnapshot, JobSummary } from '../core/handle.ts'
 import type { Followed } from './followed.ts'
 import { describeFailure } from './job-line.ts'
 import { formatCount, describeCounts } from './state.ts'
@@ -30,7 +30,7 @@ export class PlainLog {
   tell(event: CollectionEvent): string[] {
     switch (event.type) {
       case 'snapshot':
-        return [tellStart(event.collection)]
+        return [tellStart(event.collection), ...event.collection.jobs.flatMap(tellFailed)]
       case 'jobs':
         return [`${event.jobs.length === 1 ? 'a job joined' : `${formatCount(event.jobs.length)} jobs joined`}`]
       case 'round':
@@ -49,8 +49,7 @@ export class PlainLog {
     if (!job || job.reason === 'not-needed') return []
     this.#steps.delete(jobId)
     const isAgain = state === 'running' && attempt > 1 ? ` (attempt ${attempt})` : ''
-    const why =
-      job.failure && (state === 'failed' || state === 'scheduled') ? `: ${printable(describeFailure(job.failure))}` : ''
+    const why = state === 'failed' || state === 'scheduled' ? tellWhy(job) : ''
     return [`${formatTimeOfDay(at)} ${printable(job.task)} ${state}${isAgain}${why}`]
   }
 
@@ -69,6 +68,15 @@ function tellStart({ id, description, progress }: CollectionSnapshot): string {
   const about = description === undefined ? '' : ` ${printable(description)}`
   return `following ${id}${about}: ${formatCount(progress.done)} of ${formatCount(progress.total)} done`
 }
+
+/** What had failed before anybody listened: else nobody would be told why. */
+function tellFailed(job: JobSummary): string[] {
+  if (job.state !== 'failed') return []
+  const time = job.finishedAt === undefined ? '' : `${formatTimeOfDay(job.finishedAt)} `
+  return [`${time}${printable(job.task)} failed${tellWhy(job)}`]
+}
+
+const tellWhy = ({ failure }: JobSummary): string => (failure ? `: ${printable(describeFailure(failure))}` : '')
 
 function tellEnd({ state, counts, createdAt, settledAt, round }: CollectionSnapshot): string {
   const took = settledAt && round === 1 ? ` after ${formatDuration(settledAt.getTime() - createdAt.getTime())}` : ''

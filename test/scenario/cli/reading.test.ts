@@ -184,12 +184,13 @@ describeEngines((engine) => {
 
   describe('follow', () => {
     it.each([
-      ['succeeded', () => good.id, 0],
-      ['failed', () => bad.id, 1],
-    ])('ends with the code of what has %s', async (state, id, code) => {
+      ['succeeded', () => good.id, 0, ''],
+      ['failed', () => bad.id, 1, 'time shop\\.pay failed: the shop is closed.*\\n'],
+    ])('ends with the code of what has %s, and says why', async (state, id, code, why) => {
       const ran = await celeriac(`follow ${id()}`)
       expect(ran).toMatchObject({ code, err: '' })
-      expect(ran.out).toMatch(new RegExp(`^following ${id()} .*\\n\\d\\d:\\d\\d:\\d\\d ${state} after `))
+      const out = ran.out.replaceAll(/^\d\d:\d\d:\d\d/gm, 'time')
+      expect(out).toMatch(new RegExp(`^following ${id()} .*\\n${why}time ${state} after `))
     })
 
     it('follows the collection of a job', async () => {
