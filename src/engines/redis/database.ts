@@ -21,6 +21,7 @@ export function defineScript(name: string, source: string): Script {
 /** Before the first connection nobody waits so long: the address is mostly wrong then. */
 const firstPatience = 3_000
 const shortestPause = 25
+const noted = (): void => undefined
 const longestPause = 2_000
 
 /**
@@ -60,13 +61,22 @@ export class Database {
   }
 
   /**
-   * Runs a script with the prefix as its one key.
+   * Runs a script with the prefix as its one key. It is sent at once where there is a connection, in the order of the calls.
    *
+   * @param sentAgain called when it had to be sent another time, and so may have come to the server behind later calls
    * @throws StoreUnavailable, CeleriacError STORE_…
    */
-  run<T = Reply>(script: Script, args: readonly (Argument | number)[]): Promise<T> {
+  run<T = Reply>(script: Script, args: readonly (Argument | number)[], sentAgain = noted): Promise<T> {
     const rest = [this.prefix, ...args.map((arg) => (typeof arg === 'number' ? String(arg) : arg))]
-    return this.#persist((connection) => runOn(connection, script, rest, this.#greet)) as Promise<T>
+    const greet = (connection: Connection): Promise<void> => {
+      sentAgain()
+      return this.#greet(connection)
+    }
+    let tries = 0
+    return this.#persist((connection) => {
+      if (++tries > 1) sentAgain()
+      return runOn(connection, script, rest, greet)
+    }) as Promise<T>
   }
 
   /** Runs one that only reads. */

@@ -61,6 +61,18 @@ export function redisFromUrl(url: string): (runtime: Runtime) => Engine {
   return (runtime) => new RedisEngine(settings, runtime)
 }
 
+/** A call that writes, while it is under way. */
+interface Call {
+  /** Whoever listens in this process was told already that jobs are queued. */
+  isForetold: boolean
+}
+const plain: Call = { isForetold: false }
+
+const mayStartAtOnce = ({ graph }: Submission): boolean =>
+  graph.jobs.some(
+    ({ behind, options }) => behind === null && options.startIn === undefined && options.startAt === undefined,
+  )
+
 class RedisEngine implements Engine {
   readonly name = 'redis'
   readonly url: string | null
@@ -146,14 +158,16 @@ class RedisEngine implements Engine {
   }
 
   /** Runs a script that writes; then whoever listens is told. */
-  async #write<T>(script: Script, args: readonly (string | number)[] = []): Promise<T> {
-    const db = await this.#ready()
+  async #write<T>(script: Script, args: readonly (string | number)[] = [], call: Call = plain): Promise<T> {
+    const db = this.#isClosed || this.#watch === null ? await this.#ready() : this.#db
     const watch = this.#watch as Watch
     const { mask } = watch
     const may = `${mask} ${watch.origin}`
-    const [bits, left, answer, said] = await db.run<[number, number, T, number]>(script, [db.now, may, ...args])
+    const [bits, left, answer, said] = await db.run<[number, number, T, number]>(script, [db.now, may, ...args], () => {
+      call.isForetold = false
+    })
     if (left === 1) this.#goOn()
-    watch.changed(bits, said)
+    watch.changed(bits, said, call.isForetold)
     return answer
   }
 
@@ -169,7 +183,15 @@ class RedisEngine implements Engine {
 
   async submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
     refuseTransaction(transaction)
-    return submit(this.#runs, submissions)
+    const call = { isForetold: false }
+    const answers = submit({ ...this.#runs, write: (script, args) => this.#write(script, args, call) }, submissions)
+    // It is on its way, and what a worker of this process asks now comes to the server behind it: that saves the time until the
+    // answer is here.
+    if (this.#watch !== null && submissions.some(mayStartAtOnce)) {
+      call.isForetold = true
+      this.#watch.foretell()
+    }
+    return answers
   }
   async upload(
     graph: Graph,

@@ -76,13 +76,22 @@ export class Watch {
     return mask
   }
 
-  /** A call changed something, and told some of it to the others by itself. */
-  changed(bits: number, said: number): void {
+  /** Jobs are about to be queued: what is asked from now on may find them. */
+  foretell(): void {
+    this.#tell(signalBits.queued)
+  }
+
+  /**
+   * A call changed something, and told some of it to the others by itself.
+   *
+   * @param isForetold whoever listens here knows of queued jobs
+   */
+  changed(bits: number, said: number, isForetold = false): void {
     if (bits === 0) return
     const now = this.#runtime.elapsed()
     for (const bit of Object.values(signalBits)) if (said & bit) this.#saidAt.set(bit, now)
     this.say(bits & ~said)
-    this.#tell(bits)
+    this.#tell(isForetold ? bits & ~signalBits.queued : bits)
   }
 
   /** Tells the other processes, soon. */
