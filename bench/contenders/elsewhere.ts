@@ -96,8 +96,9 @@ export function idled(url: string, seconds: number): Promise<Figures> {
     const worker = new Worker(app)
     await worker.start()
     await (await add.delay(1, 1)).result()
-    // What the start set going (compiling, collecting garbage) is not idling.
-    await wait(2_000)
+    // What the start set going (compiling, collecting garbage) is not idling; and PostgreSQL counts what a connection did only
+    // when it has been idle for ten seconds.
+    await wait(12_000)
     const before = process.cpuUsage()
     const requests = await countRequests(url, () => wait(seconds * 1000))
     const { user, system } = process.cpuUsage(before)

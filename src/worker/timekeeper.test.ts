@@ -36,10 +36,10 @@ function start(sweep: (now: number) => Promise<SweepAnswer>) {
 
 const nothing = (): Promise<SweepAnswer> => Promise.resolve({ released: 0, nextAt: null })
 
-test('with nothing foreseen it sweeps at long intervals, and wakes the worker after each', async () => {
+test('with nothing foreseen it sweeps at long intervals, and wakes the worker after every other one', async () => {
   const { times, pass } = start(nothing)
   await pass(3_100)
-  expect(times).toEqual(['sweep 0', 'wake 10', 'sweep 1510', 'wake 1510', 'sweep 3010', 'wake 3010'])
+  expect(times).toEqual(['sweep 0', 'wake 10', 'sweep 1510', 'sweep 3010', 'wake 3010'])
 })
 
 test('it sweeps when the store says that something will be due', async () => {

@@ -15,12 +15,14 @@ export interface TimekeeperParts {
 /** What is due and stays due asks for patience: somebody else may hold it, or the clocks differ. */
 const quickTries = 50
 const patience = 50
+const sweepsPerLook = 2
 
 /** Wakes the worker when the next thing is due, and sweeps. Sleeps in between. */
 export class Timekeeper {
   readonly #parts: TimekeeperParts
   readonly #sweeps: Alarm
   readonly #claims: Alarm
+  #sweepCount = 0
 
   constructor(parts: TimekeeperParts) {
     this.#parts = parts
@@ -52,8 +54,8 @@ export class Timekeeper {
       reporter.trouble('sweep', 'Upkeep failed', error)
     }
     this.#sweeps.setAt(Math.min(nextAt ?? Infinity, runtime.now() + longest))
-    // Signals are hints, so what one of them should have told is looked for now and then.
-    onDue()
+    // Signals are hints, so what one of them should have told is looked for now and then. Stores look for it themselves, too.
+    if (this.#sweepCount++ % sweepsPerLook === 0) onDue()
   }
 }
 

@@ -407,6 +407,8 @@ describe('listening', () => {
     const namespace = freshNamespace()
     const [one, two] = [connect({ url: server.url, namespace }), connect({ url: server.url, namespace })]
     await Promise.all([one.migrate(), two.migrate()])
+    // From now on the server knows the script.
+    await one.submit([submission(alone())])
     const [here, there] = [listenTo(one), listenTo(two)]
     // Told to look, now that they listen.
     await here.until(() => here.heard.length > 0)
@@ -417,8 +419,13 @@ describe('listening', () => {
     expect(there.heard[1]).toEqual(did)
     // Nor does it hear itself: what the other one does comes next.
     await two.submit([submission(alone())])
-    await here.until(() => here.heard.length > 2)
-    expect(here.heard.slice(1)).toEqual([did, did])
+    await here.until(() => here.heard.length > 3)
+    // Of its own it hears in two parts: when the jobs are on their way, and when they are stored.
+    const [sent, stored] = [
+      { ...did, changed: false },
+      { ...did, queued: false },
+    ]
+    expect(here.heard.slice(1)).toEqual([sent, stored, did])
   })
 
   test('a connection that was killed is made again, and it is told to look', async () => {
