@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { alone, chainOf, submission } from '../fixtures/graphs.ts'
-import { hand, succeeded } from '../fixtures/hand.ts'
+import { goOn, hand, succeeded } from '../fixtures/hand.ts'
 import { openOwn } from '../fixtures/own-transaction.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
@@ -33,6 +33,18 @@ onEveryEngine((open) => {
     await other.succeed(b)
     await one.take('c')
     await one.take('3')
+  })
+
+  test('a job whose worker died comes before what is more urgent', async () => {
+    const store = await open()
+    const { engine } = store
+    const dead = await hand(engine)
+    await engine.submit([submission(alone('suspect'))])
+    await dead.take('suspect')
+    const worker = await hand(engine)
+    await goOn(store, 60_000, worker)
+    await engine.submit([submission(alone('urgent', { priority: 3 }))])
+    expect((await worker.claim(10)).map(({ task }) => task)).toEqual(['suspect', 'urgent'])
   })
 
   test('what is more urgent, or comes due, is next', async () => {

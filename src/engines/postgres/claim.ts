@@ -121,7 +121,8 @@ const shortResult = 16_384
 const columns = `
   j.seq, j.collection, j.attempt, j.version, j.role::integer, j.feeds, j.scope, j.depth, j.id, j.task, j.queue, j.args, j.options, j.round,
     j.failures, j.created_at, j.deadline_at`
-const inOrder = 'order by j.priority desc, j.collection, j.seq'
+/** A job whose worker died comes first, as it is taken singly. */
+const inOrder = 'order by (j.crashes > 0) desc, j.priority desc, j.collection, j.seq'
 const taken = `
   select ${columns}, coalesce(n.id, o.id, j.id), coalesce(n.actor, o.actor, j.actor), j.behind,
     case when j.input is null or r.is_short then j.input else celeriac.read_input(j.seq, j.collection, j.input, j.behind) end, r.result
@@ -209,6 +210,8 @@ begin
   else
     v_bits := v_bits | 16;
   end if;
+  -- What was let go while this call was looking is seen by it, and must not start before it was let go.
+  v_now := celeriac.instant(a_now);
   collection := v_bits;
   created_at := v_now;
   deadline_at := v_place.due_at;
