@@ -8,6 +8,11 @@ import type { Database } from './database.ts'
  */
 const urgentPause = 10
 const pause = 20
+/**
+ * So often an announcement may go along with the call that it tells of, in milliseconds: it is there the sooner for it, but
+ * until the disk has the commit no other that notifies can be made.
+ */
+const quiet = 20
 
 export const channelOf = (schema: string): string => `celeriac:${schema}`
 
@@ -17,12 +22,6 @@ const endPatience = 500
 const say = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
 let made = 0
-
-/**
- * So often an announcement may go along with the call that it tells of, in milliseconds: it is there the sooner for it, but
- * until the disk has the commit no other that notifies can be made.
- */
-const quiet = 20
 
 export interface Announcement {
   readonly channel: string
