@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { Submission } from '../../src/engine/intake.ts'
 import { alone, chainOf, chordOf, freshId, graphOf, groupOf, jobId, sideJob, submission } from '../fixtures/graphs.ts'
 import { collectionState, hand, jobsOf, statesOf } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
@@ -36,6 +37,43 @@ onEveryEngine((open) => {
     expect(await engine.submit([submission(graph)])).toEqual([{ type: 'existing', collectionId: graph.id }])
     expect(await collectionState(engine, graph)).toBe('succeeded')
     expect(await (await hand(engine)).claim()).toEqual([])
+  })
+
+  test('of alike jobs of which some were stored before, the others are stored with all they have', async () => {
+    const { engine } = await open()
+    const said = { actor: { id: 'me' }, description: 'Alike', tags: ['one', 'two'], retention: 5_000 }
+    const graphs = Array.from({ length: 4 }, (_, n) => {
+      const graph = alone('task', { queue: 'own', priority: 7, timeout: 9_000 })
+      return { ...graph, jobs: graph.jobs.map((job) => ({ ...job, args: `[${n},"\\u001f\\n"]` })) }
+    })
+    const [first, second, third, fourth] = graphs.map((graph) => submission(graph, said)) as [
+      Submission,
+      Submission,
+      Submission,
+      Submission,
+    ]
+    const created = { type: 'created' }
+    const existing = ({ graph }: Submission): object => ({ type: 'existing', collectionId: graph.id })
+    expect(await engine.submit([first, third])).toEqual([created, created])
+    expect(await engine.submit([first, second, third, fourth])).toEqual([
+      existing(first),
+      created,
+      existing(third),
+      created,
+    ])
+    for (const [n, { id }] of graphs.entries())
+      expect(await engine.job(id)).toMatchObject({
+        state: 'queued',
+        args: `[${n},"\\u001f\\n"]`,
+        queue: 'own',
+        priority: 7,
+        actor: said.actor,
+        description: said.description,
+        tags: said.tags,
+      })
+    const claimed = await (await hand(engine)).claim(10)
+    expect(claimed.map(({ deadlineAt }) => deadlineAt !== null)).toEqual([true, true, true, true])
+    expect(claimed.map(({ id }) => id)).toEqual([first, third, second, fourth].map(({ graph }) => graph.id))
   })
 
   test('the same graph twice in one call is stored once', async () => {
