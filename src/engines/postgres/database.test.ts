@@ -1,36 +1,24 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import { Database } from './database.ts'
 import { checkServer } from './open.ts'
 import { type PostgresOptions, readSettings } from './options.ts'
 
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres')
-  admin = new pg.Client(server.url)
-  await admin.connect()
-  await admin.query(`
+const own = ownPostgres({}, (admin) =>
+  admin.query(`
     create table things (id int primary key, count int not null default 0);
     insert into things values (1), (2);
-    create function bump(a_id int) returns int language sql as 'update things set count = count + 1 where id = a_id returning count'`)
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+    create function bump(a_id int) returns int language sql as 'update things set count = count + 1 where id = a_id returning count'`),
+)
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 async function connect(options: Partial<PostgresOptions> = {}): Promise<Database> {
-  const from = options.pool === undefined ? { url: server.url } : {}
+  const from = options.pool === undefined ? { url: own.server.url } : {}
   const db = new Database(readSettings({ ...from, schema: 'public', ...options }), systemRuntime)
   closing.push(() => db.close())
   await db.open()
@@ -38,9 +26,9 @@ async function connect(options: Partial<PostgresOptions> = {}): Promise<Database
 }
 
 async function proxied(options: Partial<PostgresOptions> = {}): Promise<{ db: Database; proxy: Proxy }> {
-  const proxy = await Proxy.before(server.url)
+  const proxy = await Proxy.before(own.server.url)
   closing.push(() => proxy.close())
-  return { proxy, db: await connect({ url: proxy.url(server.url), ...options }) }
+  return { proxy, db: await connect({ url: proxy.url(own.server.url), ...options }) }
 }
 
 const refusal = (act: Promise<unknown>): Promise<unknown> =>
@@ -49,12 +37,12 @@ const refusal = (act: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   )
 const countOf = async (id: number): Promise<number | undefined> =>
-  (await admin.query<{ count: number }>('select count from things where id = $1', [id])).rows[0]?.count
+  (await own.admin.query<{ count: number }>('select count from things where id = $1', [id])).rows[0]?.count
 
 /** Ends what asks for this, once it does. */
 async function endWhileAt(part: string, how: 'pg_terminate_backend' | 'pg_cancel_backend'): Promise<void> {
   const sql = `select ${how}(pid) from pg_stat_activity where query like $1 and state = 'active' and pid <> pg_backend_pid()`
-  while ((await admin.query(sql, [`%${part}%`])).rowCount === 0);
+  while ((await own.admin.query(sql, [`%${part}%`])).rowCount === 0);
 }
 
 describe('values', () => {
@@ -87,7 +75,7 @@ describe('a request that is lost', () => {
     await endWhileAt('pg_sleep(0.2)', 'pg_terminate_backend')
     expect(await slow).toMatchObject([{ done: 1 }])
     const [row] = await db.lists<[number]>('select pg_backend_pid()')
-    await admin.query('select pg_terminate_backend($1)', [row?.[0]])
+    await own.admin.query('select pg_terminate_backend($1)', [row?.[0]])
     expect(await db.get('select 1 as one')).toEqual({ one: 1 })
   })
 
@@ -135,12 +123,12 @@ describe('a request that is lost', () => {
   test('is stopped at the server too: it would go on, holding what it holds', async () => {
     const db = await connect({ timeout: 200 })
     await refusal(db.get('select pg_sleep(1000)'))
-    const { rows } = await admin.query(
+    const { rows } = await own.admin.query(
       "select 1 from pg_stat_activity where query like '%pg_sleep(1000)%' and pid <> pg_backend_pid() and state = 'active'",
     )
     for (let left = rows.length; left > 0;)
       left = (
-        await admin.query(
+        await own.admin.query(
           "select 1 from pg_stat_activity where query like '%pg_sleep(1000)%' and pid <> pg_backend_pid() and state = 'active'",
         )
       ).rows.length
@@ -151,7 +139,7 @@ describe('a request that is lost', () => {
     await db.get('select 1')
     const answer = db.get('select 1 as one, pg_sleep(0.51)')
     const active = "select 1 from pg_stat_activity where query like '%pg_sleep(0.51)%' and pid <> pg_backend_pid()"
-    while ((await admin.query(active)).rowCount === 0);
+    while ((await own.admin.query(active)).rowCount === 0);
     // The answer comes while nobody looks, and then it is too late for it.
     const end = performance.now() + 1_200
     while (performance.now() < end);
@@ -215,8 +203,8 @@ describe('what the server says', () => {
 
 describe('connections', () => {
   test('a server that has none left is gone on with on those that are open', async () => {
-    await admin.query("create role few login password 'few' connection limit 2; grant all on things to few")
-    const url = Object.assign(new URL(server.url), { username: 'few', password: 'few' }).href
+    await own.admin.query("create role few login password 'few' connection limit 2; grant all on things to few")
+    const url = Object.assign(new URL(own.server.url), { username: 'few', password: 'few' }).href
     const db = await connect({ url, size: 20 })
     const all = await Promise.all(Array.from({ length: 40 }, () => db.get<{ one: number }>('select 1 as one')))
     expect(all).toHaveLength(40)
@@ -233,13 +221,13 @@ describe('connections', () => {
   })
 
   test('that break while nothing is asked of them do not end the process', async () => {
-    const pool = new pg.Pool({ connectionString: server.url, max: 2 })
+    const pool = new pg.Pool({ connectionString: own.server.url, max: 2 })
     closing.push(() => pool.end())
     for (const db of [await connect({ size: 2 }), await connect({ pool })]) {
       const pids = await Promise.all(
         [1, 2].map(async () => (await db.lists<[number]>('select pg_backend_pid(), pg_sleep(0.05)'))[0]?.[0]),
       )
-      await admin.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [pids])
+      await own.admin.query('select pg_terminate_backend(pid) from unnest($1::int[]) pid', [pids])
       expect(await db.get('select 1 as one')).toEqual({ one: 1 })
     }
   })
@@ -250,7 +238,7 @@ describe('connections', () => {
       db.transaction(async (requests) => {
         const [row] = await requests.lists<[number]>('select pg_backend_pid()')
         await requests.all('select bump(1)')
-        await admin.query('select pg_terminate_backend($1)', [row?.[0]])
+        await own.admin.query('select pg_terminate_backend($1)', [row?.[0]])
         await requests.all('select 1')
       }),
     )

@@ -1,49 +1,36 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
 import { chordOf, submission } from '../../../test/fixtures/graphs.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import type { PostgresOptions } from './options.ts'
 import { postgres } from './postgres.ts'
 
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres', { max_connections: '20' })
-  admin = new pg.Client(server.url)
-  await admin.connect()
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+const own = ownPostgres({ max_connections: '20' })
 
-const closing: (() => unknown)[] = []
+const closing = closedAfterEach()
 let schema = ''
 let count = 0
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
 
 async function found(
   options: Partial<PostgresOptions> = {},
   runtime = systemRuntime,
 ): Promise<Record<string, Diagnosis>> {
   schema = `examined_${++count}`
-  const engine = postgres({ url: server.url, schema, ...options })(runtime)
+  const engine = postgres({ url: own.server.url, schema, ...options })(runtime)
   closing.push(() => engine.close())
   return Object.fromEntries((await engine.diagnose()).map((each) => [each.check, each]))
 }
 
 async function settings(...assignments: string[]): Promise<void> {
   const apply = async (statements: readonly string[]): Promise<void> => {
-    for (const statement of [...statements, 'select pg_reload_conf()']) await admin.query(statement)
+    for (const statement of [...statements, 'select pg_reload_conf()']) await own.admin.query(statement)
   }
   await apply(assignments.map((assignment) => `alter system set ${assignment}`))
   closing.push(() => apply(['alter system reset all']))
   const [name = '', value = ''] = assignments[0]?.split(' = ') ?? []
-  while ((await admin.query<Record<string, string>>(`show ${name}`)).rows[0]?.[name] !== value);
+  while ((await own.admin.query<Record<string, string>>(`show ${name}`)).rows[0]?.[name] !== value);
 }
 
 test('a healthy server has nothing to be done', async () => {
@@ -75,7 +62,7 @@ test('the clock of this process is compared with that of the server', async () =
 })
 
 test('who keeps a transaction open is named', async () => {
-  const client = new pg.Client({ connectionString: server.url, application_name: 'their report' })
+  const client = new pg.Client({ connectionString: own.server.url, application_name: 'their report' })
   await client.connect()
   closing.push(() => client.end())
   await client.query('begin; select 1')
@@ -85,7 +72,7 @@ test('who keeps a transaction open is named', async () => {
 })
 
 test('a server with few connections left is warned of, and settings that lose or keep too much', async () => {
-  const clients = Array.from({ length: 12 }, () => new pg.Client(server.url))
+  const clients = Array.from({ length: 12 }, () => new pg.Client(own.server.url))
   for (const client of clients) {
     await client.connect()
     closing.push(() => client.end())
@@ -102,10 +89,10 @@ test('a server with few connections left is warned of, and settings that lose or
 
 test('what is left of large changes is told', async () => {
   schema = `examined_${++count}`
-  const engine = postgres({ url: server.url, schema })(systemRuntime)
+  const engine = postgres({ url: own.server.url, schema })(systemRuntime)
   closing.push(() => engine.close())
   await engine.submit([submission(chordOf(['a', 'b'], 'c'))])
-  await admin.query(`insert into ${schema}.work (collection, kind, subject) values (1, 0, 1)`)
+  await own.admin.query(`insert into ${schema}.work (collection, kind, subject) values (1, 0, 1)`)
   const left = (await engine.diagnose()).find(({ check }) => check === 'large changes under way')
   expect(left).toMatchObject({
     level: 'warning',

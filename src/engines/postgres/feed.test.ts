@@ -1,40 +1,27 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { seededRandom } from '../../../test/fixtures/clock.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import { postgres } from './postgres.ts'
 
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres')
-  admin = new pg.Client(server.url)
-  await admin.connect()
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+const own = ownPostgres()
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 let count = 0
 /** A store with one job in it, whose progress tells which transaction a change came from. */
 async function furnished(): Promise<{ engine: Engine; start: string; schema: string }> {
   const schema = `followed_${++count}`
-  const engine = postgres({ url: server.url, schema })(systemRuntime)
+  const engine = postgres({ url: own.server.url, schema })(systemRuntime)
   closing.push(() => engine.close())
   await engine.submit([submission(alone())])
   return { engine, start: await engine.cursor(), schema }
 }
 
-async function client(url = server.url): Promise<pg.Client> {
+async function client(url = own.server.url): Promise<pg.Client> {
   const made = new pg.Client(url)
   await made.connect()
   closing.push(() => made.end())
@@ -95,8 +82,8 @@ test('a cursor taken while something was under way tells it when it comes', asyn
 
 test('a number that was rolled back is given up, also while a transaction of another database stays open', async () => {
   const { engine, start, schema } = await furnished()
-  await admin.query(`create database elsewhere_${count}`)
-  const other = await client(Object.assign(new URL(server.url), { pathname: `/elsewhere_${count}` }).href)
+  await own.admin.query(`create database elsewhere_${count}`)
+  const other = await client(Object.assign(new URL(own.server.url), { pathname: `/elsewhere_${count}` }).href)
   // With an identity of its own: the oldest transaction of the server.
   await other.query('begin; select pg_current_xact_id()')
   const [unlucky, quick] = [await client(), await client()]

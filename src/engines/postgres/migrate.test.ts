@@ -1,40 +1,26 @@
-import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import { schemaVersion } from './migrate.ts'
 import { postgres } from './postgres.ts'
 
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres')
-  admin = new pg.Client(server.url)
-  await admin.connect()
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+const own = ownPostgres()
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 function connect(schema: string): Engine {
-  const engine = postgres({ url: server.url, schema, size: 2 })(systemRuntime)
+  const engine = postgres({ url: own.server.url, schema, size: 2 })(systemRuntime)
   closing.push(() => engine.close())
   return engine
 }
 
 const put = async (schema: string, key: string, value: string): Promise<unknown> =>
-  admin.query(`update ${schema}.meta set value = $2 where key = $1`, [key, value])
+  own.admin.query(`update ${schema}.meta set value = $2 where key = $1`, [key, value])
 const noted = async (schema: string, key: string): Promise<string | undefined> =>
-  (await admin.query<{ value: string }>(`select value from ${schema}.meta where key = $1`, [key])).rows[0]?.value
+  (await own.admin.query<{ value: string }>(`select value from ${schema}.meta where key = $1`, [key])).rows[0]?.value
 
 test('eight processes that start at once make one store, and all work in it', async () => {
   const engines = Array.from({ length: 8 }, () => connect('together'))
@@ -48,18 +34,18 @@ test('eight processes that start at once make one store, and all work in it', as
 })
 
 test('two schemas of one database are two stores, and one that is there otherwise stays what it is', async () => {
-  await admin.query('create schema beside; create table beside.jobs_of_theirs (name text)')
+  await own.admin.query('create schema beside; create table beside.jobs_of_theirs (name text)')
   const [one, two] = [connect('beside'), connect('apart')]
   await one.submit([submission(alone('a'))])
   expect((await two.jobs({ limit: 10 })).items).toEqual([])
   expect(await (await hand(one)).drain()).toEqual(['a'])
-  expect((await admin.query('select * from beside.jobs_of_theirs')).rows).toEqual([])
+  expect((await own.admin.query('select * from beside.jobs_of_theirs')).rows).toEqual([])
 })
 
 test('a schema made by a newer version is refused and not touched', async () => {
   await connect('newer').migrate()
   await put('newer', 'schema', String(schemaVersion + 1))
-  const before = (await admin.query('select * from newer.meta order by key')).rows
+  const before = (await own.admin.query('select * from newer.meta order by key')).rows
   await expect(connect('newer').submit([submission(alone())])).rejects.toMatchObject({
     code: 'STORE_TOO_NEW',
     message: expect.stringMatching(
@@ -68,14 +54,14 @@ test('a schema made by a newer version is refused and not touched', async () => 
       ),
     ) as string,
   })
-  expect((await admin.query('select * from newer.meta order by key')).rows).toEqual(before)
+  expect((await own.admin.query('select * from newer.meta order by key')).rows).toEqual(before)
 })
 
 test('functions of an older version are written anew while workers of that one go on', async () => {
   const before = connect('updated')
   await before.submit([submission(alone('a'))])
   await put('updated', 'functions', '0 of long ago')
-  await admin.query('drop function updated.feed_cursor()')
+  await own.admin.query('drop function updated.feed_cursor()')
   const after = connect('updated')
   expect(await after.migrate()).toEqual({ from: schemaVersion, to: schemaVersion })
   expect(await after.cursor()).toBe(await before.cursor())
@@ -94,12 +80,12 @@ test('functions of a newer version stay', async () => {
 
 test('a migration that breaks off leaves nothing behind', async () => {
   // A type of the user's, by a name that a table here needs: making it fails half-way.
-  await admin.query('create schema half; create type half.work as enum ()')
+  await own.admin.query('create schema half; create type half.work as enum ()')
   await expect(connect('half').migrate()).rejects.toMatchObject({ code: 'STORE_FAILED' })
-  const { rows } = await admin.query<{ relname: string }>(
+  const { rows } = await own.admin.query<{ relname: string }>(
     "select relname from pg_class where relnamespace = 'half'::regnamespace",
   )
   expect(rows).toEqual([])
-  await admin.query('drop type half.work')
+  await own.admin.query('drop type half.work')
   expect(await connect('half').migrate()).toMatchObject({ from: 0 })
 })

@@ -1,35 +1,22 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { CeleriacError, StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import { findPort } from '../../../test/servers/port.ts'
 import { startStandby } from '../../../test/servers/standby.ts'
 import { oldestServer, versionName } from './open.ts'
 import type { PostgresOptions } from './options.ts'
 import { postgres } from './postgres.ts'
 
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres', { wal_level: 'replica' })
-  admin = new pg.Client(server.url)
-  await admin.connect()
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+const own = ownPostgres({ wal_level: 'replica' })
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 function connect(options: PostgresOptions): Engine {
   const engine = postgres(options)(systemRuntime)
@@ -38,7 +25,7 @@ function connect(options: PostgresOptions): Engine {
 }
 
 function urlWith(change: Partial<Pick<URL, 'username' | 'password' | 'port' | 'hostname' | 'pathname'>>): string {
-  return Object.assign(new URL(server.url), change).href
+  return Object.assign(new URL(own.server.url), change).href
 }
 
 async function refusal(act: Promise<unknown>): Promise<CeleriacError> {
@@ -49,12 +36,12 @@ async function refusal(act: Promise<unknown>): Promise<CeleriacError> {
   expect(error).toBeInstanceOf(CeleriacError)
   // One sentence, with its end, and no password in it.
   expect((error as Error).message).toMatch(/^\S.*\.$/s)
-  expect((error as Error).message).not.toContain(new URL(server.url).password)
+  expect((error as Error).message).not.toContain(new URL(own.server.url).password)
   return error as CeleriacError
 }
 
 async function role(name: string, options = ''): Promise<string> {
-  await admin.query(`create role ${name} login password 'theirs' ${options}`)
+  await own.admin.query(`create role ${name} login password 'theirs' ${options}`)
   return urlWith({ username: name, password: 'theirs' })
 }
 
@@ -104,7 +91,7 @@ describe('a server that is not there, or does not let in', () => {
   })
 
   test('encryption is asked for, and the server has none', async () => {
-    const error = await refusal(connect({ url: `${server.url}?sslmode=verify-full` }).migrate())
+    const error = await refusal(connect({ url: `${own.server.url}?sslmode=verify-full` }).migrate())
     expect(error.code).toBe('STORE_UNREACHABLE')
     expect(error.message).toContain('check sslmode')
   })
@@ -123,24 +110,24 @@ describe('a server that is not there, or does not let in', () => {
     const url = urlWith({ pathname: '/late' })
     const engine = connect({ url })
     await refusal(engine.migrate())
-    await admin.query('create database late')
+    await own.admin.query('create database late')
     expect(await engine.migrate()).toMatchObject({ from: 0 })
   })
 })
 
 describe('a server that cannot hold the store', () => {
   test('is too old', async () => {
-    const error = await refusal(connect({ url: server.url, schema: 'old', version: 120_017 }).migrate())
+    const error = await refusal(connect({ url: own.server.url, schema: 'old', version: 120_017 }).migrate())
     expect(error.code).toBe('STORE_UNSUITABLE')
     expect(error.message).toMatch(/is version 12\.17\. It was not touched: use PostgreSQL 13 or newer/)
-    expect((await admin.query("select 1 from pg_namespace where nspname = 'old'")).rowCount).toBe(0)
-    expect(await connect({ url: server.url, schema: 'old', version: oldestServer }).migrate()).toMatchObject({
+    expect((await own.admin.query("select 1 from pg_namespace where nspname = 'old'")).rowCount).toBe(0)
+    expect(await connect({ url: own.server.url, schema: 'old', version: oldestServer }).migrate()).toMatchObject({
       from: 0,
     })
   })
 
   test('keeps text in another encoding', async () => {
-    await admin.query("create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'")
+    await own.admin.query("create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'")
     const error = await refusal(connect({ url: urlWith({ pathname: '/latin' }) }).migrate())
     expect(error.code).toBe('STORE_UNSUITABLE')
     expect(error.message).toMatch(/keeps text as LATIN1.*--encoding UTF8/)
@@ -148,14 +135,14 @@ describe('a server that cannot hold the store', () => {
 
   test('lets the user only read', async () => {
     const url = await role('reader')
-    await admin.query('alter role reader set default_transaction_read_only = on')
+    await own.admin.query('alter role reader set default_transaction_read_only = on')
     const error = await refusal(connect({ url }).migrate())
     expect(error.code).toBe('STORE_READ_ONLY')
     expect(error.message).toMatch(/default_transaction_read_only/)
   })
 
   test('is a standby, until it is promoted', async () => {
-    const standby = await startStandby(server.url)
+    const standby = await startStandby(own.server.url)
     closing.push(() => standby.remove())
     const engine = connect({ url: standby.url, schema: 'stood_by' })
     const error = await refusal(engine.migrate())
@@ -170,12 +157,12 @@ describe('a server that cannot hold the store', () => {
     const engine = connect({ url, schema: 'demoted', size: 1 })
     const graph = alone()
     await engine.submit([submission(graph)])
-    await admin.query('alter role demoted set default_transaction_read_only = on')
+    await own.admin.query('alter role demoted set default_transaction_read_only = on')
     // Connections that are open go on as they were: as after a failover, they are ended.
-    await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'demoted'")
+    await own.admin.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'demoted'")
     const error = await refusal(engine.submit([submission(alone())]))
     expect(error.code).toBe('STORE_READ_ONLY')
-    await admin.query('alter role demoted reset default_transaction_read_only')
+    await own.admin.query('alter role demoted reset default_transaction_read_only')
     await engine.submit([submission(alone())])
     expect((await engine.jobs({ limit: 10 })).items).toHaveLength(2)
   })
@@ -197,7 +184,7 @@ describe('rights', () => {
 
   test('who may use the schema but not change it is told what to have run', async () => {
     const url = await role('guest')
-    await admin.query('create schema empty; grant usage on schema empty to guest')
+    await own.admin.query('create schema empty; grant usage on schema empty to guest')
     const error = await refusal(connect({ url, schema: 'empty' }).migrate())
     expect(error.code).toBe('STORE_DENIED')
     expect(error.message).toMatch(/does not let this user make tables in the schema "empty"/)
@@ -205,16 +192,17 @@ describe('rights', () => {
 
   test('who has the schema made for them needs no right on the database', async () => {
     const url = await role('tenant')
-    await admin.query('create schema rented authorization tenant')
+    await own.admin.query('create schema rented authorization tenant')
     expect(await connect({ url, schema: 'rented' }).migrate()).toMatchObject({ from: 0 })
   })
 
   test('who may only use what is there works with it', async () => {
-    await connect({ url: server.url, schema: 'shared' }).migrate()
+    await connect({ url: own.server.url, schema: 'shared' }).migrate()
     const url = await role('worker_only')
     const engine = connect({ url, schema: 'shared' })
     expect(await refusal(engine.migrate())).toMatchObject({ code: 'STORE_DENIED' })
-    await admin.query(`grant usage on schema shared to worker_only; grant all on all tables in schema shared to worker_only;
+    await own.admin
+      .query(`grant usage on schema shared to worker_only; grant all on all tables in schema shared to worker_only;
       grant all on all sequences in schema shared to worker_only`)
     await engine.submit([submission(alone('a'))])
     expect(await (await hand(engine)).drain()).toEqual(['a'])
@@ -224,7 +212,7 @@ describe('rights', () => {
       level: 'ok',
       found: 'may use the schema, and not change it',
     })
-    await admin.query('revoke insert on shared.log from worker_only')
+    await own.admin.query('revoke insert on shared.log from worker_only')
     expect((await engine.diagnose()).find(({ check }) => check === 'permissions')).toMatchObject({
       level: 'error',
       found: 'not all rights on log',
@@ -234,7 +222,7 @@ describe('rights', () => {
 
 describe("a pool of the user's", () => {
   test('is used and left open', async () => {
-    const pool = new pg.Pool({ connectionString: server.url, max: 3 })
+    const pool = new pg.Pool({ connectionString: own.server.url, max: 3 })
     closing.push(() => pool.end())
     const engine = connect({ pool, schema: 'pooled' })
     await engine.submit([submission(alone('a'))])
@@ -246,7 +234,7 @@ describe("a pool of the user's", () => {
 
   test('may parse numbers as it likes', async () => {
     const types = { getTypeParser: () => () => 'parsed by the user' } as unknown as pg.CustomTypesConfig
-    const pool = new pg.Pool({ connectionString: server.url, types })
+    const pool = new pg.Pool({ connectionString: own.server.url, types })
     closing.push(() => pool.end())
     const engine = connect({ pool, schema: 'parsed' })
     const graph = alone('a')
@@ -255,7 +243,7 @@ describe("a pool of the user's", () => {
   })
 
   test('that has been ended is told of', async () => {
-    const pool = new pg.Pool({ connectionString: server.url })
+    const pool = new pg.Pool({ connectionString: own.server.url })
     const engine = connect({ pool, schema: 'pooled' })
     await engine.migrate()
     await pool.end()

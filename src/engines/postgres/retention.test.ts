@@ -1,32 +1,19 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Engine } from '../../engine/engine.ts'
 import { manualRuntime, type ManualRuntime } from '../../../test/fixtures/clock.ts'
 import { alone, chainOf, chordOf, submission } from '../../../test/fixtures/graphs.ts'
 import { continued, hand, sweepAll } from '../../../test/fixtures/hand.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import { postgres } from './postgres.ts'
 
 const day = 24 * 60 * 60_000
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres')
-  admin = new pg.Client(server.url)
-  await admin.connect()
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+const own = ownPostgres()
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 function connect(schema: string, clock: ManualRuntime): Engine {
-  const engine = postgres({ url: server.url, schema, clock: 'process' })(clock)
+  const engine = postgres({ url: own.server.url, schema, clock: 'process' })(clock)
   closing.push(() => engine.close())
   return engine
 }
@@ -34,7 +21,7 @@ function connect(schema: string, clock: ManualRuntime): Engine {
 const links = Array.from({ length: 900 }, (_, n) => `link-${n}`)
 
 const rowsIn = async (schema: string, table: string): Promise<number> =>
-  Number((await admin.query<{ count: string }>(`select count(*) from ${schema}.${table}`)).rows[0]?.count)
+  Number((await own.admin.query<{ count: string }>(`select count(*) from ${schema}.${table}`)).rows[0]?.count)
 
 test('comes to everything that is due, far behind much that is not, a bounded number a call', async () => {
   const clock = manualRuntime()
@@ -83,7 +70,7 @@ test('does not take away what somebody has begun to retry', async () => {
   const worker = await hand(engine)
   await worker.fail(await worker.take('a'))
   clock.pass(day)
-  const other = new pg.Client(server.url)
+  const other = new pg.Client(own.server.url)
   await other.connect()
   closing.push(() => other.end())
   // Somebody holds the collection at this moment, and changes it before they let go.
@@ -105,7 +92,7 @@ test('goes over everything once for all processes', async () => {
   await one.submit(Array.from({ length: 3 }, () => submission(chainOf(...links))))
   const noted = async (): Promise<number> =>
     Number(
-      (await admin.query<{ value: string }>("select value from passed.meta where key = 'retained'")).rows[0]?.value,
+      (await own.admin.query<{ value: string }>("select value from passed.meta where key = 'retained'")).rows[0]?.value,
     )
   await one.sweep()
   const first = await noted()
@@ -121,7 +108,7 @@ test('cleans up after claims of which nothing runs any more', async () => {
   const [a] = await worker.claim(1)
   await worker.claim(1)
   // As if the row had been left behind.
-  await admin.query('update claimed.claims set running = 5')
+  await own.admin.query('update claimed.claims set running = 5')
   await worker.succeed(a!)
   clock.pass(61_000)
   // A beat that tells what is held cleans up by itself; this is one that cannot tell.

@@ -1,36 +1,24 @@
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import type { Signal } from '../../engine/feed.ts'
 import { manualRuntime } from '../../../test/fixtures/clock.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { hire } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import type { PostgresOptions } from './options.ts'
 import { postgres } from './postgres.ts'
 
-let server: Hired
-let admin: pg.Client
-beforeAll(async () => {
-  server = await hire('postgres')
-  admin = new pg.Client(server.url)
-  await admin.connect()
-})
-afterAll(async () => {
-  await admin.end()
-  await server.remove()
-})
+const own = ownPostgres()
 
-const closing: (() => unknown)[] = []
+const closing = closedAfterEach()
 let schema = ''
 let count = 0
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
 
 function connect(options: Partial<PostgresOptions> = {}, runtime = systemRuntime): Engine {
-  const from = options.pool === undefined ? { url: server.url } : {}
+  const from = options.pool === undefined ? { url: own.server.url } : {}
   const engine = postgres({ ...from, schema, ...options })(runtime)
   closing.push(() => engine.close())
   return engine
@@ -69,7 +57,7 @@ async function listening(options: Partial<PostgresOptions> = {}): Promise<Heard>
 
 /** The server's processes that listen for this schema; what such a one asked last is either of the two. */
 const listeners = async (): Promise<number[]> => {
-  const { rows } = await admin.query<{ pid: number }>(
+  const { rows } = await own.admin.query<{ pid: number }>(
     'select pid from pg_stat_activity where query = any ($1) and pid <> pg_backend_pid()',
     [[`listen "celeriac:${schema}"`, `select "${schema}".feed_standing()`]],
   )
@@ -102,13 +90,13 @@ describe('listening', () => {
     const runtime = manualRuntime()
     const engine = connect({ clock: 'process' }, runtime)
     await engine.migrate()
-    await admin.query(`listen "celeriac:${schema}"`)
+    await own.admin.query(`listen "celeriac:${schema}"`)
     const heard: string[] = []
     let isOver = (): void => undefined
-    admin.on('notification', ({ payload = '' }) => (payload === 'over' ? isOver() : heard.push(payload)))
+    own.admin.on('notification', ({ payload = '' }) => (payload === 'over' ? isOver() : heard.push(payload)))
     const all = async (): Promise<string[]> => {
       const over = new Promise<void>((resolve) => (isOver = resolve))
-      await admin.query(`select pg_notify('celeriac:${schema}', 'over')`)
+      await own.admin.query(`select pg_notify('celeriac:${schema}', 'over')`)
       await over
       return heard.map((payload) => payload.split(' ')[0] ?? '')
     }
@@ -119,8 +107,8 @@ describe('listening', () => {
     runtime.pass(10)
     await engine.close()
     expect(await all()).toEqual(['qc', 'qc'])
-    admin.removeAllListeners('notification')
-    await admin.query(`unlisten "celeriac:${schema}"`)
+    own.admin.removeAllListeners('notification')
+    await own.admin.query(`unlisten "celeriac:${schema}"`)
   })
 
   test('a connection that was ended is made anew, and a look asked for at once', async () => {
@@ -129,7 +117,7 @@ describe('listening', () => {
     const [pid] = await listeners()
     expect(pid).toBeTypeOf('number')
     const again = heard.next(isAnything)
-    await admin.query('select pg_terminate_backend($1)', [pid])
+    await own.admin.query('select pg_terminate_backend($1)', [pid])
     await again
     const other = connect()
     await other.migrate()
@@ -141,9 +129,9 @@ describe('listening', () => {
 
   test('a connection that leads nowhere any more is found out and made anew', async () => {
     freshSchema()
-    const proxy = await Proxy.before(server.url)
+    const proxy = await Proxy.before(own.server.url)
     closing.push(() => proxy.close())
-    const heard = await listening({ url: proxy.url(server.url) })
+    const heard = await listening({ url: proxy.url(own.server.url) })
     const before = proxy.counts.connections
     proxy.freeze()
     await proxy.until(({ connections }) => connections > before)
@@ -193,7 +181,7 @@ describe('looking', () => {
   test('what another process did is found without listening, also what was committed late', async () => {
     freshSchema()
     const heard = await listening({ listen: false })
-    const client = new pg.Client(server.url)
+    const client = new pg.Client(own.server.url)
     await client.connect()
     closing.push(() => client.end())
     await client.query(
@@ -212,9 +200,9 @@ describe('looking', () => {
     for (const listen of [true, false]) {
       freshSchema()
       const clock = manualRuntime()
-      const proxy = await Proxy.before(server.url)
+      const proxy = await Proxy.before(own.server.url)
       closing.push(() => proxy.close())
-      const engine = connect({ url: proxy.url(server.url), listen }, clock)
+      const engine = connect({ url: proxy.url(own.server.url), listen }, clock)
       await engine.migrate()
       const heard = new Heard(engine)
       await heard.next(isAnything)

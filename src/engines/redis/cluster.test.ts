@@ -1,9 +1,10 @@
 import { createClient, createCluster } from '@redis/client'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { changesAfter } from '../../../test/fixtures/follow.ts'
 import { alone, chainOf, chordOf, submission } from '../../../test/fixtures/graphs.ts'
 import { continued, hand, succeeded, sweepAll } from '../../../test/fixtures/hand.ts'
 import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach } from '../../../test/servers/own.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { redis } from './redis.ts'
@@ -19,10 +20,7 @@ beforeAll(async () => {
 })
 afterAll(async () => void (await Promise.all(nodes.map((node) => node.remove()))))
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const portOf = ({ url }: Hired): number => Number(new URL(url).port)
 

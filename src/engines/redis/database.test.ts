@@ -1,25 +1,18 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { createClient } from '@redis/client'
 import { StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownRedis } from '../../../test/servers/own.ts'
 import { Database, defineScript } from './database.ts'
 import { readSettings, type RedisOptions } from './options.ts'
 
 // Servers of its own, and connections that are given up only after some seconds.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-let server: Hired
-beforeAll(async () => {
-  server = await hire('redis')
-})
-afterAll(() => server.remove())
+const own = ownRedis()
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 function connect(options: RedisOptions): Database {
   const db = new Database(readSettings(options), systemRuntime, async () => undefined)
@@ -28,14 +21,14 @@ function connect(options: RedisOptions): Database {
 }
 
 async function proxied(): Promise<Proxy> {
-  const proxy = await Proxy.before(server.url)
+  const proxy = await Proxy.before(own.server.url)
   closing.push(() => proxy.close())
   return proxy
 }
 
 /** Another client, to do to the server what administrators do. */
 async function administrator(): Promise<(...command: string[]) => Promise<unknown>> {
-  const client = createClient({ url: server.url })
+  const client = createClient({ url: own.server.url })
   client.on('error', () => undefined)
   await client.connect()
   closing.push(() => client.destroy())
@@ -57,14 +50,14 @@ async function failureOf(act: Promise<unknown>): Promise<unknown> {
 
 describe('scripts', () => {
   test('are run with the prefix as their key, whether the server knows them or not', async () => {
-    const db = connect({ url: server.url, namespace: 'one' })
+    const db = connect({ url: own.server.url, namespace: 'one' })
     expect(await db.run(echo, [12])).toEqual(['{one}:', '12'])
     await db.ask('SCRIPT', 'FLUSH')
     expect(await db.run(echo, ['again'])).toEqual(['{one}:', 'again'])
   })
 
   test('that are forgotten while many calls are under way all come to their end, each once', async () => {
-    const db = connect({ url: server.url })
+    const db = connect({ url: own.server.url })
     const [key, admin] = [freshKey(), await administrator()]
     const calls = Array.from({ length: 200 }, async (_, n) => {
       if (n % 50 === 0) await admin('SCRIPT', 'FLUSH')
@@ -74,7 +67,7 @@ describe('scripts', () => {
   })
 
   test('an error of theirs is told with the words of the server', async () => {
-    const db = connect({ url: server.url })
+    const db = connect({ url: own.server.url })
     const broken = defineScript('broken', `return redis.call('INCR', KEYS[1], 'one too many')`)
     expect(await failureOf(db.run(broken, []))).toMatchObject({
       code: 'STORE_FAILED',
@@ -84,7 +77,7 @@ describe('scripts', () => {
 
   test('many calls at once share a connection', async () => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url) })
+    const db = connect({ url: proxy.url(own.server.url) })
     await Promise.all(Array.from({ length: 100 }, () => db.run(echo, [1])))
     expect(proxy.counts.connections).toBe(1)
   })
@@ -93,7 +86,7 @@ describe('scripts', () => {
 describe('a connection that is lost', () => {
   test.each(['cut', 'reset'] as const)('%s: what was under way is sent again, and answered', async (how) => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url) })
+    const db = connect({ url: proxy.url(own.server.url) })
     await db.run(echo, [1])
     proxy.freeze('to client')
     const answer = db.run(echo, ['late'])
@@ -105,7 +98,7 @@ describe('a connection that is lost', () => {
   })
 
   test('CLIENT KILL is no more than that', async () => {
-    const db = connect({ url: server.url })
+    const db = connect({ url: own.server.url })
     const admin = await administrator()
     for (let n = 0; n < 5; n++) {
       await db.run(echo, [n])
@@ -116,7 +109,7 @@ describe('a connection that is lost', () => {
 
   test('a reply that is lost: the call is sent again by us, never by the driver', async () => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url) })
+    const db = connect({ url: proxy.url(own.server.url) })
     const key = freshKey()
     await db.run(increment, [key])
     const lost = proxy.loseReply((sent) => sent.includes(key))
@@ -128,7 +121,7 @@ describe('a connection that is lost', () => {
 
   test('a server that is away is waited for, but not for longer than the time-out', async () => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url), timeout: '700ms' })
+    const db = connect({ url: proxy.url(own.server.url), timeout: '700ms' })
     await db.run(echo, [1])
     proxy.refuse()
     proxy.reset()
@@ -143,7 +136,7 @@ describe('a connection that is lost', () => {
 
   test('says whether what was sent may have been stored', async () => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url), timeout: '300ms' })
+    const db = connect({ url: proxy.url(own.server.url), timeout: '300ms' })
     await db.run(echo, [1])
     proxy.freeze('to client')
     expect(await failureOf(db.run(echo, [2]))).toMatchObject({ mayBeStored: true })
@@ -157,7 +150,7 @@ describe('a connection that is lost', () => {
 
   test('half-open: what is under way is given up in time, and sent again on another connection', async () => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url), timeout: '30s' })
+    const db = connect({ url: proxy.url(own.server.url), timeout: '30s' })
     await db.run(echo, [1])
     proxy.freeze()
     const answers = Promise.all([db.run(echo, ['a']), db.run(echo, ['b'])])
@@ -172,7 +165,7 @@ describe('a connection that is lost', () => {
 
   test('closing waits for what is under way', async () => {
     const proxy = await proxied()
-    const db = connect({ url: proxy.url(server.url) })
+    const db = connect({ url: proxy.url(own.server.url) })
     await db.run(echo, [1])
     proxy.freeze('to client')
     const answer = db.run(echo, ['last'])
@@ -190,7 +183,7 @@ describe('clients of the user’s own', () => {
     let made = 0
     const client = () => {
       made++
-      return createClient({ url: server.url, RESP: 2 })
+      return createClient({ url: own.server.url, RESP: 2 })
     }
     const db = connect({ client, namespace: 'own' })
     expect(await db.run(echo, [1])).toEqual(['{own}:', '1'])
@@ -201,7 +194,7 @@ describe('clients of the user’s own', () => {
   })
 
   test('one that is connected already is taken as it is', async () => {
-    const client = createClient({ url: server.url })
+    const client = createClient({ url: own.server.url })
     client.on('error', () => undefined)
     await client.connect()
     const db = connect({ client: () => client })
@@ -220,7 +213,7 @@ describe('what a server refuses', () => {
       code: 'STORE_UNREACHABLE',
       message: expect.stringContaining('nowhere.invalid'),
     })
-    expect(await failureOf(connect({ url: `${server.url}/99` }).run(echo, []))).toMatchObject({
+    expect(await failureOf(connect({ url: `${own.server.url}/99` }).run(echo, []))).toMatchObject({
       code: 'STORE_UNSUITABLE',
       message: expect.stringContaining('no database of this number'),
     })
@@ -229,7 +222,7 @@ describe('what a server refuses', () => {
   test('a driver that is not installed', async () => {
     const driver = (): Promise<unknown> =>
       Promise.reject(Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' }))
-    expect(await failureOf(connect({ url: server.url, driver }).run(echo, []))).toMatchObject({
+    expect(await failureOf(connect({ url: own.server.url, driver }).run(echo, []))).toMatchObject({
       code: 'DRIVER_MISSING',
       message: expect.stringContaining('npm install @redis/client'),
     })
@@ -243,7 +236,7 @@ describe('what a server refuses', () => {
       ['nobody:right', 'STORE_DENIED', /refused the user or the password/],
       ['bob:right', 'STORE_DENIED', /grant it/],
     ] as const) {
-      const url = server.url.replace('redis://', `redis://${who}@`)
+      const url = own.server.url.replace('redis://', `redis://${who}@`)
       const error = await failureOf(connect({ url }).run(echo, []))
       expect(error).toMatchObject({ code, message: expect.stringMatching(words) })
       expect((error as Error).message).not.toContain('wrong@')
@@ -255,9 +248,9 @@ describe('what a server refuses', () => {
     const admin = await administrator()
     await admin('CONFIG', 'SET', 'requirepass', 'open-sesame')
     closing.push(() => admin('CONFIG', 'SET', 'requirepass', ''))
-    const url = server.url.replace('redis://', 'redis://:open-sesame@')
+    const url = own.server.url.replace('redis://', 'redis://:open-sesame@')
     expect(await connect({ url }).run(echo, [1])).toEqual(['{celeriac}:', '1'])
-    expect(await failureOf(connect({ url: server.url }).run(echo, []))).toMatchObject({
+    expect(await failureOf(connect({ url: own.server.url }).run(echo, []))).toMatchObject({
       code: 'STORE_DENIED',
       message: expect.stringContaining('asks for a password'),
     })
@@ -268,7 +261,7 @@ describe('what a server refuses', () => {
     await admin('CONFIG', 'SET', 'busy-reply-threshold', '50')
     const other = await administrator()
     const held = other('EVAL', 'while true do end', '0')
-    const db = connect({ url: server.url, timeout: '20s' })
+    const db = connect({ url: own.server.url, timeout: '20s' })
     const held2 = failureOf(held)
     const answer = db.run(echo, ['after'])
     for (let said = ''; !said.startsWith('BUSY');)

@@ -1,27 +1,20 @@
 import { createClient } from '@redis/client'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { alone, chainOf, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
-import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownRedis } from '../../../test/servers/own.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { redis } from './redis.ts'
 
-let server: Hired
-beforeAll(async () => {
-  server = await hire('redis')
-})
-afterAll(() => server.remove())
+const own = ownRedis()
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 let count = 0
 /** An open store, and how often those who listen in its process were told of queued jobs. */
 async function listened(): Promise<{ engine: Engine; queued: () => number }> {
-  const engine = redis({ url: server.url, namespace: `foretold_${++count}` })(systemRuntime)
+  const engine = redis({ url: own.server.url, namespace: `foretold_${++count}` })(systemRuntime)
   closing.push(() => engine.close())
   await engine.migrate()
   let queued = 0
@@ -63,7 +56,7 @@ describe('whoever listens in the process of a submission', () => {
 
   test('is told again where it had to be sent again, and may have been overtaken', async () => {
     const { engine, queued } = await listened()
-    const admin = createClient({ url: server.url })
+    const admin = createClient({ url: own.server.url })
     await admin.connect()
     closing.push(() => admin.destroy())
     await admin.sendCommand(['SCRIPT', 'FLUSH'])

@@ -1,9 +1,10 @@
 import { createClient } from '@redis/client'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { alone, chordOf, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
 import { hire, type Hired } from '../../../test/servers/hire.ts'
+import { closedAfterEach, ownRedis } from '../../../test/servers/own.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import type { Diagnosis, Engine } from '../../engine/engine.ts'
 import type { Signal } from '../../engine/feed.ts'
@@ -12,16 +13,9 @@ import { redis, redisFromUrl, type RedisOptions } from './redis.ts'
 // Servers of its own, and connections that are given up only after some seconds.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-let server: Hired
-beforeAll(async () => {
-  server = await hire('redis')
-})
-afterAll(() => server.remove())
+const own = ownRedis()
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 let counter = 0
 const freshNamespace = (): string => `open_${++counter}`
@@ -40,7 +34,7 @@ async function hired(settings: Readonly<Record<string, string>> = {}): Promise<H
 
 type Administrator = (...command: string[]) => Promise<unknown>
 
-/** What administrators do to a server. */
+/** What administrators do to a own.server. */
 async function administrator(url: string): Promise<Administrator> {
   const client = createClient({ url })
   client.on('error', () => undefined)
@@ -84,19 +78,19 @@ describe('what cannot hold the store', () => {
   test('a server that is too old', async () => {
     const namespace = freshNamespace()
     await expectRefused(
-      { url: server.url, namespace, version: '6.2.14' },
+      { url: own.server.url, namespace, version: '6.2.14' },
       'STORE_UNSUITABLE',
       /Redis 6\.2\.14.*Redis 7/,
     )
-    const admin = await administrator(server.url)
+    const admin = await administrator(own.server.url)
     expect(await admin('KEYS', `{${namespace}}:*`)).toEqual([])
   })
 
   test('a schema newer than this version', async () => {
     const namespace = freshNamespace()
-    const admin = await administrator(server.url)
+    const admin = await administrator(own.server.url)
     await admin('HSET', `{${namespace}}:meta`, 'version', '99', 'epoch', 'e')
-    await expectRefused({ url: server.url, namespace }, 'STORE_TOO_NEW', /schema 99.*update the package/)
+    await expectRefused({ url: own.server.url, namespace }, 'STORE_TOO_NEW', /schema 99.*update the package/)
     expect(await admin('KEYS', `{${namespace}}:*`)).toEqual([`{${namespace}}:meta`])
     expect(await admin('HGETALL', `{${namespace}}:meta`)).toEqual({ version: '99', epoch: 'e' })
   })
@@ -108,7 +102,7 @@ describe('what cannot hold the store', () => {
   })
 
   test('transactions are refused by the names of the stores that have them', async () => {
-    const engine = connect({ url: server.url, namespace: freshNamespace() })
+    const engine = connect({ url: own.server.url, namespace: freshNamespace() })
     for (const act of [
       engine.submit([submission(alone())], {}),
       engine.settleWithin({ ref: null, token: 1 }, async () => null),
@@ -125,10 +119,10 @@ describe('who may use it', () => {
 
   test('a user with the rights of a worker needs no others', async () => {
     const namespace = freshNamespace()
-    const admin = await administrator(server.url)
+    const admin = await administrator(own.server.url)
     await admin('ACL', 'SETUSER', 'worker', 'on', '>pass', `~{${namespace}}:*`, `&{${namespace}}:*`, ...rights)
     closing.push(() => admin('ACL', 'DELUSER', 'worker'))
-    const engine = connect({ url: server.url.replace('//', '//worker:pass@'), namespace })
+    const engine = connect({ url: own.server.url.replace('//', '//worker:pass@'), namespace })
     await engine.submit([submission(chordOf(['a', 'b']))])
     expect((await (await hand(engine)).drain()).sort()).toEqual(await tasksOf(engine))
     expect((await engine.diagnose()).filter(({ level }) => level === 'error')).toEqual([])
@@ -136,8 +130,8 @@ describe('who may use it', () => {
   })
 
   test('one who may not write, or not outside of its own keys, is told so', async () => {
-    const admin = await administrator(server.url)
-    const url = server.url.replace('//', '//guest:pass@')
+    const admin = await administrator(own.server.url)
+    const url = own.server.url.replace('//', '//guest:pass@')
     closing.push(() => admin('ACL', 'DELUSER', 'guest'))
     await admin('ACL', 'SETUSER', 'guest', 'on', '>pass', '~*', '&*', ...rights, '-@write')
     await expectRefused({ url, namespace: freshNamespace() }, 'STORE_DENIED', /grant it/)
@@ -146,10 +140,10 @@ describe('who may use it', () => {
   })
 
   test('one who may not use the channel is told what that costs', async () => {
-    const admin = await administrator(server.url)
+    const admin = await administrator(own.server.url)
     await admin('ACL', 'SETUSER', 'mute', 'on', '>pass', '~*', 'resetchannels', ...rights)
     closing.push(() => admin('ACL', 'DELUSER', 'mute'))
-    const engine = connect({ url: server.url.replace('//', '//mute:pass@'), namespace: freshNamespace() })
+    const engine = connect({ url: own.server.url.replace('//', '//mute:pass@'), namespace: freshNamespace() })
     await engine.submit([submission(alone())])
     expect(await (await hand(engine)).drain()).toEqual(['task'])
     expect(await checkOf(engine, 'permissions')).toMatchObject({
@@ -165,7 +159,7 @@ const tasksOf = async (engine: Engine): Promise<string[]> =>
 describe('namespaces', () => {
   test('of one server know nothing of one another', async () => {
     const [one, two] = [freshNamespace(), freshNamespace()].map((namespace) =>
-      connect({ url: server.url, namespace }),
+      connect({ url: own.server.url, namespace }),
     ) as [Engine, Engine]
     const heard: Signal[] = []
     closing.push(two.subscribe((signal) => heard.push(signal)))
@@ -195,8 +189,8 @@ describe('namespaces', () => {
 
 describe('a server that fails', () => {
   test('SCRIPT FLUSH in the middle is not noticed', async () => {
-    const engine = connect({ url: server.url, namespace: freshNamespace() })
-    const admin = await administrator(server.url)
+    const engine = connect({ url: own.server.url, namespace: freshNamespace() })
+    const admin = await administrator(own.server.url)
     const worker = await hand(engine)
     await engine.submit([submission(chordOf(['a', 'b']))])
     for (let jobs = await worker.claim(1); jobs.length > 0; jobs = await worker.claim(1)) {
@@ -316,12 +310,12 @@ describe('a server that fails', () => {
   })
 
   test('emptied by somebody: it is noticed while anybody listens, and made anew', async () => {
-    const engine = connect({ url: server.url, namespace: freshNamespace() })
+    const engine = connect({ url: own.server.url, namespace: freshNamespace() })
     await engine.submit([submission(alone())])
     const warned = new Promise<Error>((resolve) => process.once('warning', resolve))
     closing.push(engine.subscribe(() => undefined))
     await (
-      await administrator(server.url)
+      await administrator(own.server.url)
     )('FLUSHALL')
     expect(await warned).toMatchObject({ code: 'CELERIAC_DATA_LOST' })
   })
@@ -405,7 +399,7 @@ describe('listening', () => {
 
   test('another process hears what one did, and no more than that', async () => {
     const namespace = freshNamespace()
-    const [one, two] = [connect({ url: server.url, namespace }), connect({ url: server.url, namespace })]
+    const [one, two] = [connect({ url: own.server.url, namespace }), connect({ url: own.server.url, namespace })]
     await Promise.all([one.migrate(), two.migrate()])
     // From now on the server knows the script.
     await one.submit([submission(alone())])
@@ -429,21 +423,21 @@ describe('listening', () => {
   })
 
   test('a connection that was killed is made again, and it is told to look', async () => {
-    const engine = connect({ url: server.url, namespace: freshNamespace() })
+    const engine = connect({ url: own.server.url, namespace: freshNamespace() })
     await engine.migrate()
     const { heard, until } = listenTo(engine)
     await until(() => heard.length > 0)
     await (
-      await administrator(server.url)
+      await administrator(own.server.url)
     )('CLIENT', 'KILL', 'TYPE', 'pubsub')
     await until(() => heard.length > 1)
     expect(heard[1]).toEqual({ queued: true, changed: true, cancel: true })
   })
 
   test('half-open: it is noticed, and listened to anew', async () => {
-    const proxy = await Proxy.before(server.url)
+    const proxy = await Proxy.before(own.server.url)
     closing.push(() => proxy.close())
-    const engine = connect({ url: proxy.url(server.url), namespace: freshNamespace() })
+    const engine = connect({ url: proxy.url(own.server.url), namespace: freshNamespace() })
     await engine.migrate()
     let told = 0
     const again = new Promise<void>((resolve) => {
@@ -457,9 +451,9 @@ describe('listening', () => {
   })
 
   test('nobody listens, nobody asks; who only listens asks seldom', async () => {
-    const proxy = await Proxy.before(server.url)
+    const proxy = await Proxy.before(own.server.url)
     closing.push(() => proxy.close())
-    const engine = connect({ url: proxy.url(server.url), namespace: freshNamespace() })
+    const engine = connect({ url: proxy.url(own.server.url), namespace: freshNamespace() })
     await engine.migrate()
     const stop = engine.subscribe(() => undefined)
     closing.push(stop)
