@@ -20,7 +20,8 @@ const operations = [
   'claim',
   'settle',
   'settle',
-  'settle',
+  'settle and claim',
+  'settle and claim',
   'settle again',
   'settle as a stranger',
   'cancel job',
@@ -118,11 +119,15 @@ async function operate(stage: Stage, operation: Operation): Promise<void> {
       graphs.push(anyGraph(stage))
       return void (await engine.submit([submission(graphs.at(-1) as Graph)]))
     case 'claim':
-      return void stage.held.push(
-        ...(await worker.claim(1 + Math.floor(random() * 4))).map((claimed) => ({ job: claimed, worker })),
-      )
+      return claimSome(stage, worker)
     case 'settle':
       return settleAny(stage)
+    case 'settle and claim': {
+      const settling = settleAny(stage)
+      const claiming = claimSome(stage, worker)
+      await settling
+      return claiming
+    }
     case 'settle again':
       return settleAgain(stage)
     case 'settle as a stranger': {
@@ -250,6 +255,11 @@ function anyOutcome(stage: Stage, job: ClaimedJob): Outcome {
 }
 
 // ── what is done ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function claimSome({ random, held }: Stage, worker: Hand): Promise<void> {
+  const jobs = await worker.claim(1 + Math.floor(random() * 4))
+  held.push(...jobs.map((job) => ({ job, worker })))
+}
 
 async function settleAny(stage: Stage): Promise<void> {
   if (stage.held.length === 0) return

@@ -2,7 +2,7 @@ import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, hot, runOf } from './change.ts'
 import { roleName } from '../../engine/codes.ts'
-import type { Requests } from './database.ts'
+import type { Requests, Value } from './database.ts'
 import { readInput } from './gather.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
@@ -18,7 +18,7 @@ export interface Ref {
   readonly session: number
 }
 
-type Row = readonly [
+export type ClaimRow = readonly [
   seq: number | null,
   collection: number,
   attempt: number,
@@ -54,14 +54,25 @@ export interface Claimed {
 export async function claim(
   requests: Requests,
   now: number | null,
-  { session, token, limit, queues }: ClaimRequest,
+  request: ClaimRequest,
   place: string | null,
 ): Promise<Claimed> {
-  const [first, ...rows] = await requests.call<Row>('claim', now, session, token, limit, queues, place)
-  // The first row is about the claim itself.
-  const [, bits, , , , , , , found, , , , , , , at, nextAt, , , number] = first as Row
-  const about = { token, session: number as number, now: at }
-  return { answer: { jobs: rows.map((row) => claimedJob(row, about)), nextAt }, bits, place: found, now: at }
+  return claimedIn(await requests.call<ClaimRow>('claim', now, ...claimValues(request, place)), request)
+}
+
+export const claimValues = ({ session, token, limit, queues }: ClaimRequest, place: string | null): Value[] => [
+  session,
+  token,
+  limit,
+  queues,
+  place,
+]
+
+/** The first row is about the claim itself. */
+export function claimedIn([first, ...rows]: readonly ClaimRow[], { token }: ClaimRequest): Claimed {
+  const [, bits, , , , , , , place, , , , , , , now, nextAt, , , session] = first as ClaimRow
+  const about = { token, session: session as number, now }
+  return { answer: { jobs: rows.map((row) => claimedJob(row, about)), nextAt }, bits, place, now }
 }
 
 interface About {
@@ -70,7 +81,7 @@ interface About {
   readonly now: number
 }
 
-function claimedJob(row: Row, { token, session, now }: About): ClaimedJob {
+function claimedJob(row: ClaimRow, { token, session, now }: About): ClaimedJob {
   const [seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round] = row
   const [, , , , , , , , , , , , , , failures, createdAt, deadlineAt, collectionId, actor] = row
   return {
@@ -95,7 +106,7 @@ function claimedJob(row: Row, { token, session, now }: About): ClaimedJob {
 }
 
 /** One short result comes as it is, everything else as JSON. */
-function inputIn(row: Row, now: number): JobInput {
+function inputIn(row: ClaimRow, now: number): JobInput {
   const [behind, input, result] = [row[19], row[20], row[21]]
   if (input === null) return nothing
   if (!input.startsWith('r')) return readInput(input, now)
@@ -160,13 +171,18 @@ const startOf = (entries: string, itsKeys: string): string => `
   )`
 const entries = `string_agg(${entryOf}, ',' order by priority desc, collection, seq)`
 
+const place =
+  'v_place := case when a_place is null then celeriac.whole_place() else celeriac.next_place(a_place::celeriac.place) end;'
+
+export const claimColumns = `seq bigint, collection bigint, attempt integer, version integer, role integer, feeds bigint, scope bigint, depth integer,
+  id text, task text, queue text, args text, options text, round integer, failures integer, created_at bigint, deadline_at bigint,
+  collection_id text, actor text, behind bigint, input text, result text`
+
 export const claimFunctions = `
 -- Gives a row about the claim itself (bits, instant, nextAt, session and place) and one for each job.
 create or replace function celeriac.claim(
   a_now bigint, a_session text, a_token bigint, a_limit integer, a_queues text[], a_place text
-) returns table (seq bigint, collection bigint, attempt integer, version integer, role integer, feeds bigint, scope bigint, depth integer,
-  id text, task text, queue text, args text, options text, round integer, failures integer, created_at bigint, deadline_at bigint,
-  collection_id text, actor text, behind bigint, input text, result text) language plpgsql ${hot} as $$
+) returns table (${claimColumns}) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   v_now bigint := celeriac.instant(a_now);
@@ -189,11 +205,12 @@ begin
     return next;
     return;
   end if;
-  v_place := case when a_place is null then celeriac.whole_place() else celeriac.next_place(a_place::celeriac.place) end;
+  ${place}
   -- What is due is queued, and what has expired ended.
   if v_place.due_at <= v_now or v_place.lapses_at <= v_now then
     v_bits := celeriac.move_due(v_now, v_place);
-    v_place := celeriac.next_place(v_place);
+    -- From where it was before: of this transaction's own changes a snapshot taken within it does not tell.
+    ${place}
   end if;
   if v_place.due_at is not null then
     v_place.due_at := (select due_at from celeriac.jobs where due_at >= v_place.due_at order by due_at limit 1);

@@ -7,6 +7,7 @@ import type { Diagnosis, Engine } from '../../engine/engine.ts'
 import type { EventsPage, EventsQuery, Signal } from '../../engine/feed.ts'
 import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
+import { Pair } from '../../engine/pair.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import type {
   ClaimAnswer,
@@ -19,7 +20,7 @@ import type {
 } from '../../engine/work.ts'
 import { Announcer } from './announce.ts'
 import { readSignals, rowsPerCall } from './change.ts'
-import { claim, type Ref } from './claim.ts'
+import { claim, type Claimed, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
@@ -35,7 +36,7 @@ import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, se
 import { loadResult } from './results.ts'
 import { remove } from './retention.ts'
 import { retry } from './retry.ts'
-import { settle } from './settle.ts'
+import { settle, settleAndClaim } from './settle.ts'
 import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
@@ -256,25 +257,41 @@ class PostgresEngine implements Engine {
   }
 
   claim(request: ClaimRequest): Promise<ClaimAnswer> {
-    return this.#write(async (db) => {
-      const began = this.#runtime.elapsed()
-      try {
-        const { answer, bits, place, now } = await claim(db, db.now(), request, this.#place.from(began))
-        if (place !== null) this.#place.keep(place, began, this.#runtime.elapsed())
-        // The two clocks may differ: what counts for whoever waits is how long.
-        const nextAt = answer.nextAt === null ? null : answer.nextAt - now + this.#runtime.now()
-        return { answer: { ...answer, nextAt }, bits }
-      } catch (error) {
-        this.#place.forget()
-        throw error
-      }
-    })
+    return this.#pair.claim(request)
   }
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
-    return this.#write(async (db) => {
-      const { answers, ...about } = await settle(db, db.now(), settlements, this.#queues)
-      return { answer: answers, ...about }
-    })
+    return this.#pair.settle(settlements)
+  }
+  readonly #pair = new Pair({
+    claim: (request) => this.#write((db) => this.#fromPlace((place) => claim(db, db.now(), request, place))),
+    settle: (settlements) =>
+      this.#write(async (db) => {
+        const { answers, ...about } = await settle(db, db.now(), settlements, this.#queues)
+        return { answer: answers, ...about }
+      }),
+    settleAndClaim: (settlements, request) =>
+      this.#write(async (db) => {
+        const { answers, answer, ...about } = await this.#fromPlace((place) =>
+          settleAndClaim(db, db.now(), settlements, this.#queues, request, place),
+        )
+        return { answer: [answers, answer] as const, ...about }
+      }),
+  })
+
+  /** A claim goes on from where the one before ended. */
+  async #fromPlace<T extends Claimed>(send: (place: string | null) => Promise<T>): Promise<T> {
+    const began = this.#runtime.elapsed()
+    try {
+      const claimed = await send(this.#place.from(began))
+      const { answer, place, now } = claimed
+      if (place !== null) this.#place.keep(place, began, this.#runtime.elapsed())
+      // The two clocks may differ: what counts for whoever waits is how long.
+      const nextAt = answer.nextAt === null ? null : answer.nextAt - now + this.#runtime.now()
+      return { ...claimed, answer: { ...answer, nextAt } }
+    } catch (error) {
+      this.#place.forget()
+      throw error
+    }
   }
   async settleWithin(
     { ref, token }: { ref: JobRef; token: number },

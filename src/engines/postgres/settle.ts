@@ -1,10 +1,10 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
-import type { SettleAnswer, Settlement } from '../../engine/work.ts'
+import type { ClaimRequest, SettleAnswer, Settlement } from '../../engine/work.ts'
 import { endEntryOf, hot, placeIn, runOf } from './change.ts'
-import type { Ref } from './claim.ts'
+import { claimColumns, type Claimed, claimedIn, type ClaimRow, claimValues, type Ref } from './claim.ts'
 import { reasonCode } from '../../engine/codes.ts'
-import type { Requests } from './database.ts'
+import type { Requests, Value } from './database.ts'
 import { graphRows } from './insert.ts'
 import { sizeOf } from './submit.ts'
 import { asUploadGone, isLarge, newQueuesOf, uploadGone } from './upload.ts'
@@ -41,6 +41,45 @@ export async function settle(
   settlements: readonly Settlement[],
   known: ReadonlySet<string>,
 ): Promise<Settled> {
+  const { values, place, queues } = asked(settlements, known)
+  const [row] = await requests
+    .call<readonly [bits: number, answers: readonly number[] | null]>('settle', now, ...values)
+    .catch(asUploadGone)
+  const [bits, codes] = row as NonNullable<typeof row>
+  return { answers: answersOf(place, codes), bits, queues }
+}
+
+/** As `settle` and then `claim`, in one transaction. */
+export async function settleAndClaim(
+  requests: Requests,
+  now: number | null,
+  settlements: readonly Settlement[],
+  known: ReadonlySet<string>,
+  request: ClaimRequest,
+  from: string | null,
+): Promise<Claimed & Omit<Settled, 'bits'>> {
+  const { values, place, queues } = asked(settlements, known)
+  const [first, ...rows] = await requests
+    .call<ClaimRow>('settle_and_claim', now, ...values, ...claimValues(request, from))
+    .catch(asUploadGone)
+  const [, bits, , , , , , , , , , codes] = first as ClaimRow
+  const answers = answersOf(place, codes === null ? null : codes.split(',').map(Number))
+  const claimed = claimedIn(rows, request)
+  return { ...claimed, answers, bits: bits | claimed.bits, queues }
+}
+
+const answersOf = (place: readonly number[], codes: readonly number[] | null): SettleAnswer[] =>
+  place.map((at) => answers[codes?.[at] ?? 0] as SettleAnswer)
+
+interface Asked {
+  /** All that \`celeriac.settle\` is given but the instant. */
+  readonly values: Value[]
+  /** Where each settlement stands among them. */
+  readonly place: readonly number[]
+  readonly queues: readonly string[]
+}
+
+function asked(settlements: readonly Settlement[], known: ReadonlySet<string>): Asked {
   // Locks are taken in the order of the numbers; what is said twice in a batch is sent once.
   const order = settlements
     .map((settlement, at) => ({ ...settlement, at, job: settlement.ref as Ref }))
@@ -54,25 +93,20 @@ export async function settle(
   }
   const { claims, counts, sessions } = claimsOf(order)
   const queues = [...lists.queues]
-  const [row] = await requests
-    .call<readonly [bits: number, answers: readonly number[] | null]>(
-      'settle',
-      now,
-      lists.seqs,
-      lists.tokens,
-      lists.texts,
-      lists.collections.size === 0 ? null : [...lists.collections].sort((one, other) => one - other),
-      sessions,
-      claims,
-      counts,
-      lists.isPlain ? null : lists.codes,
-      lists.isPlain ? null : lists.delays,
-      lists.isPlain ? null : lists.flags,
-      queues.length === 0 ? null : queues,
-    )
-    .catch(asUploadGone)
-  const [bits, codes] = row as NonNullable<typeof row>
-  return { answers: place.map((at) => answers[codes?.[at] ?? 0] as SettleAnswer), bits, queues }
+  const values = [
+    lists.seqs,
+    lists.tokens,
+    lists.texts,
+    lists.collections.size === 0 ? null : [...lists.collections].sort((one, other) => one - other),
+    sessions,
+    claims,
+    counts,
+    lists.isPlain ? null : lists.codes,
+    lists.isPlain ? null : lists.delays,
+    lists.isPlain ? null : lists.flags,
+    queues.length === 0 ? null : queues,
+  ]
+  return { values, place, queues }
 }
 
 const newLists = (): Lists => ({
@@ -194,6 +228,20 @@ begin
     perform celeriac.recount_claims(a_sessions, a_claims);
   end if;
   return query select coalesce(bits, 0) | celeriac.finish(c), v_answers;
+end $$;
+
+-- The first row is about the settlements (bits; their answers, where not all were accepted), the others are those of a claim.
+create or replace function celeriac.settle_and_claim(
+  a_now bigint, a_seqs bigint[], a_tokens bigint[], a_texts text[], a_collections bigint[], a_sessions bigint[], a_claims bigint[],
+  a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[], a_queues text[],
+  a_session text, a_token bigint, a_limit integer, a_open text[], a_place text
+) returns table (${claimColumns}) language plpgsql as $$
+#variable_conflict use_column
+begin
+  select s.bits, array_to_string(s.answers, ',') into collection, args from celeriac.settle(
+    a_now, a_seqs, a_tokens, a_texts, a_collections, a_sessions, a_claims, a_counts, a_codes, a_delays, a_flags, a_queues) s;
+  return next;
+  return query select * from celeriac.claim(a_now, a_session, a_token, a_limit, a_open, a_place);
 end $$;
 
 -- The common case, in one statement: jobs alone that still run under their token, and nobody wants cancelled.

@@ -1,8 +1,17 @@
 import type { Runtime } from '../../core/runtime.ts'
-import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
+import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput, Settlement } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
-import { aboutIn, claimInputs, inputIn, type InputReply, nothing, type Shared } from './inputs.ts'
+import {
+  type About,
+  aboutIn,
+  claimInputs,
+  inputBehind,
+  inputIn,
+  type InputReply,
+  nothing,
+  type Shared,
+} from './inputs.ts'
 import type { ResultReply } from './gather.ts'
 import { lines } from './lines.ts'
 import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
@@ -13,10 +22,12 @@ import { writing } from './work.ts'
 export interface Ref {
   readonly seq: number
   readonly collection: number
+  readonly about: About
   readonly standing: string
   readonly feeds: number | null
   /** The job that its success lets go, and the queue of both, where that is all there is to it. */
   readonly next: number | null
+  readonly isNextTimed: boolean
   readonly queue: string
   readonly isTimed: boolean
   readonly round: number
@@ -65,15 +76,14 @@ end
   changes,
 )
 
-const claimScript = writing(
-  'claim',
+/**
+ * `claim()` reads its arguments, takes jobs and gives its reply. In a script that has settled before, `letGo` is what that let go and
+ * what has not come into a queue yet (see settle.ts).
+ */
+export const claiming = library(
   `
-local session, token, limit = call('HGET', P .. 'sessions', arg()), arg(), number()
-local wanted = {}
-for at = 1, number() do wanted[at] = arg() end
-if not session or not call('ZSCORE', P .. 'alive', session) then return {'', '', {}, {}, {}} end
-local fresh = '${state.running},2,1,' .. token .. ',' .. session .. ',' .. now .. ','
-local taken, isTold = {}, false
+local session, token, limit, fresh, freshBehind
+local wanted, taken, isTold = {}, {}, false
 
 local function first(key)
   return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
@@ -145,6 +155,7 @@ local function take(open)
     if not inRun[n] then single[#single + 1] = standings[n] end
   end
   local rows, stands, singles = many('MGET', nil, heads), many('MGET', nil, single), 0
+  local haveSeen = next(S.jobs) ~= nil
   local writes, filled, running = S.writes, #S.writes, S.additions['run:' .. session] or {}
   S.additions['run:' .. session] = running
   for n, seq in ipairs(digits) do
@@ -153,11 +164,11 @@ local function take(open)
       singles = singles + 1
       standing = stands[singles]
     end
-    local job
-    if row and (inRun[n] or (not standing and string.find(row, '^%d+\\n'))) then
+    local seen, job = haveSeen and S.jobs[tonumber(seq)] or nil, nil
+    if row and not seen and (inRun[n] or (not standing and string.find(row, '^%d+\\n'))) then
       S.tell(${state.running}, '0', seq, 1, 2)
       job = {seq = seq, row = row, text = fresh}
-    elseif row then
+    elseif row and not seen then
       job = startQuickly(seq, row, standing)
       isTold = true
     end
@@ -167,7 +178,7 @@ local function take(open)
       running[#running + 1] = seq
       taken[#taken + 1] = job
     elseif row then
-      job = S.parse(tonumber(seq), row, standing)
+      job = seen or S.parse(tonumber(seq), row, standing)
       job.isPopped = true
       S.jobs[job.seq] = job
       start(job)
@@ -206,67 +217,169 @@ local function tellAll()
   return reply
 end
 
-if call('LPOS', P .. 'tokens:' .. session, token) then
-  taken, isTold = S.takenBefore(session, token), true
-end
-local nextAt = first('due')
-if #taken == 0 then
-  local expiresAt = first('expiring')
-  if (nextAt and nextAt <= now) or (expiresAt and expiresAt <= now) then
-    S.releaseDue()
-    S.expire()
-    S.settleBarriers()
-    S.flush()
-    nextAt = first('due')
+-- Does all of it come before what stands in these queues? It is queued there with no priority.
+local function isFirstOf(letGo, open)
+  local isOpen, latest, count = {}, 0, #letGo.numbers
+  for _, queue in ipairs(open) do
+    isOpen[queue] = true
   end
-  local open = limit > 0 and openQueues() or {}
-  if #open > 0 then take(open) end
-  if #taken > 0 then noteTaken() end
+  for n = 1, count do
+    local collection = tonumber(letGo.collections[n])
+    if collection > latest then latest = collection end
+    if not isOpen[letGo.queues[n]] then return false end
+  end
+  for _, queue in ipairs(open) do
+    for _, kind in ipairs({'queue:', 'runs:'}) do
+      local head = first(kind .. queue)
+      if head and head <= latest then return false end
+    end
+  end
+  return call('EXISTS', P .. 'suspects') == 0
 end
-local reply = tellAll()
-return {nextAt and nextAt - now or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold and pairsOf(S.collections) or {}}
+-- What settlements in this script let go mostly is all that is first in line. Then it is handed out as it is, and whoever has settled
+-- what it waited for has its input: only the numbers and rows are told.
+local handed = {}
+local function handOff(open)
+  local letGo = S.letGo
+  if not letGo or letGo.isTimed or #letGo.numbers > limit or not isFirstOf(letGo, open) then return end
+  S.letGo = false
+  local names, numbers, collections, running = {}, letGo.numbers, letGo.collections, S.additions['run:' .. session] or {}
+  S.additions['run:' .. session] = running
+  for n = 1, #numbers do names[n] = P .. 'j:' .. numbers[n] end
+  local rows, writes, at, before = many('MGET', nil, names), S.writes, letGo.writes, #running
+  for n = 1, #numbers do
+    local seq = numbers[n]
+    if at[n] then writes[at[n]] = freshBehind else S.put(P .. 's:' .. seq, freshBehind) end
+    running[before + n] = seq
+    local row = rows[n]
+    if string.byte(row, -1) == 13 then row = string.sub(row, 1, -2) .. call('GET', P .. 'g:' .. seq) end
+    handed[2 * n - 1], handed[2 * n] = seq, row
+    S.tell(${state.running}, collections[n], seq, 1, 3)
+  end
+  if S.hasUniqueKeys() then
+    for n = 1, #numbers do S.releaseUnique(tonumber(collections[n]), 'started') end
+  end
+  limit = limit - #numbers
+end
+
+function S.claim()
+  session, token, limit = call('HGET', P .. 'sessions', arg()), arg(), number()
+  for at = 1, number() do wanted[at] = arg() end
+  if not session or not call('ZSCORE', P .. 'alive', session) then return {'', '', {}, {}, {}, '', {}} end
+  local begun = token .. ',' .. session .. ',' .. now .. ','
+  fresh, freshBehind = '${state.running},2,1,' .. begun, '${state.running},3,1,' .. begun
+  if call('LPOS', P .. 'tokens:' .. session, token) then
+    S.flush()
+    taken, isTold = S.takenBefore(session, token), true
+  end
+  local nextAt = first('due')
+  if #taken == 0 then
+    local expiresAt = first('expiring')
+    if (nextAt and nextAt <= now) or (expiresAt and expiresAt <= now) then
+      S.releaseDue()
+      S.expire()
+      S.settleBarriers()
+      S.flush()
+      nextAt = first('due')
+    end
+    local open = limit > 0 and openQueues() or {}
+    if #open > 0 then
+      handOff(open)
+      if limit > 0 then
+        if not S.isClean() then S.flush() end
+        take(open)
+      end
+    end
+    if #taken > 0 or #handed > 0 then noteTaken() end
+  end
+  local reply = tellAll()
+  return {nextAt and nextAt - now or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold and pairsOf(S.collections) or {},
+    freshBehind, handed}
+end
 `,
   lines,
   dueJobs,
   claimInputs,
 )
 
+const claimScript = writing('claim', 'return S.claim()', claiming)
+
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Details = readonly [args: string, input: InputReply] | 0
-type Reply = readonly [
+export type ClaimReply = readonly [
   nextIn: number | string,
   fresh: string,
   jobs: readonly (number | string | Details)[],
   inputs: readonly (number | readonly ResultReply[])[],
   collections: readonly (number | string)[],
+  freshBehind: string,
+  handed: readonly string[],
 ]
 
 export async function claim(runs: Runs, request: ClaimRequest, runtime: Runtime): Promise<ClaimAnswer> {
-  const { session, token, limit, queues } = request
-  if (queues?.length === 0) return claimNothing(runs, request, runtime)
-  const reply = await runs.write<Reply>(claimScript, [session, token, limit, queues?.length ?? 0, ...(queues ?? [])])
-  return answerIn(reply, token, runtime)
+  return claimAnswer(await runs.write<ClaimReply>(claimScript, claimArgs(request)), request, runtime)
 }
 
 /** Of no queue at all nothing is to be had but when something is due. */
-async function claimNothing(runs: Runs, { session, token }: ClaimRequest, runtime: Runtime): Promise<ClaimAnswer> {
-  const reply = await runs.write<Reply>(claimScript, [session, token, 0, 0])
-  return { ...answerIn(reply, token, runtime), jobs: [] }
-}
+export const claimArgs = ({ session, token, limit, queues }: ClaimRequest): (string | number)[] => [
+  session,
+  token,
+  queues?.length === 0 ? 0 : limit,
+  queues?.length ?? 0,
+  ...(queues ?? []),
+]
 
-function answerIn([nextIn, fresh, rows, inputs, collections]: Reply, token: number, runtime: Runtime): ClaimAnswer {
+/** @param settlements what went before it in the same request */
+export function claimAnswer(
+  reply: ClaimReply,
+  { token, queues }: ClaimRequest,
+  runtime: Runtime,
+  settlements: readonly Settlement[] = [],
+): ClaimAnswer {
+  const [nextIn, fresh, rows, inputs, collections, freshBehind, handed] = reply
   const shared: Shared = {
     inputs: new Map(pairsIn(inputs) as [number, readonly ResultReply[] | 0][]),
     collections: new Map(pairsIn(collections).map(([number, row]) => [number, aboutIn(number, row as string)])),
   }
-  const jobs: ClaimedJob[] = []
+  const jobs = handed.length === 0 ? [] : handedOver(handed, freshBehind, token, settlements)
   for (let at = 0; at < rows.length; at += 4) {
     const [seq, row, standing, details] = rows.slice(at, at + 4) as [number, string, string | 0, Details]
-    jobs.push(claimed(readJob(seq, row), standing === 0 ? fresh : standing, { token, details, shared }))
+    const job = readJob(seq, row)
+    const text = standing === 0 ? fresh : standing
+    const input = details === 0 ? nothing : inputIn(job, details[1], shared, begunIn(job, text).startedAt as number)
+    const args = details === 0 || details[0] === '' ? (job.args as string) : details[0]
+    jobs.push(claimed({ ...job, args }, text, token, input, shared.collections.get(job.collection)))
   }
   // The two clocks may differ: what counts for whoever waits is how long.
-  return { jobs, nextAt: nextIn === '' ? null : runtime.now() + Number(nextIn) }
+  const nextAt = nextIn === '' ? null : runtime.now() + Number(nextIn)
+  return { jobs: queues?.length === 0 ? [] : jobs, nextAt }
+}
+
+/** Jobs that settlements of the same request let go, which also tell what their input is. */
+function handedOver(
+  handed: readonly string[],
+  text: string,
+  token: number,
+  settlements: readonly Settlement[],
+): ClaimedJob[] {
+  const before = new Map<number, Settlement>()
+  for (const settlement of settlements) {
+    const { next } = settlement.ref as Ref
+    if (next !== null) before.set(next, settlement)
+  }
+  const jobs: ClaimedJob[] = []
+  for (let at = 0; at < handed.length; at += 2) {
+    const job = readJob(Number(handed[at]), handed[at + 1] as string)
+    const { ref, outcome } = before.get(job.number) as Settlement
+    const result = outcome.type === 'succeeded' ? outcome.result : null
+    jobs.push(claimed(job, text, token, inputBehind(job, result), (ref as Ref).about))
+  }
+  const numbers = (job: ClaimedJob): Ref => job.ref as Ref
+  return jobs.sort((one, other) => {
+    const [before, after] = [numbers(one), numbers(other)]
+    return before.collection - after.collection || before.seq - after.seq
+  })
 }
 
 function pairsIn(list: readonly unknown[]): [number, unknown][] {
@@ -276,12 +389,6 @@ function pairsIn(list: readonly unknown[]): [number, unknown][] {
 }
 
 const actorIn = (id: string | null): ClaimedJob['actor'] => (id === null ? null : { id })
-
-interface Told {
-  readonly token: number
-  readonly details: Details
-  readonly shared: Shared
-}
 
 type Begun = Pick<Standing, 'attempt' | 'failures' | 'crashes' | 'startedAt'> & { readonly round: number | null }
 
@@ -299,19 +406,25 @@ function begunIn(job: JobRow, text: string): Begun {
   return alike.begun
 }
 
-function claimed(job: JobRow, text: string, { token, details, shared }: Told): ClaimedJob {
+function claimed(
+  job: JobRow,
+  text: string,
+  token: number,
+  input: JobInput,
+  of: About = { id: job.id, actor: job.label.actor },
+): ClaimedJob {
   const standing = begunIn(job, text)
   const round = standing.round ?? job.round
-  const isAlone = job.collection === job.number
-  const about = isAlone ? { id: job.id, actor: job.label.actor } : shared.collections.get(job.collection)
-  const startedAt = standing.startedAt as number
+  const about = job.collection === job.number ? { id: job.id, actor: job.label.actor } : of
   return {
     ref: {
       seq: job.number,
       collection: job.collection,
+      about,
       standing: text,
       feeds: job.feeds,
       next: job.next,
+      isNextTimed: job.isNextTimed,
       queue: job.queue,
       isTimed: job.timeout !== null,
       round,
@@ -319,19 +432,19 @@ function claimed(job: JobRow, text: string, { token, details, shared }: Told): C
     } satisfies Ref,
     token,
     id: job.id,
-    collectionId: about?.id ?? job.id,
+    collectionId: about.id,
     task: job.task,
-    args: details === 0 || details[0] === '' ? (job.args as string) : details[0],
+    args: job.args as string,
     role: roleName(job.role),
     attempt: standing.attempt,
     failures: standing.failures,
     round,
     queue: job.queue,
     options: job.options,
-    actor: actorIn(about?.actor ?? null),
+    actor: actorIn(about.actor),
     depth: job.depth,
     createdAt: job.createdAt,
-    deadlineAt: job.timeout === null ? null : startedAt + job.timeout,
-    input: details === 0 ? nothing : inputIn(job, details[1], shared, startedAt),
+    deadlineAt: job.timeout === null ? null : (standing.startedAt as number) + job.timeout,
+    input,
   }
 }

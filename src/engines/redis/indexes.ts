@@ -82,7 +82,14 @@ end
 function S.noteFirst(queue)
   S.isFirst = S.isFirst or call('EXISTS', P .. 'queue:' .. queue, P .. 'runs:' .. queue) == 0
 end
+-- What was let go and not claimed at once (see settle.ts).
+local function lineUp(letGo)
+  local queues, collections, numbers = letGo.queues, letGo.collections, letGo.numbers
+  for n = 1, #numbers do S.add('queue:' .. queues[n], collections[n], S.place(numbers[n])) end
+  S.letGo = false
+end
 function S.flushIndexes()
+  if S.letGo then lineUp(S.letGo) end
   for key, list in pairs(S.removals) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     change(isSet and 'SREM' or 'ZREM', P .. key, list)
@@ -91,7 +98,10 @@ function S.flushIndexes()
   end
   for key, list in pairs(S.additions) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
-    if string.find(key, '^queue:') then S.noteFirst(string.sub(key, 7)) end
+    if string.find(key, '^queue:') then
+      S.noteFirst(string.sub(key, 7))
+      S.wakes = true
+    end
     change(isSet and 'SADD' or 'ZADD', P .. key, list)
   end
   for key, of in pairs(S.counts) do

@@ -132,6 +132,10 @@ export interface About {
 
 export const nothing: JobInput = { from: 'nothing' }
 
+/** Of a job behind one success whose result is at hand. */
+export const inputBehind = ({ input, behind }: JobRow, result: string | null): JobInput =>
+  input === '' ? nothing : { from: 'results', shape: input.slice(1), barrier: behind, results: [{ json: result }] }
+
 export function inputIn(job: JobRow, input: InputReply, shared: Shared, now: number): JobInput {
   if (job.input === '') return nothing
   const detail = job.input.slice(1)

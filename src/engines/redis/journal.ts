@@ -19,19 +19,31 @@ import { library } from './scripts.ts'
  * entry expects the next one at exactly that id, and where the oldest one has a greater id, something between was trimmed.
  */
 export const journal = library(`
--- The run that is being told, and its place among what was told. Texts stay texts: a number takes longer to write than all the rest.
+-- The run that is being told, and its place among what was told, which is put together at the end. Texts stay texts: a number takes longer
+-- to write than all the rest, and every text that is made on the way is one more to be cleared away.
+local told, filled, digits = S.told, 0, S.digits
 local at, kind, of, first, last, isRun, tries, versions
 local function endRun()
   if not at then return end
-  local digits = S.digits
-  local text = ',' .. of .. ',' .. first .. ',' .. (isRun and digits[last] .. ',' or '') .. digits[tries] .. ',' .. digits[versions]
-  S.told[at] = digits[isRun and 30 + kind or kind] .. text
+  told[at], told[at + 1], told[at + 2] = digits[isRun and 30 + kind or kind], of, first
+  filled = at + 2
+  if isRun then
+    filled = filled + 1
+    told[filled] = digits[last]
+  end
+  told[filled + 1], told[filled + 2] = digits[tries], digits[versions]
+  filled = filled + 2
   at = nil
+end
+local function append(text)
+  endRun()
+  filled = filled + 1
+  told[filled] = text
 end
 local function beginRun(code, collection, seq, attempt, version)
   endRun()
-  at, kind, of, first, isRun, tries, versions = #S.told + 1, code, collection, seq, false, attempt, version
-  S.told[at] = ''
+  at, kind, of, first, isRun, tries, versions = filled + 1, code, collection, seq, false, attempt, version
+  told[at] = ''
   if code == ${state.queued} or code == ${state.scheduled} then S.wakes = true end
 end
 function S.tellRun(code, collection, from, to, attempt, version)
@@ -46,19 +58,17 @@ function S.tell(code, collection, seq, attempt, version)
   last = number
 end
 function S.tellCollection(code, collection, round)
-  endRun()
-  S.told[#S.told + 1] = (10 + code) .. ',' .. collection .. ',' .. round
+  append((10 + code) .. ',' .. collection .. ',' .. round)
 end
 function S.tellProgress(collection, seq, attempt, progress)
   if collection == seq then collection = 0 end
-  endRun()
-  S.told[#S.told + 1] = '20,' .. collection .. ',' .. seq .. ',' .. attempt
+  append('20,' .. collection .. ',' .. seq .. ',' .. attempt)
   S.payloads[#S.payloads + 1] = progress
 end
 function S.writeJournal()
-  if #S.told == 0 then return end
+  if #told == 0 then return end
   endRun()
-  local entry = {'t', now, 'c', table.concat(S.told, ',')}
+  local entry = {'t', now, 'c', table.concat(told, ',')}
   local size = #entry[4]
   if #S.payloads > 0 then
     entry[5], entry[6] = 'p', '[' .. table.concat(S.payloads, ',') .. ']'

@@ -21,7 +21,8 @@ import { library } from './scripts.ts'
  *                              those who packed the graph did not know it. scope0 (a number) is that of the job it continues.
  *                              input: empty | f | r<shape> | o<offset of the one job whose result it is>:<shape> | s<runs of the jobs that count>
  *                     label    of a job alone: retention;JSON of actor, description, tags. Of another: > and the offset of the job that its
- *                              success lets go, where the barrier between them has nothing more to it. Empty where there is none.
+ *                              success lets go, where the barrier between them has nothing more to it; with a t where that one has a time-out. Empty
+ *                              where there is none.
  *                     arguments  where they are long: one CR, and they stand in
  * g:<n>             long arguments
  * s:<n>             how it stands. Not there: as submitted, that is waiting if behind anything, else queued; version 1, attempt 0.

@@ -158,7 +158,8 @@ function linkText({ graph, lists }: PackedGraph, { feeds, options }: GraphJob): 
   const isAtOnce = next.options.startIn === undefined && next.options.startAt === undefined
   const isUsual = next.role === 'main' && next.when === 'success' && (next.options.priority ?? 0) === 0
   const isNear = (next.options.queue ?? defaultQueue) === (options.queue ?? defaultQueue)
-  return isUsual && isAtOnce && isNear && next.options.expires === undefined ? `>${behind[0]}` : ''
+  if (!isUsual || !isAtOnce || !isNear || next.options.expires !== undefined) return ''
+  return `>${behind[0]}${next.options.timeout === undefined ? '' : 't'}`
 }
 
 /** A job alone that is not plain. */

@@ -16,6 +16,7 @@ import type {
   Settlement,
   SweepAnswer,
 } from '../../engine/work.ts'
+import { Pair } from '../../engine/pair.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import { partSize } from './scripts.ts'
 import { claim } from './claim.ts'
@@ -32,7 +33,7 @@ import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } 
 import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
 import type { Runs } from './scripts.ts'
-import { settle } from './settle.ts'
+import { settle, settleAndClaim } from './settle.ts'
 import { submit } from './submit.ts'
 import { upload } from './upload.ts'
 import { sweep } from './sweep.ts'
@@ -84,6 +85,7 @@ class RedisEngine implements Engine {
   readonly #names = new Names()
   readonly #pass = newRetentionPass()
   readonly #runs: Runs
+  readonly #pair: Pair
   #opening: Promise<{ from: number; to: number }> | null = null
   #watch: Watch | null = null
   #goingOn = false
@@ -97,6 +99,11 @@ class RedisEngine implements Engine {
       read: async (script, args) => (await this.#ready()).read(script, args),
       write: (script, args) => this.#write(script, args),
     }
+    this.#pair = new Pair({
+      settle: (settlements) => settle(this.#runs, settlements),
+      claim: (request) => claim(this.#runs, request, runtime),
+      settleAndClaim: (settlements, request) => settleAndClaim(this.#runs, settlements, request, runtime),
+    })
     this.transfer = redisTransfer(() => this.#greeted(), this.#runs)
   }
 
@@ -204,10 +211,10 @@ class RedisEngine implements Engine {
   }
 
   claim(request: ClaimRequest): Promise<ClaimAnswer> {
-    return claim(this.#runs, request, this.#runtime)
+    return this.#pair.claim(request)
   }
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
-    return settle(this.#runs, settlements)
+    return this.#pair.settle(settlements)
   }
   settleWithin(): Promise<SettleAnswer> {
     return Promise.reject(unsupported('completeWithin'))

@@ -30,6 +30,8 @@ export interface JobRow {
   readonly label: Label
   /** The job that its success lets go, where nothing else is needed to know that. */
   readonly next: number | null
+  /** Has that one a time-out? */
+  readonly isNextTimed: boolean
   /** null where they are long, and stand in `g:<n>`. */
   readonly args: string | null
 }
@@ -79,12 +81,13 @@ export function readJob(number: number, row: string): JobRow {
     task: line(3),
     options: readOptions(line(4)),
     label: isLinked ? noLabel : readLabel(label),
-    next: isLinked ? known.base + Number(label.slice(1)) : null,
+    next: isLinked ? known.base + Number.parseInt(label.slice(1), 10) : null,
+    isNextTimed: isLinked && label.endsWith('t'),
     args: args === '\r' ? null : args,
   }
 }
 
-type Head = Omit<JobRow, 'number' | 'queue' | 'id' | 'task' | 'options' | 'label' | 'next' | 'args'>
+type Head = Omit<JobRow, 'number' | 'queue' | 'id' | 'task' | 'options' | 'label' | 'next' | 'isNextTimed' | 'args'>
 
 const plainHead = (number: number, createdAt: string): Head => ({
   createdAt: Number(createdAt),

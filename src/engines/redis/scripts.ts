@@ -114,12 +114,19 @@ export function assemble(parts: readonly Part[]): string {
   return libraries.length === 0 ? [first, ...rest].join('\n') : [first, shelf(libraries), ...rest].join('\n')
 }
 
+/** What a library puts into S, by its own lines. */
+const namesIn = (lua: string): string[] =>
+  lua
+    .split('\n')
+    .flatMap(
+      (line) => /^function S\.(\w+)/.exec(line)?.[1] ?? /^(S\.[\w, S.]+) =/.exec(line)?.[1]?.match(/\w+(?=,|$)/g) ?? [],
+    )
+
 const shelf = (libraries: readonly string[]): string => `
 local S
 local libraries = {
 ${libraries.map((lua) => `function()\n${lua}\nend`).join(',\n')}
 }
-local made = 0
 S = setmetatable({
   told = {}, payloads = {}, wakes = false, isFirst = false, stops = false,
   jobs = {}, changedJobs = {}, barriers = {}, changedBarriers = {}, writes = {}, erased = {},
@@ -131,15 +138,19 @@ S = setmetatable({
       return text
     end
   }),
-  isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown', removedIds = {}
+  isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown', removedIds = {}, letGo = false
 }, {
   __index = function(all, name)
-    while made < #libraries do
-      made = made + 1
-      libraries[made]()
-      local found = rawget(all, name)
-      if found ~= nil then return found end
+    ${libraries
+      .map(
+        (lua, at) =>
+          `if ${namesIn(lua)
+            .map((name) => `name == '${name}'`)
+            .join(' or ')} then libraries[${at + 1}]()`,
+      )
+      .join('\n    else')}
     end
+    return rawget(all, name)
   end
 })
 `

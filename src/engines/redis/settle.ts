@@ -1,8 +1,9 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph } from '../../core/graph.ts'
-import type { SettleAnswer, Settlement } from '../../engine/work.ts'
+import type { Runtime } from '../../core/runtime.ts'
+import type { ClaimAnswer, ClaimRequest, SettleAnswer, Settlement } from '../../engine/work.ts'
 import { changes } from './change.ts'
-import type { Ref } from './claim.ts'
+import { claimAnswer, claimArgs, claiming, type ClaimReply, type Ref } from './claim.ts'
 import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
@@ -46,9 +47,7 @@ end
   changes,
 )
 
-const settleScript = writing(
-  'settle',
-  `
+const body = `
 local answers = {}
 
 -- The job waits for the canvas that its handler returned, holding no slot; the graph is inserted, or sealed if it was uploaded.
@@ -146,13 +145,15 @@ end
 -- The job behind it is queued, where neither that nor the barrier between them has been touched.
 local function letGoBehind(section, n, at)
   if section.between[2 * n - 1] or section.between[2 * n] then return S.arrive(tonumber(ARGV[at + 4]), true) end
-  local collection, next = ARGV[at + 3], ARGV[at + 5]
-  local filled, queued = #S.writes, section.queued
+  local collection, next, letGo = ARGV[at + 3], ARGV[at + 5], S.letGo
+  local filled, count, wakes = #S.writes, #letGo.numbers + 1, S.wakes
   S.writes[filled + 1], S.writes[filled + 2] = section.names[2 * n - 1], '0,0,${decided.success},'
   S.writes[filled + 3], S.writes[filled + 4] = section.names[2 * n], '${state.queued},2,0,,,,'
-  queued[#queued + 1], queued[#queued + 2] = collection, string.char(96 + #next) .. next
+  letGo.queues[count], letGo.collections[count], letGo.numbers[count], letGo.writes[count] = section.queue, collection, next, filled + 4
   section.count = section.count + 1
   S.tell(${state.queued}, collection, next, 0, 2)
+  -- It may be claimed before it comes into its queue.
+  S.wakes = wakes
 end
 local function readBetween(section, from, size)
   for n = 1, size do
@@ -161,17 +162,17 @@ local function readBetween(section, from, size)
   end
   section.between = many('MGET', nil, section.names)
 end
-local function noteLetGo(section, queue)
+local function noteLetGo(section)
   local count = section.count
   if count == 0 then return end
   S.left = S.left - 2 * count
   S.isAhead = true
-  S.count('waiting', queue, -count)
+  S.count('waiting', section.queue, -count)
 end
 
 local function untouched()
   local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), number(), number()
-  local queue, stride, size = arg(), number(), number()
+  local queue, stride, isTimed, size = arg(), number(), arg() == 't', number()
   local from = argAt - stride
   argAt = argAt + stride * size
   S.isCancelling(0)
@@ -180,10 +181,10 @@ local function untouched()
     for n = 1, size do names[n] = P .. 's:' .. ARGV[from + stride * n + 1] end
     rows = many('MGET', nil, names)
   end
-  local key = 'queue:' .. queue
-  local section = {names = {}, between = {}, queued = S.additions[key] or {}, count = 0}
+  local section = {queue = queue, names = {}, between = {}, count = 0}
   if stride == 5 then
-    S.additions[key] = section.queued
+    S.letGo = S.letGo or {queues = {}, collections = {}, numbers = {}, writes = {}, isTimed = false}
+    S.letGo.isTimed = S.letGo.isTimed or isTimed
     readBetween(section, from, size)
   end
   local filled, running, before = #S.writes, S.removals['run:' .. session] or {}, #answers
@@ -205,7 +206,7 @@ local function untouched()
       refused[#refused + 1] = n
     end
   end
-  noteLetGo(section, queue)
+  noteLetGo(section)
   S.left = S.left - (size - #refused)
   if #refused == 0 then return end
   S.flush()
@@ -227,11 +228,36 @@ for _ = 1, number() do
     argAt = from + size
   end
 end
-S.flush()
-return table.concat(answers)
+`
+
+const settleScript = writing('settle', `${body}\nS.flush()\nreturn table.concat(answers)`, settling, uploads)
+
+/** What these settlements let go can be claimed by the claim behind them. */
+const settleAndClaimScript = writing(
+  'settleAndClaim',
+  `
+${body}
+-- The claim sees the store as it is now. What was let go need not be put in line for that: nothing that barriers decide touches it.
+local letGo = S.letGo
+if not letGo or next(S.arrivals) or #S.changedJobs > 0 then
+  S.letGo = false
+  S.flush()
+  S.settleBarriers()
+  S.flush()
+  if letGo then
+    letGo.writes = {}
+    S.letGo = letGo
+  end
+end
+if #S.pending > 0 then
+  S.settleWork()
+  S.flush()
+end
+return {table.concat(answers), S.claim()}
 `,
   settling,
   uploads,
+  claiming,
 )
 
 const answerNames: Readonly<Record<string, SettleAnswer>> = { a: 'accepted', s: 'superseded', c: 'cancelled' }
@@ -240,6 +266,22 @@ type Args = (string | number)[]
 
 export async function settle(runs: Runs, settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
   if (settlements.length === 0) return []
+  return answersIn(await runs.write<string>(settleScript, argsOf(settlements)))
+}
+
+/** As `settle` and then `claim`. */
+export async function settleAndClaim(
+  runs: Runs,
+  settlements: readonly Settlement[],
+  request: ClaimRequest,
+  runtime: Runtime,
+): Promise<readonly [SettleAnswer[], ClaimAnswer]> {
+  const args = [...argsOf(settlements), ...claimArgs(request)]
+  const [answers, claimed] = await runs.write<[string, ClaimReply]>(settleAndClaimScript, args)
+  return [answersIn(answers), claimAnswer(claimed, request, runtime, settlements)]
+}
+
+function argsOf(settlements: readonly Settlement[]): Args {
   const args: Args = [settlements.length, 0]
   let section: Section | null = null
   for (const settlement of settlements) {
@@ -252,14 +294,14 @@ export async function settle(runs: Runs, settlements: readonly Settlement[]): Pr
       for (const each of details) args.push(each)
       continue
     }
-    if (section?.standing !== ref.standing || section.stride !== strideOf(ref) || section.queue !== ref.queue) {
+    if (section === null || !isOf(section, ref)) {
       args[1] = (args[1] as number) + 1
       section = beginSection(args, ref)
     }
     args[section.sizeAt] = (args[section.sizeAt] as number) + 1
     pushQuick(args, ref, settlement.outcome.result, section.stride)
   }
-  return answersIn(await runs.write<string>(settleScript, args))
+  return args
 }
 
 function answersIn(reply: string): SettleAnswer[] {
@@ -291,9 +333,13 @@ interface Section {
   readonly standing: string
   readonly queue: string
   readonly stride: number
+  readonly isNextTimed: boolean
   /** Where in the arguments it is said how many there are. */
   readonly sizeAt: number
 }
+
+const isOf = ({ standing, stride, queue, isNextTimed }: Section, ref: Ref): boolean =>
+  standing === ref.standing && stride === strideOf(ref) && queue === ref.queue && isNextTimed === ref.isNextTimed
 
 /** How many arguments tell of one. */
 function strideOf({ seq, collection, feeds, next, isTimed }: Ref): number {
@@ -309,8 +355,9 @@ function beginSection(args: Args, ref: Ref): Section {
   const version = Number(before) + 1
   const begin = `${state.succeeded},${version},${attempt},${token},${session},${startedAt},`
   const stride = strideOf(ref)
-  args.push('untouched', session, standing, begin, seldom, attempt, version, queue, stride, 0)
-  return { standing, queue, stride, sizeAt: args.length - 1 }
+  const { isNextTimed } = ref
+  args.push('untouched', session, standing, begin, seldom, attempt, version, queue, stride, isNextTimed ? 't' : '', 0)
+  return { standing, queue, stride, isNextTimed, sizeAt: args.length - 1 }
 }
 
 function pushQuick(args: Args, ref: Ref, result: string | null, stride: number): void {

@@ -75,7 +75,7 @@ end
 const untouched = part(`
 function S.isClean()
   return #S.told == 0 and #S.writes == 0 and #S.changedJobs == 0 and #S.changedBarriers == 0 and #S.erased == 0
-    and not next(S.additions) and not next(S.removals)
+    and not S.letGo and not next(S.additions) and not next(S.removals)
 end
 `)
 
