@@ -34,8 +34,13 @@ export async function hire(kind: Kind, settings: Settings = {}): Promise<Hired> 
   })
   keeper.once('exit', (code, signal) => {
     const reason = `The keeper of ${kind} has ended (${code ?? signal}).`
-    ready.reject(new Error(reason))
-    for (const tell of asked.values()) tell(reason)
+    const tellAll = (): void => {
+      ready.reject(new Error(reason))
+      for (const tell of asked.values()) tell(reason)
+    }
+    // What it said before may be read only after its end.
+    if (keeper.connected) keeper.once('disconnect', tellAll)
+    else tellAll()
   })
   let count = 0
   const ask = (act: Asked['act']): Promise<void> =>
