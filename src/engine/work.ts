@@ -51,6 +51,11 @@ export interface ClaimRequest {
   readonly limit: number
   /** null: every queue. */
   readonly queues: readonly string[] | null
+  /**
+   * It was asked before under this token, and what was asked may still be on its way: should it come late, it takes nothing
+   * that this answer does not tell of.
+   */
+  readonly isRepeated?: boolean
 }
 
 export interface ClaimAnswer {

@@ -66,15 +66,18 @@ test('what the store answers is told on', async () => {
   expect(told).toEqual(['lost a 1', 'cancel b 2'])
 })
 
-test('an idle worker whose session a thread keeps alive leaves the store alone', async () => {
+test('an idle worker whose session a thread keeps alive says once in a lease that it holds nothing', async () => {
   const { heartbeat, beats, held, pass } = await start()
   heartbeat.isRelieved = true
   held.pop()
-  await pass(12_000, 1_000)
+  await pass(11_000, 1_000)
   expect(beats).toHaveLength(1)
+  await pass(1_000)
+  expect(beats).toHaveLength(2)
+  expect(beats[1]).toMatchObject({ held: [] })
   held.push(job)
   await pass(4_000, 1_000)
-  expect(beats).toHaveLength(2)
+  expect(beats).toHaveLength(3)
 })
 
 test('a cancel from this process is looked for at once, one from another at once and then less often', async () => {

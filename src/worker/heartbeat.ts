@@ -48,7 +48,7 @@ export class Heartbeat {
   #lastNudgeAt = -Infinity
   #quiet = firstQuiet
   #isStopped = false
-  /** Does somebody else keep the session alive? Then an idle worker leaves the store alone. */
+  /** Does somebody else keep the session alive? Then an idle worker beats once in a lease only. */
   isRelieved = false
 
   constructor(parts: HeartbeatParts) {
@@ -150,7 +150,10 @@ export class Heartbeat {
     if (this.#isStopped) return
     this.#tick?.cancel()
     this.#tick = this.#parts.runtime.after(wait, () => {
-      if (this.isRelieved && !this.#parts.isHolding()) this.#scheduleTick(beatEvery(this.#parts.lease))
+      const { lease, runtime, isHolding } = this.#parts
+      // Not for ever: of a claim whose answer was lost the store knows only from what is not in the list.
+      const isRecent = runtime.elapsed() - this.#lastBeatAt < lease
+      if (this.isRelieved && !isHolding() && isRecent) this.#scheduleTick(beatEvery(lease))
       else this.#beatAnyhow()
     })
   }

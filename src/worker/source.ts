@@ -145,11 +145,11 @@ export class Source {
   /** Asks again under the same token until it is answered: the store may have acted on a request whose reply was lost. */
   async #request(token: number, limit: number): Promise<ClaimAnswer> {
     const { store, session, queues, reporter, runtime } = this.#parts
-    while (!this.#isStopped) {
+    for (let isRepeated = false; !this.#isStopped; isRepeated = true) {
       try {
         let isLater = false
         runtime.soon(() => void (isLater = true))
-        const answer = await store.claim({ session, token, limit, queues })
+        const answer = await store.claim({ session, token, limit, queues, isRepeated })
         this.#answersLater = isLater
         this.#backoff.reset()
         reporter.over('claim', 'Claiming jobs works again.')

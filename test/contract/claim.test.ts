@@ -383,3 +383,22 @@ async function inputsSeen(
   })
   return seen
 }
+
+// A store without a server answers whatever it was asked.
+onEveryEngine(
+  (open) => {
+    test('what was asked first and comes late takes nothing that the repeat did not tell of', async () => {
+      const { engine } = await open()
+      const worker = await hand(engine)
+      const request = { session: worker.session.id, token: freshToken(), limit: 10, queues: null }
+      expect((await engine.claim({ ...request, isRepeated: true })).jobs).toEqual([])
+      await engine.submit([submission(chainOf('a', 'b'))])
+      expect((await engine.claim(request)).jobs).toEqual([])
+      const job = await worker.take('a')
+      const settlement = { ref: job.ref, token: job.token, outcome: succeeded('a') }
+      expect((await Promise.all([engine.settle([settlement]), engine.claim(request)]))[1].jobs).toEqual([])
+      await worker.take('b')
+    })
+  },
+  ['postgres', 'redis'],
+)

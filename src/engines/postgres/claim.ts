@@ -2,7 +2,7 @@ import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, hot, runOf } from './change.ts'
 import { roleName } from '../../engine/codes.ts'
-import type { Requests, Value } from './database.ts'
+import { isSentAgain, type Requests, type Value } from './database.ts'
 import { readInput } from './gather.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
@@ -60,13 +60,10 @@ export async function claim(
   return claimedIn(await requests.call<ClaimRow>('claim', now, ...claimValues(request, place)), request)
 }
 
-export const claimValues = ({ session, token, limit, queues }: ClaimRequest, place: string | null): Value[] => [
-  session,
-  token,
-  limit,
-  queues,
-  place,
-]
+export const claimValues = (
+  { session, token, limit, queues, isRepeated }: ClaimRequest,
+  place: string | null,
+): Value[] => [session, token, limit, queues, place, isRepeated === true ? true : isSentAgain]
 
 /** The first row is about the claim itself. */
 export function claimedIn([first, ...rows]: readonly ClaimRow[], { token }: ClaimRequest): Claimed {
@@ -181,7 +178,7 @@ export const claimColumns = `seq bigint, collection bigint, attempt integer, ver
 export const claimFunctions = `
 -- Gives a row about the claim itself (bits, instant, nextAt, session and place) and one for each job.
 create or replace function celeriac.claim(
-  a_now bigint, a_session text, a_token bigint, a_limit integer, a_queues text[], a_place text
+  a_now bigint, a_session text, a_token bigint, a_limit integer, a_queues text[], a_place text, a_is_again boolean
 ) returns table (${claimColumns}) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -235,7 +232,11 @@ begin
   behind := v_session;
   id := v_place::text;
   return next;
-  if v_seqs is null then return; end if;
+  if v_seqs is null then
+    -- Should what was asked first come only now, it finds that its token was used.
+    if a_is_again then insert into celeriac.claims (session, token, claimed_at, running, seqs) values (v_session, a_token, v_now, 0, '{}'); end if;
+    return;
+  end if;
   if v_bits & 16 <> 0 then
     -- Asked again because its answer was lost: what still runs of it.
     return query with claimed as (

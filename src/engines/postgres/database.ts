@@ -16,7 +16,10 @@ import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './
 import { statementsIn } from './in-schema.ts'
 import type { Settings } from './options.ts'
 
-export type Value = string | number | boolean | null | Buffer | readonly (string | number | boolean | null)[]
+/** Stands for whether the request has been sent before: then what was sent first may still be on its way. */
+export const isSentAgain = Symbol('is sent again')
+export type Value =
+  string | number | boolean | null | Buffer | typeof isSentAgain | readonly (string | number | boolean | null)[]
 
 /**
  * Asks the store, each request for itself or all of them in one transaction. Statements name what is ours as if the schema
@@ -186,10 +189,10 @@ export class Database extends Asking {
   }
 
   protected ask(query: PgQuery): Promise<PgResult> {
-    return this.#repeated(async (giveUpAt) => {
+    return this.#repeated(async (giveUpAt, tries) => {
       const client = await this.#checkOut()
       try {
-        const result = await this.#answer(client, query, giveUpAt)
+        const result = await this.#answer(client, sentAs(query, tries > 1), giveUpAt)
         client.release()
         return result
       } catch (error) {
@@ -202,12 +205,12 @@ export class Database extends Asking {
   // ── how it is sent ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Sends again what was lost or gave way, at once, until its time is over. */
-  async #repeated<T>(send: (giveUpAt: number) => Promise<T>): Promise<T> {
+  async #repeated<T>(send: (giveUpAt: number, tries: number) => Promise<T>): Promise<T> {
     const beganAt = real.elapsed()
     let mayBeStored = false
     for (let tries = 1; ; tries++) {
       try {
-        return await send(beganAt + this.settings.timeout)
+        return await send(beganAt + this.settings.timeout, tries)
       } catch (error) {
         const isSpent = tries >= mostTries && !this.#isQueuing(error)
         // Timers may ring a moment early.
@@ -395,4 +398,9 @@ function nameOf(text: string): string | null {
     known.set(text, (statement = { name: `celeriac_${known.size}`, uses: 0 }))
   }
   return ++statement.uses > 2 ? statement.name : null
+}
+
+function sentAs(query: PgQuery, isAgain: boolean): PgQuery {
+  if (query.values?.includes(isSentAgain) !== true) return query
+  return { ...query, values: query.values.map((value) => (value === isSentAgain ? isAgain : value)) }
 }

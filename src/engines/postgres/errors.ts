@@ -68,9 +68,10 @@ const lostMessages =
 const certificateCodes = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|EPROTO/
 
 export function troubleOf(error: unknown): Trouble {
-  const { code, message } = told(error)
+  const { code, message, constraint } = told(error)
   const known = meaning[code]
-  if (againStates.includes(code))
+  // Of two claims under one token, sent one after the other, the later one sees what the first has done once it is repeated.
+  if (againStates.includes(code) || constraint === 'claims_pkey')
     return {
       kind: 'again',
       code: 'STORE_BUSY',
@@ -149,11 +150,15 @@ const ofEncryption = (message: string): Trouble => ({
 })
 
 /** The code and the words of whatever was thrown; of several tries to connect, those of the last. */
-function told(error: unknown): { code: string; message: string } {
+function told(error: unknown): { code: string; message: string; constraint?: unknown } {
   const said = error instanceof AggregateError && error.errors.length > 0 ? (error.errors.at(-1) as unknown) : error
   if (!(said instanceof Error)) return { code: '', message: String(said) }
   const code = 'code' in said && typeof said.code === 'string' ? said.code : ''
-  return { code, message: said.message.replace(/\.$/, '') }
+  return {
+    code,
+    message: said.message.replace(/\.$/, ''),
+    constraint: 'constraint' in said ? said.constraint : undefined,
+  }
 }
 
 // ── what happened to a request ───────────────────────────────────────────────────────────────────────────────────

@@ -234,14 +234,14 @@ end $$;
 create or replace function celeriac.settle_and_claim(
   a_now bigint, a_seqs bigint[], a_tokens bigint[], a_texts text[], a_collections bigint[], a_sessions bigint[], a_claims bigint[],
   a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[], a_queues text[],
-  a_session text, a_token bigint, a_limit integer, a_open text[], a_place text
+  a_session text, a_token bigint, a_limit integer, a_open text[], a_place text, a_is_again boolean
 ) returns table (${claimColumns}) language plpgsql as $$
 #variable_conflict use_column
 begin
   select s.bits, array_to_string(s.answers, ',') into collection, args from celeriac.settle(
     a_now, a_seqs, a_tokens, a_texts, a_collections, a_sessions, a_claims, a_counts, a_codes, a_delays, a_flags, a_queues) s;
   return next;
-  return query select * from celeriac.claim(a_now, a_session, a_token, a_limit, a_open, a_place);
+  return query select * from celeriac.claim(a_now, a_session, a_token, a_limit, a_open, a_place, a_is_again);
 end $$;
 
 -- The common case, in one statement: jobs alone that still run under their token, and nobody wants cancelled.

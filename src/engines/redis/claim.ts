@@ -1,6 +1,7 @@
 import type { Runtime } from '../../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput, Settlement } from '../../engine/work.ts'
 import { changes } from './change.ts'
+import { isSentAgain, type ScriptArgument } from './database.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
 import {
   type About,
@@ -263,17 +264,19 @@ local function handOff(open)
 end
 
 function S.claim()
-  session, token, limit = call('HGET', P .. 'sessions', arg()), arg(), number()
+  local isAgain
+  session, token, limit, isAgain = call('HGET', P .. 'sessions', arg()), arg(), number(), arg() == '1'
   for at = 1, number() do wanted[at] = arg() end
   if not session or not call('ZSCORE', P .. 'alive', session) then return {'', '', {}, {}, {}, '', {}} end
   local begun = token .. ',' .. session .. ',' .. now .. ','
   fresh, freshBehind = '${state.running},2,1,' .. begun, '${state.running},3,1,' .. begun
-  if call('LPOS', P .. 'tokens:' .. session, token) then
+  local isKnown = call('LPOS', P .. 'tokens:' .. session, token)
+  if isKnown then
     S.flush()
     taken, isTold = S.takenBefore(session, token), true
   end
   local nextAt = first('due')
-  if #taken == 0 then
+  if not isKnown then
     local expiresAt = first('expiring')
     if (nextAt and nextAt <= now) or (expiresAt and expiresAt <= now) then
       S.releaseDue()
@@ -290,7 +293,8 @@ function S.claim()
         take(open)
       end
     end
-    if #taken > 0 or #handed > 0 then noteTaken() end
+    -- Should what was asked first come only now, it finds that its token was used.
+    if #taken > 0 or #handed > 0 or isAgain then noteTaken() end
   end
   local reply = tellAll()
   return {nextAt and nextAt - now or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold and pairsOf(S.collections) or {},
@@ -322,10 +326,11 @@ export async function claim(runs: Runs, request: ClaimRequest, runtime: Runtime)
 }
 
 /** Of no queue at all nothing is to be had but when something is due. */
-export const claimArgs = ({ session, token, limit, queues }: ClaimRequest): (string | number)[] => [
+export const claimArgs = ({ session, token, limit, queues, isRepeated }: ClaimRequest): ScriptArgument[] => [
   session,
   token,
   queues?.length === 0 ? 0 : limit,
+  isRepeated === true ? 1 : isSentAgain,
   queues?.length ?? 0,
   ...(queues ?? []),
 ]

@@ -6,6 +6,10 @@ import { type Argument, Connection, type Reply } from './connection.ts'
 import { placeOf, type Settings } from './options.ts'
 import { isReply, meaningOf, replyError } from './reply.ts'
 
+/** Stands for whether the script has been sent before (1, else 0): then what was sent first may still be on its way. */
+export const isSentAgain = Symbol('is sent again')
+export type ScriptArgument = Argument | number | typeof isSentAgain
+
 /** A program in Lua, run by the server at one go. */
 export interface Script {
   readonly name: string
@@ -66,21 +70,28 @@ export class Database {
    * @param sentAgain called when it had to be sent another time, and so may have come to the server behind later calls
    * @throws StoreUnavailable, CeleriacError STORE_…
    */
-  run<T = Reply>(script: Script, args: readonly (Argument | number)[], sentAgain = noted): Promise<T> {
-    const rest = [this.prefix, ...args.map((arg) => (typeof arg === 'number' ? String(arg) : arg))]
+  run<T = Reply>(script: Script, args: readonly ScriptArgument[], sentAgain = noted): Promise<T> {
+    const rest = [
+      this.prefix,
+      ...args.map((arg) => (arg === isSentAgain ? '0' : typeof arg === 'number' ? String(arg) : arg)),
+    ]
+    const at = args.indexOf(isSentAgain) + 1
     const greet = (connection: Connection): Promise<void> => {
       sentAgain()
       return this.#greet(connection)
     }
     let tries = 0
     return this.#persist((connection) => {
-      if (++tries > 1) sentAgain()
+      if (++tries > 1) {
+        sentAgain()
+        if (at > 0) rest[at] = '1'
+      }
       return runOn(connection, script, rest, greet)
     }) as Promise<T>
   }
 
   /** Runs one that only reads. */
-  read<T = Reply>(script: Script, args: readonly (Argument | number)[] = []): Promise<T> {
+  read<T = Reply>(script: Script, args: readonly ScriptArgument[] = []): Promise<T> {
     return this.run<T>(script, [this.now, '', ...args])
   }
 

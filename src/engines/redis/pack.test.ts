@@ -63,7 +63,8 @@ test('only where nothing else is needed to let it go', () => {
     return String(packRows(packGraph(graph, false), 0, 1_000)[2]).split('\n')[5]
   }
   expect(firstLine({})).toBe('>1')
-  expect(firstLine({ timeout: 5, queue: 'default' })).toBe('>1')
+  expect(firstLine({ queue: 'default' })).toBe('>1')
+  expect(firstLine({ timeout: 5 })).toBe('>1t')
   for (const options of [{ startIn: 5 }, { startAt: 5 }, { expires: 5 }, { priority: 1 }, { queue: 'other' }])
     expect(firstLine(options)).toBe('')
   expect(firstLine({}, { inputs: 2 })).toBe('')

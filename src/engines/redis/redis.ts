@@ -21,7 +21,7 @@ import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import { partSize } from './scripts.ts'
 import { claim } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
-import { Database, type Script } from './database.ts'
+import { Database, type Script, type ScriptArgument } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
@@ -165,7 +165,7 @@ class RedisEngine implements Engine {
   }
 
   /** Runs a script that writes; then whoever listens is told. */
-  async #write<T>(script: Script, args: readonly (string | number)[] = [], call: Call = plain): Promise<T> {
+  async #write<T>(script: Script, args: readonly ScriptArgument[] = [], call: Call = plain): Promise<T> {
     const db = this.#isClosed || this.#watch === null ? await this.#ready() : this.#db
     const watch = this.#watch as Watch
     const { mask } = watch

@@ -1,4 +1,4 @@
-import { defineScript, type Script } from './database.ts'
+import { defineScript, type Script, type ScriptArgument } from './database.ts'
 
 /**
  * A piece of Lua that scripts are made of, with the pieces it needs. Each file has its own beside the TypeScript that speaks with it:
@@ -158,10 +158,10 @@ S = setmetatable({
 /** What runs scripts: the store's connection, with its time. */
 export interface Runs {
   /** Runs a script that only reads; gives its answer. */
-  read<T>(script: Script, args?: readonly (string | number)[]): Promise<T>
+  read<T>(script: Script, args?: readonly ScriptArgument[]): Promise<T>
   /**
    * Runs a script that writes (see `writing` in work.ts). Its reply is [signal, left, answer, said]: what changed (1 queued + 2 changed
    * + 4 cancel) and whether anything is left to do of a large change, which whoever runs scripts then has done by `goOn`.
    */
-  write<T>(script: Script, args?: readonly (string | number)[]): Promise<T>
+  write<T>(script: Script, args?: readonly ScriptArgument[]): Promise<T>
 }
