@@ -17,6 +17,7 @@ export interface Ref {
   readonly depth: number
   readonly session: number
 }
+export const isAlone = ({ seq, collection }: Ref): boolean => seq === collection
 
 export type ClaimRow = readonly [
   seq: number | null,

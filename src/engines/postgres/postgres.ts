@@ -20,7 +20,7 @@ import type {
 } from '../../engine/work.ts'
 import { Announcer } from './announce.ts'
 import { readSignals, rowsPerCall } from './change.ts'
-import { claim, type Claimed, type Ref } from './claim.ts'
+import { claim, type Claimed, isAlone, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
@@ -269,6 +269,7 @@ class PostgresEngine implements Engine {
         const { answers, ...about } = await settle(db, db.now(), settlements, this.#queues)
         return { answer: answers, ...about }
       }),
+    mayLetGo: ({ ref }) => !isAlone(ref as Ref),
     settleAndClaim: (settlements, request) =>
       this.#write(async (db) => {
         const { answers, answer, ...about } = await this.#fromPlace((place) =>

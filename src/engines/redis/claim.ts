@@ -34,6 +34,7 @@ export interface Ref {
   readonly round: number
   readonly crashes: number
 }
+export const isAlone = ({ seq, collection }: Ref): boolean => seq === collection
 
 /** At most so many due or expired jobs are moved by one claim. */
 const movedPerCall = 500
@@ -79,17 +80,14 @@ end
 
 /**
  * `claim()` reads its arguments, takes jobs and gives its reply. In a script that has settled before, `letGo` is what that let go and
- * what has not come into a queue yet (see settle.ts).
+ * what has not come into a queue yet (see settle.ts). `S.mine` is the claim under way.
  */
 export const claiming = library(
   `
-local session, token, limit, fresh, freshBehind
-local wanted, taken, isTold = {}, {}, false
-
-local function first(key)
-  return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+function S.firstIn(key)
+  return tonumber(call('ZRANGE', P .. key, '0', '0', 'WITHSCORES')[2])
 end
-local function openQueues()
+function S.openQueues(wanted)
   local open = {}
   if #wanted > 0 then
     for at, paused in ipairs(call('HMGET', P .. 'queues', unpack(wanted))) do
@@ -104,13 +102,14 @@ local function openQueues()
   return open
 end
 
-local function start(job)
-  job.state, job.session, job.token, job.started = ${state.running}, tonumber(session), token, now
+function S.start(job)
+  local mine = S.mine
+  job.state, job.session, job.token, job.started = ${state.running}, tonumber(mine.session), mine.token, now
   job.attempt, job.version, job.finished, job.result = job.attempt + 1, job.version + 1, nil, ''
   S.save(job)
   S.tell(${state.running}, job.collection, job.seq, job.attempt, job.version)
-  taken[#taken + 1] = job
-  isTold = true
+  mine.taken[#mine.taken + 1] = job
+  mine.isTold = true
 end
 
 -- Of a job without a time-out and an expiry that did not fail yet nothing needs to be known but what is told of it. Those let go together
@@ -121,10 +120,10 @@ local function begin(standing)
   local version, attempt = string.match(standing, '^%d,(%d+),(%d+),[%d,]*$')
   if not version then return false end
   local to = {version = version + 1, attempt = attempt + 1}
-  to.text = '${state.running},' .. S.digits[to.version] .. ',' .. S.digits[to.attempt] .. ',' .. token .. ',' .. session .. ',' .. now .. ','
+  to.text = '${state.running},' .. S.digits[to.version] .. ',' .. S.digits[to.attempt] .. ',' .. S.mine.text
   return to
 end
-local function startQuickly(seq, row, standing)
+function S.startQuickly(seq, row, standing)
   standing = standing or '${state.waiting},1,0,,,,'
   local to = begun[standing]
   if to == nil then
@@ -139,17 +138,20 @@ local function startQuickly(seq, row, standing)
   end
   if not to or not base then return nil end
   S.tell(${state.running}, collection, seq, to.attempt, to.version)
+  S.mine.isTold = true
   return {seq = tonumber(seq), row = row, base = base, collection = tonumber(collection), behind = behind, input = input, text = to.text}
 end
 
-local function take(open)
-  if call('EXISTS', P .. 'suspects') == 1 then
-    local job = S.suspectIn(open, session)
-    if job then start(job) end
+function S.take(open)
+  local mine = S.mine
+  if mine.hasRare and call('EXISTS', P .. 'suspects') == 1 then
+    local job = S.suspectIn(open, mine.session)
+    if job then S.start(job) end
   end
-  local room = limit - #taken
+  local taken, fresh, room = mine.taken, mine.fresh, mine.limit - #mine.taken
   if room <= 0 then return end
   local digits, inRun = S.popFirst(open, room)
+  if #digits == 0 then return end
   local heads, standings, single = {}, {}, {}
   for n, seq in ipairs(digits) do
     heads[n], standings[n] = P .. 'j:' .. seq, P .. 's:' .. seq
@@ -157,8 +159,7 @@ local function take(open)
   end
   local rows, stands, singles = many('MGET', nil, heads), many('MGET', nil, single), 0
   local haveSeen = next(S.jobs) ~= nil
-  local writes, filled, running = S.writes, #S.writes, S.additions['run:' .. session] or {}
-  S.additions['run:' .. session] = running
+  local writes, filled, running = S.writes, #S.writes, S.listOf('additions', 'run:' .. mine.session)
   for n, seq in ipairs(digits) do
     local row, standing = rows[n], nil
     if not inRun[n] then
@@ -170,8 +171,7 @@ local function take(open)
       S.tell(${state.running}, '0', seq, 1, 2)
       job = {seq = seq, row = row, text = fresh}
     elseif row and not seen then
-      job = startQuickly(seq, row, standing)
-      isTold = true
+      job = S.startQuickly(seq, row, standing)
     end
     if job then
       writes[filled + 1], writes[filled + 2] = standings[n], job.text
@@ -182,20 +182,12 @@ local function take(open)
       job = seen or S.parse(tonumber(seq), row, standing)
       job.isPopped = true
       S.jobs[job.seq] = job
-      start(job)
+      S.start(job)
     end
   end
 end
 
-local function noteTaken()
-  if call('EXISTS', P .. 'holds') == 1 then
-    for _, job in ipairs(taken) do S.releaseUnique(job.collection or tonumber(job.seq), 'started') end
-  end
-  if call('LPUSH', P .. 'tokens:' .. session, token) > 64 then call('LTRIM', P .. 'tokens:' .. session, 0, 31) end
-  S.flush()
-end
-
-local function pairsOf(map)
+function S.pairsOf(map)
   local list = {}
   for key, value in pairs(map) do
     list[#list + 1] = key
@@ -204,14 +196,14 @@ local function pairsOf(map)
   return list
 end
 -- For each: number, row, standing (0: the fresh one), long arguments and input (0: neither).
-local function tellAll()
-  local reply, filled = {}, 0
-  if isTold then S.readShared(taken) end
-  for _, job in ipairs(taken) do
+function S.tellTaken()
+  local mine, reply, filled = S.mine, {}, 0
+  if mine.isTold then S.readShared(mine.taken) end
+  for _, job in ipairs(mine.taken) do
     local row = job.row
     local long = string.byte(row, -1) == 13 and call('GET', P .. 'g:' .. job.seq) or ''
-    local input = isTold and job.input and job.input ~= '' and S.inputOf(job) or 0
-    reply[filled + 1], reply[filled + 2], reply[filled + 3] = tonumber(job.seq), row, job.text == fresh and 0 or job.text
+    local input = mine.isTold and job.input and job.input ~= '' and S.inputOf(job) or 0
+    reply[filled + 1], reply[filled + 2], reply[filled + 3] = tonumber(job.seq), row, job.text == mine.fresh and 0 or job.text
     reply[filled + 4] = (long ~= '' or input ~= 0) and {long, input} or 0
     filled = filled + 4
   end
@@ -220,18 +212,16 @@ end
 
 -- Does all of it come before what stands in these queues? It is queued there with no priority.
 local function isFirstOf(letGo, open)
-  local isOpen, latest, count = {}, 0, #letGo.numbers
-  for _, queue in ipairs(open) do
-    isOpen[queue] = true
-  end
-  for n = 1, count do
+  local isOpen, latest = {}, 0
+  for _, queue in ipairs(open) do isOpen[queue] = true end
+  for n, queue in ipairs(letGo.queues) do
     local collection = tonumber(letGo.collections[n])
     if collection > latest then latest = collection end
-    if not isOpen[letGo.queues[n]] then return false end
+    if not isOpen[queue] then return false end
   end
   for _, queue in ipairs(open) do
     for _, kind in ipairs({'queue:', 'runs:'}) do
-      local head = first(kind .. queue)
+      local head = S.firstIn(kind .. queue)
       if head and head <= latest then return false end
     end
   end
@@ -239,20 +229,18 @@ local function isFirstOf(letGo, open)
 end
 -- What settlements in this script let go mostly is all that is first in line. Then it is handed out as it is, and whoever has settled
 -- what it waited for has its input: only the numbers and rows are told.
-local handed = {}
-local function handOff(open)
-  local letGo = S.letGo
-  if not letGo or letGo.isTimed or #letGo.numbers > limit or not isFirstOf(letGo, open) then return end
+function S.handOff(open)
+  local letGo, mine = S.letGo, S.mine
+  local numbers, collections, at, text = letGo.numbers, letGo.collections, letGo.writes, mine.freshBehind
+  if letGo.isTimed or #numbers > mine.limit or not isFirstOf(letGo, open) then return end
   S.letGo = false
-  local names, numbers, collections, running = {}, letGo.numbers, letGo.collections, S.additions['run:' .. session] or {}
-  S.additions['run:' .. session] = running
+  local names, running, handed, writes = {}, S.listOf('additions', 'run:' .. mine.session), mine.handed, S.writes
   for n = 1, #numbers do names[n] = P .. 'j:' .. numbers[n] end
-  local rows, writes, at, before = many('MGET', nil, names), S.writes, letGo.writes, #running
+  local rows, before = many('MGET', nil, names), #running
   for n = 1, #numbers do
-    local seq = numbers[n]
-    if at[n] then writes[at[n]] = freshBehind else S.put(P .. 's:' .. seq, freshBehind) end
+    local seq, row = numbers[n], rows[n]
+    if at[n] then writes[at[n]] = text else S.put(P .. 's:' .. seq, text) end
     running[before + n] = seq
-    local row = rows[n]
     if string.byte(row, -1) == 13 then row = string.sub(row, 1, -2) .. call('GET', P .. 'g:' .. seq) end
     handed[2 * n - 1], handed[2 * n] = seq, row
     S.tell(${state.running}, collections[n], seq, 1, 3)
@@ -260,45 +248,60 @@ local function handOff(open)
   if S.hasUniqueKeys() then
     for n = 1, #numbers do S.releaseUnique(tonumber(collections[n]), 'started') end
   end
-  limit = limit - #numbers
+  mine.limit = mine.limit - #numbers
 end
 
+function S.moveDue()
+  S.releaseDue()
+  S.expire()
+  S.settleBarriers()
+  S.flush()
+end
+function S.noteTaken()
+  local mine = S.mine
+  if mine.hasRare and call('EXISTS', P .. 'holds') == 1 then
+    for _, job in ipairs(mine.taken) do S.releaseUnique(job.collection or tonumber(job.seq), 'started') end
+  end
+  local tokens = P .. 'tokens:' .. mine.session
+  if call('LPUSH', tokens, mine.token) > 64 then call('LTRIM', tokens, '0', '31') end
+  S.flush()
+end
 function S.claim()
-  local isAgain
-  session, token, limit, isAgain = call('HGET', P .. 'sessions', arg()), arg(), number(), arg() == '1'
+  local session, token, limit, isAgain, wanted = call('HGET', P .. 'sessions', arg()), arg(), number(), arg() == '1', {}
   for at = 1, number() do wanted[at] = arg() end
   if not session or not call('ZSCORE', P .. 'alive', session) then return {'', '', {}, {}, {}, '', {}} end
-  local begun = token .. ',' .. session .. ',' .. now .. ','
-  fresh, freshBehind = '${state.running},2,1,' .. begun, '${state.running},3,1,' .. begun
+  local text = token .. ',' .. session .. ',' .. S.digits[now] .. ','
+  local mine = {
+    session = session, token = token, limit = limit, text = text, taken = {}, handed = {}, isTold = false, hasRare = false,
+    fresh = '${state.running},2,1,' .. text, freshBehind = '${state.running},3,1,' .. text
+  }
+  S.mine = mine
   local isKnown = call('LPOS', P .. 'tokens:' .. session, token)
   if isKnown then
     S.flush()
-    taken, isTold = S.takenBefore(session, token), true
+    mine.taken, mine.isTold = S.takenBefore(session, token), true
   end
-  local nextAt = first('due')
+  local nextAt = S.firstIn('due')
   if not isKnown then
-    local expiresAt = first('expiring')
+    local expiresAt = S.firstIn('expiring')
     if (nextAt and nextAt <= now) or (expiresAt and expiresAt <= now) then
-      S.releaseDue()
-      S.expire()
-      S.settleBarriers()
-      S.flush()
-      nextAt = first('due')
+      S.moveDue()
+      nextAt = S.firstIn('due')
     end
-    local open = limit > 0 and openQueues() or {}
-    if #open > 0 then
-      handOff(open)
-      if limit > 0 then
+    local open = limit > 0 and S.openQueues(wanted) or wanted
+    if limit > 0 and #open > 0 then
+      if S.letGo then S.handOff(open) end
+      if mine.limit > 0 then
         if not S.isClean() then S.flush() end
-        take(open)
+        mine.hasRare = call('EXISTS', P .. 'suspects', P .. 'holds') > 0
+        S.take(open)
       end
     end
     -- Should what was asked first come only now, it finds that its token was used.
-    if #taken > 0 or #handed > 0 or isAgain then noteTaken() end
+    if #mine.taken > 0 or #mine.handed > 0 or isAgain then S.noteTaken() end
   end
-  local reply = tellAll()
-  return {nextAt and nextAt - now or '', fresh, reply, isTold and pairsOf(S.inputs) or {}, isTold and pairsOf(S.collections) or {},
-    freshBehind, handed}
+  return {nextAt and nextAt - now or '', mine.fresh, S.tellTaken(), mine.isTold and S.pairsOf(S.inputs) or {},
+    mine.isTold and S.pairsOf(S.collections) or {}, mine.freshBehind, mine.handed}
 end
 `,
   lines,

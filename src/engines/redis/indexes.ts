@@ -9,15 +9,22 @@ import { library } from './scripts.ts'
  */
 export const indexes = library(
   `
+-- What goes into or leaves one of them with the next flush.
+function S.listOf(kind, key)
+  local list = S[kind][key]
+  if not list then
+    list = {}
+    S[kind][key] = list
+  end
+  return list
+end
 function S.add(key, value, member)
-  local list = S.additions[key]
-  if not list then list = {} S.additions[key] = list end
+  local list = S.listOf('additions', key)
   list[#list + 1] = value
   if member then list[#list + 1] = member end
 end
 function S.remove(key, member)
-  local list = S.removals[key]
-  if not list then list = {} S.removals[key] = list end
+  local list = S.listOf('removals', key)
   list[#list + 1] = member
 end
 function S.count(key, queue, by)
@@ -64,7 +71,7 @@ function S.reindex(job)
 end
 
 -- Takes those out of the runs of a queue that are in one: what is left of it stays.
-local function leaveRuns(queue, places)
+function S.leaveRuns(queue, places)
   local runs = P .. 'runs:' .. queue
   if call('EXISTS', runs) == 0 then return end
   for _, place in ipairs(places) do
@@ -83,18 +90,18 @@ function S.noteFirst(queue)
   S.isFirst = S.isFirst or call('EXISTS', P .. 'queue:' .. queue, P .. 'runs:' .. queue) == 0
 end
 -- What was let go and not claimed at once (see settle.ts).
-local function lineUp(letGo)
+function S.lineUp(letGo)
   local queues, collections, numbers = letGo.queues, letGo.collections, letGo.numbers
   for n = 1, #numbers do S.add('queue:' .. queues[n], collections[n], S.place(numbers[n])) end
   S.letGo = false
 end
 function S.flushIndexes()
-  if S.letGo then lineUp(S.letGo) end
+  if S.letGo then S.lineUp(S.letGo) end
   for key, list in pairs(S.removals) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     change(isSet and 'SREM' or 'ZREM', P .. key, list)
     local queue = string.match(key, '^queue:(.*)$')
-    if queue then leaveRuns(queue, list) end
+    if queue then S.leaveRuns(queue, list) end
   end
   for key, list in pairs(S.additions) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')

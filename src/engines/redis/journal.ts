@@ -68,14 +68,14 @@ end
 function S.writeJournal()
   if #told == 0 then return end
   endRun()
-  local entry = {'t', now, 'c', table.concat(told, ',')}
+  local entry = {'t', digits[now], 'c', table.concat(told, ',')}
   local size = #entry[4]
   if #S.payloads > 0 then
     entry[5], entry[6] = 'p', '[' .. table.concat(S.payloads, ',') .. ']'
     size = size + #entry[6]
   end
   local last = call('INCRBY', P .. 'events-end', size)
-  local oldest = string.format('%.0f', math.max(last - ${eventsKept}, 0))
+  local oldest = last > ${eventsKept} and string.format('%.0f', last - ${eventsKept}) or '0'
   call('XADD', P .. 'events', 'MINID', '~', oldest, string.format('%.0f', last - size + 1), unpack(entry))
 end
 `)

@@ -56,7 +56,7 @@ local function takeRun(line, digits, inRun, size)
   end
   if to < last then call('ZADD', line.key, to + 1, line.member) else line.gone[#line.gone + 1] = line.member end
 end
-local function popMerged(lines, size)
+function S.popMerged(lines, size)
   local digits, inRun = {}, {}
   while #digits < size do
     local line = firstOf(lines)
@@ -71,15 +71,18 @@ local function popMerged(lines, size)
   for _, line in ipairs(lines) do change('ZREM', line.key, line.gone) end
   return digits, inRun
 end
-function S.popFirst(open, size)
+function S.linesOf(open)
   local lines = {}
   for _, queue in ipairs(open) do
     for kind, key in pairs({single = P .. 'queue:' .. queue, runs = P .. 'runs:' .. queue}) do
       if call('EXISTS', key) == 1 then lines[#lines + 1] = lineOf(key, kind == 'runs') end
     end
   end
-  if #lines ~= 1 or lines[1].isRuns then return popMerged(lines, size) end
-  local popped, digits = call('ZPOPMIN', lines[1].key, size), {}
+  return lines
+end
+function S.popFirst(open, size)
+  if #open > 1 or call('EXISTS', P .. 'runs:' .. open[1]) == 1 then return S.popMerged(S.linesOf(open), size) end
+  local popped, digits = call('ZPOPMIN', P .. 'queue:' .. open[1], size), {}
   for at = 1, #popped, 2 do digits[#digits + 1] = string.sub(popped[at], 2) end
   return digits, {}
 end

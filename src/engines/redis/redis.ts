@@ -19,7 +19,7 @@ import type {
 import { Pair } from '../../engine/pair.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import { partSize } from './scripts.ts'
-import { claim } from './claim.ts'
+import { claim, isAlone, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { Database, type Script, type ScriptArgument } from './database.ts'
 import { diagnose } from './doctor.ts'
@@ -102,6 +102,7 @@ class RedisEngine implements Engine {
     this.#pair = new Pair({
       settle: (settlements) => settle(this.#runs, settlements),
       claim: (request) => claim(this.#runs, request, runtime),
+      mayLetGo: ({ ref }) => !isAlone(ref as Ref),
       settleAndClaim: (settlements, request) => settleAndClaim(this.#runs, settlements, request, runtime),
     })
     this.transfer = redisTransfer(() => this.#greeted(), this.#runs)

@@ -8,9 +8,9 @@ import { defineScript, type Script, type ScriptArgument } from './database.ts'
  * const script = writing('settle', `… return answers`, cascade)
  * ```
  *
- * What one piece has for others it puts into S; its other functions are its own. A library comes into being when something is
- * first asked of S that is not there yet: making a function costs the server 0.1 to 0.3 µs in every call, and there are more than a
- * hundred, of which a call mostly needs a few. So nothing in S is ever nil: what is unknown is false, or a word.
+ * What one piece has for others it puts into S; its other functions are its own. A function of a library comes into being when it is
+ * first asked of S, with what it shares with others of its library: making one costs the server 0.1 to 0.3 µs in every call, and there
+ * are more than a hundred, of which a call mostly needs a few. So nothing in S is ever nil: what is unknown is false, or a word.
  *
  * What every piece knows:
  *
@@ -33,7 +33,7 @@ import { defineScript, type Script, type ScriptArgument } from './database.ts'
 export interface Part {
   readonly lua: string
   readonly needs: readonly Part[]
-  /** Made when it is first needed. */
+  /** Made, a function at a time, when it is first needed. */
   readonly isLibrary: boolean
 }
 
@@ -114,46 +114,72 @@ export function assemble(parts: readonly Part[]): string {
   return libraries.length === 0 ? [first, ...rest].join('\n') : [first, shelf(libraries), ...rest].join('\n')
 }
 
-/** What a library puts into S, by its own lines. */
-const namesIn = (lua: string): string[] =>
-  lua
-    .split('\n')
-    .flatMap(
-      (line) => /^function S\.(\w+)/.exec(line)?.[1] ?? /^(S\.[\w, S.]+) =/.exec(line)?.[1]?.match(/\w+(?=,|$)/g) ?? [],
-    )
-
-const shelf = (libraries: readonly string[]): string => `
-local S
-local libraries = {
-${libraries.map((lua) => `function()\n${lua}\nend`).join(',\n')}
+/** What stands at the left margin of a library, up to the next that does: what it calls its own, and what it puts into S. */
+interface Piece {
+  readonly lua: string
+  readonly own: readonly string[]
+  readonly given: readonly string[]
 }
+
+const beginning = /^(?:local function (\w+)|local ([\w, ]+)|function S\.(\w+)|(S\.[\w, S.]+) =)/
+function piecesOf(lua: string): Piece[] {
+  const texts: string[] = []
+  for (const line of lua.split('\n')) {
+    if (line.startsWith('--') || line === '') continue
+    if (beginning.test(line)) texts.push(line)
+    else texts.push(`${texts.pop() ?? ''}\n${line}`)
+  }
+  return texts.map((text) => {
+    const [, itself, locals, method, fields] = beginning.exec(text) ?? []
+    const own = itself === undefined ? wordsIn(locals ?? '') : [itself]
+    const given = method === undefined ? wordsIn(fields ?? '').filter((word) => word !== 'S') : [method]
+    return { lua: text, own, given }
+  })
+}
+const wordsIn = (text: string): string[] => text.match(/\w+/g) ?? []
+
+/** Pieces that share something of their own belong together; the others are made each by itself. */
+function groupsOf(pieces: readonly Piece[]): Piece[][] {
+  let groups: Piece[][] = []
+  for (const piece of pieces) {
+    const words = new Set(wordsIn(piece.lua))
+    const isRelated = (group: readonly Piece[]): boolean => group.some(({ own }) => own.some((name) => words.has(name)))
+    const related = groups.filter(isRelated)
+    groups = [...groups.filter((group) => !related.includes(group)), [...related.flat(), piece]]
+  }
+  return groups.map((group) => group.sort((one, other) => pieces.indexOf(one) - pieces.indexOf(other)))
+}
+
+function shelf(libraries: readonly string[]): string {
+  const groups = libraries.flatMap((lua) => groupsOf(piecesOf(lua)))
+  const makers = groups.map((group) => {
+    const names = group.flatMap(({ given }) => given)
+    return `if ${names.map((name) => `name == '${name}'`).join(' or ')} then\n${group.map(({ lua }) => lua).join('\n')}`
+  })
+  return `
+local S
 S = setmetatable({
   told = {}, payloads = {}, wakes = false, isFirst = false, stops = false,
   jobs = {}, changedJobs = {}, barriers = {}, changedBarriers = {}, writes = {}, erased = {},
   additions = {}, removals = {}, counts = {},
-  digits = setmetatable({}, {
+  digits = setmetatable({[0] = '0', '1', '2', '3', '4', '5', '6', '7'}, {
     __index = function(all, number)
       local text = tostring(number)
       all[number] = text
       return text
     end
   }),
-  isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown', removedIds = {}, letGo = false
+  isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown',
+  removedIds = {}, letGo = false
 }, {
   __index = function(all, name)
-    ${libraries
-      .map(
-        (lua, at) =>
-          `if ${namesIn(lua)
-            .map((name) => `name == '${name}'`)
-            .join(' or ')} then libraries[${at + 1}]()`,
-      )
-      .join('\n    else')}
-    end
+${makers.join('\nelse')}
+end
     return rawget(all, name)
   end
 })
 `
+}
 
 /** What runs scripts: the store's connection, with its time. */
 export interface Runs {

@@ -18,7 +18,6 @@ export const workingSet = library(
 local fullHead = '^(%d+),(%d+),(%d+),(%d*),(%d+),(%d*),(%d+),(%d),(%-?%d*),(%d),(%d*),(%d*),(%d*),(%-?%d*),(%d*),(%d*),(%-?%d+),([^\\n]*)\\n([^\\n]*)\\n'
 local often = '^(%d),(%d+),(%d+),(%d*),(%d*),(%d*),(%d*)()'
 local seldom = '^;(%d+),(%d+),(%d+),(%-?%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*),(%d*)()'
-local digits = S.digits
 
 function S.put(key, text)
   S.writes[#S.writes + 1] = key
@@ -36,7 +35,7 @@ end
 -- With all that a job may ever say about itself: a table that grows by and by costs more than the rest.
 local function newJob(seq, row)
   return {
-    seq = seq, row = row, digits = digits[seq], text = false, isChanged = false, isPopped = false,
+    seq = seq, row = row, digits = S.digits[seq], text = false, isChanged = false, isPopped = false,
     created = 0, base = seq, collection = seq, parent = nil, depth = 0, scope = nil, firstRound = 1, role = ${role.main},
     behind = nil, fit = 0, feeds = nil, startIn = nil, startAt = nil, expiresIn = nil, timeout = nil, priority = 0, input = '',
     queue = '', state = ${state.queued}, version = 1, attempt = 0, token = nil, session = nil, started = nil, finished = nil,
@@ -87,7 +86,7 @@ local function readStanding(job, row)
   job.result = string.sub(row, to)
 end
 
-local function note(job)
+function S.note(job)
   job.wasState, job.wasDue, job.wasSession, job.wasStarted = job.state, job.due, job.session, job.started
   job.wasSuspect, job.wasExpires, job.wasMarked = job.crashes > 0, job.expires, job.marked
 end
@@ -103,7 +102,7 @@ function S.parse(seq, row, standing)
   if job.queue == '' then job.queue = '${defaultQueue}' end
   job.round = job.firstRound
   if standing then readStanding(job, standing) elseif job.behind then job.state = ${state.waiting} end
-  note(job)
+  S.note(job)
   return job
 end
 
@@ -113,7 +112,7 @@ function S.loadJobs(list)
     if S.jobs[seq] == nil then
       local at = #wanted + 1
       S.jobs[seq] = false
-      wanted[at], heads[at], standings[at] = seq, P .. 'j:' .. digits[seq], P .. 's:' .. digits[seq]
+      wanted[at], heads[at], standings[at] = seq, P .. 'j:' .. S.digits[seq], P .. 's:' .. S.digits[seq]
     end
   end
   if #wanted == 0 then return end
@@ -136,9 +135,9 @@ function S.save(job)
 end
 
 function S.standingText(job)
-  local text = digits[job.state] .. ',' .. digits[job.version] .. ',' .. digits[job.attempt] .. ',' .. (job.token or '') .. ',' ..
-    (job.session and digits[job.session] or '') .. ',' .. (job.started and digits[job.started] or '') .. ',' ..
-    (job.finished and digits[job.finished] or '')
+  local text = S.digits[job.state] .. ',' .. S.digits[job.version] .. ',' .. S.digits[job.attempt] .. ',' .. (job.token or '') .. ',' ..
+    (job.session and S.digits[job.session] or '') .. ',' .. (job.started and S.digits[job.started] or '') .. ',' ..
+    (job.finished and S.digits[job.finished] or '')
   if job.round ~= job.firstRound or job.failures > 0 or job.crashes > 0 or job.due or job.expires ~= job.firstExpires or job.marked or
     job.reason or job.cause or job.continuation or job.archived or job.again then
     text = text .. ';' .. table.concat({job.round, job.failures, job.crashes, job.due or '', job.expires or '', job.marked or '',
@@ -168,7 +167,7 @@ function S.loadBarriers(list)
     if S.barriers[number] == nil then
       local at = #wanted + 1
       S.barriers[number] = false
-      wanted[at], heads[at], standings[at] = number, P .. 'b:' .. digits[number], P .. 'n:' .. digits[number]
+      wanted[at], heads[at], standings[at] = number, P .. 'b:' .. S.digits[number], P .. 'n:' .. S.digits[number]
     end
   end
   if #wanted == 0 then return end
@@ -211,12 +210,12 @@ function S.flush()
     job.text = S.standingText(job)
     S.put(P .. 's:' .. job.digits, job.text)
     S.reindex(job)
-    note(job)
+    S.note(job)
     job.isChanged, job.isPopped = false, false
   end
   for _, barrier in ipairs(S.changedBarriers) do
-    S.put(P .. 'n:' .. digits[barrier.number],
-      digits[barrier.pending] .. ',' .. digits[barrier.failed] .. ',' .. digits[barrier.decided] .. ',' .. (barrier.cause or ''))
+    S.put(P .. 'n:' .. S.digits[barrier.number],
+      S.digits[barrier.pending] .. ',' .. S.digits[barrier.failed] .. ',' .. S.digits[barrier.decided] .. ',' .. (barrier.cause or ''))
     barrier.isChanged = false
   end
   change('DEL', nil, S.erased)
