@@ -233,10 +233,15 @@ function S.handOff(open)
   local letGo, mine = S.letGo, S.mine
   local numbers, collections, at, text = letGo.numbers, letGo.collections, letGo.writes, mine.freshBehind
   if letGo.isTimed or #numbers > mine.limit or not isFirstOf(letGo, open) then return end
-  S.letGo = false
-  local names, running, handed, writes = {}, S.listOf('additions', 'run:' .. mine.session), mine.handed, S.writes
+  local names = {}
   for n = 1, #numbers do names[n] = P .. 'j:' .. numbers[n] end
-  local rows, before = many('MGET', nil, names), #running
+  local rows = many('MGET', nil, names)
+  for n = 1, #numbers do
+    if not rows[n] then return end
+  end
+  S.letGo = false
+  local running, handed, writes = S.listOf('additions', 'run:' .. mine.session), mine.handed, S.writes
+  local before = #running
   for n = 1, #numbers do
     local seq, row = numbers[n], rows[n]
     if at[n] then writes[at[n]] = text else S.put(P .. 's:' .. seq, text) end
