@@ -153,6 +153,8 @@ test('a request that fails is sent again under the same token', async () => {
   }
   await turn()
   expect(requests.map(({ token }) => token)).toEqual([1, 1, 1])
+  // What was asked first may come to the store behind the others.
+  expect(requests.map(({ isRepeated }) => isRepeated)).toEqual([false, true, true])
   expect(running).toEqual(['a'])
 })
 

@@ -4,7 +4,7 @@ import { StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
 import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
-import { Database } from './database.ts'
+import { Database, isSentAgain } from './database.ts'
 import { checkServer } from './open.ts'
 import { type PostgresOptions, readSettings } from './options.ts'
 
@@ -69,6 +69,16 @@ describe('values', () => {
 })
 
 describe('a request that is lost', () => {
+  test('says that it was sent before, when it is sent again', async () => {
+    const { db, proxy } = await proxied()
+    const ask = (about: string): Promise<unknown> => db.lists('select $1::boolean, $2::text', isSentAgain, about)
+    expect(await ask('first')).toEqual([[false, 'first']])
+    const lost = proxy.loseReply((sent) => sent.includes('second'))
+    const answer = ask('second')
+    await lost
+    expect(await answer).toEqual([[true, 'second']])
+  })
+
   test('is sent again where its connection was ended at work, or while it rested', async () => {
     const db = await connect({ size: 1 })
     const slow = db.all('select pg_sleep(0.2), 1 as done')

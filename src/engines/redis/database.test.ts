@@ -4,7 +4,7 @@ import { StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
 import { closedAfterEach, ownRedis } from '../../../test/servers/own.ts'
-import { Database, defineScript } from './database.ts'
+import { Database, defineScript, isSentAgain } from './database.ts'
 import { readSettings, type RedisOptions } from './options.ts'
 
 // Servers of its own, and connections that are given up only after some seconds.
@@ -117,6 +117,17 @@ describe('a connection that is lost', () => {
     await lost
     // It was carried out twice, once for each time that we sent it: which is why everything we send may be repeated.
     expect(await answer).toBe(3)
+  })
+
+  test('a script is told whether it was sent before', async () => {
+    const proxy = await proxied()
+    const db = connect({ url: proxy.url(own.server.url) })
+    const key = freshKey()
+    expect(await db.run(echo, [isSentAgain])).toEqual(['{celeriac}:', '0'])
+    const lost = proxy.loseReply((sent) => sent.includes(key))
+    const answer = db.run(echo, [isSentAgain, key])
+    await lost
+    expect(await answer).toEqual(['{celeriac}:', '1'])
   })
 
   test('a server that is away is waited for, but not for longer than the time-out', async () => {
