@@ -17,6 +17,8 @@ export interface RetryRequest {
   readonly selection: Selection
   readonly expectedRound: number
   readonly mode: 'failed' | 'all'
+  /** Of one job: its arguments from now on, as JSON text of a list. Nothing changes unless the answer is `retried`. */
+  readonly args?: string
 }
 
 /**

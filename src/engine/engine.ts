@@ -3,6 +3,7 @@ import type { Feed } from './feed.ts'
 import type { Inspection } from './inspect.ts'
 import type { Intake } from './intake.ts'
 import type { Transfer } from './transfer.ts'
+import type { Values } from './values.ts'
 import type { Work } from './work.ts'
 
 /**
@@ -10,7 +11,7 @@ import type { Work } from './work.ts'
  * of the package take only the roles they need. The store's clock is the truth: no instant is given to an engine that it
  * could read itself.
  */
-export interface Engine extends Intake, Work, Control, Inspection, Feed {
+export interface Engine extends Intake, Work, Control, Inspection, Feed, Values {
   readonly name: string
   /** The address that another thread or process can open it by; null when there is none (in memory, a user's own connection). */
   readonly url: string | null

@@ -1,6 +1,6 @@
 import type { CollectionDetail, CollectionRecord, CollectionState, JobCounts } from '../core/collection.ts'
 import type { JobDetail, JobRecord, JobState, StoredResult } from '../core/job.ts'
-import type { SessionRecord } from './work.ts'
+import type { SessionRecord, Tally } from './work.ts'
 
 /** Reading. Pages go from newest to oldest; `cursor` is opaque. */
 export interface Inspection {
@@ -20,6 +20,12 @@ export interface Inspection {
   queues(): Promise<readonly QueueRecord[]>
   /** Sessions that live, and those that ended or were lost within the last day. */
   workers(): Promise<readonly WorkerRecord[]>
+  /** How many jobs and collections are in each state: of everybody, or of one actor. Jobs not needed are left out. */
+  counts(query: { readonly actor?: string }): Promise<StateCounts>
+  /** Who asked for these collections, by id: null for nobody. What is not stored is left out. At most 1,000 ids. */
+  actorsOf(collectionIds: readonly string[]): Promise<ReadonlyMap<string, string | null>>
+  /** What workers told in their heartbeats of the minutes from one instant up to another, oldest first; kept for two days. */
+  statistics(query: { readonly from: number; readonly to: number; readonly task?: string }): Promise<readonly Tally[]>
   /** Loads what a stored result left out, whole. */
   resolve(result: StoredResult): Promise<StoredResult>
 }
@@ -30,6 +36,11 @@ export interface JobsQuery {
   readonly task?: string
   readonly queue?: string
   readonly collectionId?: string
+  /**
+   * Found as it stands in its task, description, tags, arguments or failure, these as JSON text. ASCII letters are found
+   * in either case; nothing in it stands for anything else.
+   */
+  readonly text?: string
   readonly actor?: string
   readonly tag?: string
   /** Created at or after, before: instants in milliseconds. */
@@ -47,6 +58,11 @@ export interface CollectionsQuery {
   readonly createdBefore?: number
   readonly limit: number
   readonly cursor?: string
+}
+
+export interface StateCounts {
+  readonly jobs: JobCounts
+  readonly collections: Readonly<Record<CollectionState, number>>
 }
 
 export interface RecordPage<T> {

@@ -137,8 +137,27 @@ export interface Heartbeat {
   readonly held: readonly { readonly id: string; readonly ref: JobRef; readonly token: number }[] | null
   readonly progress: readonly { readonly ref: JobRef; readonly token: number; readonly progress: Progress }[]
   readonly log: readonly { readonly ref: JobRef; readonly token: number; readonly line: LogLine }[]
+  /**
+   * What came of this session's attempts, by task and minute: totals, so that one sent again counts once. Those that did
+   * not change since an answered beat are left out.
+   */
+  readonly tallies?: readonly Tally[]
   /** The last one: the session is over, what it still holds is released. */
   readonly ended?: true
+}
+
+/** What attempts of one task came to within one minute, by when they ended. */
+export interface Tally {
+  readonly task: string
+  /** The instant at which the minute begins, in milliseconds, by the clock of the worker. */
+  readonly minute: number
+  readonly succeeded: number
+  readonly failed: number
+  readonly retried: number
+  readonly cancelled: number
+  /** How long they ran, added up, and the longest, in milliseconds. */
+  readonly ran: number
+  readonly longest: number
 }
 
 export interface HeartbeatAnswer {
