@@ -2,6 +2,7 @@ import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { StoreUnavailable } from '../../core/errors.ts'
 import { systemRuntime } from '../../core/runtime.ts'
+import { leavingPostgres } from '../../../test/fixtures/old-server.ts'
 import { Proxy } from '../../../test/fixtures/proxy.ts'
 import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import { Database, isSentAgain } from './database.ts'
@@ -219,6 +220,17 @@ describe('connections', () => {
     const all = await Promise.all(Array.from({ length: 40 }, () => db.get<{ one: number }>('select 1 as one')))
     expect(all).toHaveLength(40)
     expect(db.connections.most).toBeLessThanOrEqual(2)
+  })
+
+  test('a server that lets in and goes away in one breath does not end the process', async () => {
+    const server = await leavingPostgres()
+    closing.push(() => server.close())
+    const url = `postgres://somebody@127.0.0.1:${server.port}/jobs`
+    const { Pool } = pg
+    for (const options of [{ url }, { pool: new Pool({ connectionString: url }) }]) {
+      const db = await connect(options)
+      expect(await refusal(db.get('select 1 as one'))).toBeInstanceOf(StoreUnavailable)
+    }
   })
 
   test('that all are in use for too long is told of', async () => {

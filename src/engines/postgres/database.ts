@@ -170,7 +170,10 @@ export class Database extends Asking {
     this.#pool = null
     if (pool === null) return
     // A user's own pool is the user's to end.
-    if (pool === this.settings.pool) return void pool.removeListener('error', ignore)
+    if (pool === this.settings.pool) {
+      pool.removeListener('error', ignore)
+      return void pool.removeListener('connect', this.#standBreaking)
+    }
     // Requests without an answer would hold it up for ever.
     await new Promise<void>((resolve) => {
       const timer = real.after(closePatience, resolve)
@@ -274,16 +277,19 @@ export class Database extends Asking {
     try {
       const client = await pool.connect()
       if (!this.#hasConnected) this.#meet(pool)
-      if (!this.#known.has(client)) {
-        // Without a listener, a connection that breaks while nothing is asked of it ends the process.
-        client.on('error', ignore)
-        this.#known.add(client)
-      }
+      this.#standBreaking(client)
       return client
     } catch (error) {
       this.#narrow(error, pool)
       throw new Failed(error, false)
     }
+  }
+
+  /** Without a listener, a connection that breaks while nothing is asked of it ends the process. */
+  readonly #standBreaking = (client: PgClient): void => {
+    if (this.#known.has(client)) return
+    this.#known.add(client)
+    client.on('error', ignore)
   }
 
   #meet(pool: PgPool): void {
@@ -343,6 +349,8 @@ export class Database extends Asking {
         fallback_application_name: 'celeriac',
       })
     pool.on('error', ignore)
+    // A server that lets in and at once goes away may say both in one breath, before who asked for the connection has it.
+    pool.on('connect', this.#standBreaking)
     return pool
   }
 

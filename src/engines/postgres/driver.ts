@@ -37,7 +37,9 @@ export interface PgPool {
   connect(): Promise<PgPoolClient>
   end(): Promise<unknown>
   on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'connect', listener: (client: PgClient) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'connect', listener: (client: PgClient) => void): unknown
   readonly totalCount: number
   readonly idleCount: number
   /** What it makes its connections of; not every pool tells. */
