@@ -5,7 +5,7 @@ import type { JobRecord, Progress } from '../core/job.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { FeedReader } from './follow.ts'
-import { Inbox } from './inbox.ts'
+import { Inbox, type News } from './inbox.ts'
 import { advance, changesBehind, parsePosition, positionAt, type Position } from './position.ts'
 import { persistentReads } from './while-followed.ts'
 
@@ -21,6 +21,8 @@ export interface View<Found, Event> {
   resume(found: Found, round: number): void
   /** All changes up to what was found have been told. */
   caughtUp(found: Found): void
+  /** What `tell` will need of several changes, read at once. */
+  prepare?(changes: readonly Change[]): Promise<void>
   /** The events of a change: none where it was known already. */
   tell(change: Change, position: Position): AsyncIterable<Event>
   /** What ends the stream has been told, or will never be. Never true of a live one. */
@@ -42,7 +44,7 @@ const pageSize = 500
  */
 export function eventStream<Found extends { readonly cursor: string }, Event>(
   connect: () => Promise<Connection>,
-  collectionId: string,
+  collectionId: string | null,
   makeView: (connection: Connection) => View<Found, Event>,
   options: FollowOptions = {},
 ): AsyncIterable<Event> {
@@ -103,39 +105,43 @@ async function* begin<Found extends { readonly cursor: string }, Event>(
   engine: Engine,
   view: View<Found, Event>,
   found: Found,
-  collectionId: string,
+  collectionId: string | null,
   after: string | undefined,
 ): AsyncGenerator<Event> {
   if (after === undefined) return yield* view.show(found)
   const { position, round } = parsePosition(after)
   view.resume(found, round)
-  for await (const step of changesSince(engine, collectionId, position)) {
-    if (step === 'gap') return yield* view.show(await view.look())
-    if (view.concerns(step.change)) yield* view.tell(step.change, step.position)
-    if (view.isOver) return
+  for await (const page of changesSince(engine, collectionId, position)) {
+    if (page === 'gap') return yield* view.show(await view.look())
+    await view.prepare?.(page.map(({ change }) => change))
+    for (const { change, position } of page) {
+      if (view.concerns(change)) yield* view.tell(change, position)
+      if (view.isOver) return
+    }
   }
   view.caughtUp(found)
 }
 
-/** What a collection went through since a position, read for this reader alone. */
+/** What a collection, or (null) everything, went through since a position: page by page, read for this reader alone. */
 async function* changesSince(
   engine: Engine,
-  collectionId: string,
+  collectionId: string | null,
   from: Position,
-): AsyncGenerator<{ readonly change: Change; readonly position: Position } | 'gap'> {
+): AsyncGenerator<readonly News[] | 'gap'> {
+  const collections = collectionId === null ? null : [collectionId]
   let position = from
   for (let more = true; more;) {
     const after = position.cursor
-    let page = await engine.events({ after, collections: [collectionId], limit: pageSize })
+    let page = await engine.events({ after, collections, limit: pageSize })
     let changes = page.changes
     while (!page.gap && page.more && changes.length < position.count) {
-      page = await engine.events({ after: page.cursor, collections: [collectionId], limit: pageSize })
+      page = await engine.events({ after: page.cursor, collections, limit: pageSize })
       changes = [...changes, ...page.changes]
     }
     if (page.gap) return yield 'gap'
     const fresh = changesBehind(position, changes)
     if (fresh.length === changes.length) position = positionAt(after)
-    for (const change of fresh) yield { change, position: (position = advance(position, change)) }
+    yield fresh.map((change) => ({ change, position: (position = advance(position, change)) }))
     position = positionAt(page.cursor)
     more = page.more
   }
@@ -145,6 +151,7 @@ async function* take<Found, Event>(view: View<Found, Event>, inbox: Inbox): Asyn
   const news = await inbox.take()
   if (news === 'stopped') return
   if (news === 'missed') return yield* view.show(await view.look())
+  await view.prepare?.(news.map(({ change }) => change))
   for (const { change, position } of news) {
     if (!view.isOver) yield* view.tell(change, position)
   }

@@ -4,9 +4,9 @@ import type { Runtime, Timer } from '../core/runtime.ts'
 import type { Feed } from '../engine/feed.ts'
 import { advance, positionAt, type Position } from './position.ts'
 
-/** Somebody who follows one collection. Called in the order of the feed; must neither wait nor throw. */
+/** Somebody who follows one collection, or (null) everything. Called in the order of the feed; must neither wait nor throw. */
 export interface Follower {
-  readonly collectionId: string
+  readonly collectionId: string | null
   /** `position` stands behind the change. A change from before the follower's snapshot may come too. */
   changed(change: Change, position: Position): void
   /** Changes are gone unread: look at a snapshot. */
@@ -36,7 +36,7 @@ const passing: readonly ErrorCode[] = ['STORE_BUSY', 'STORE_UNREACHABLE']
 export class FeedReader {
   readonly #feed: Feed
   readonly #runtime: Runtime
-  readonly #followers = new Map<string, Set<Follower>>()
+  readonly #followers = new Map<string | null, Set<Follower>>()
   #run: Run | undefined
 
   constructor(feed: Feed, runtime: Runtime) {
@@ -151,8 +151,7 @@ export class FeedReader {
       if (run.isLate) for (const follower of this.#everybody()) follower.missed()
       return false
     }
-    const followed = this.#followers.size > mostNamed ? null : [...this.#followers.keys()]
-    const page = await this.#feed.events({ after: run.cursor, collections: followed, limit: pageSize })
+    const page = await this.#feed.events({ after: run.cursor, collections: this.#named(), limit: pageSize })
     if (this.#run !== run) return false
     if (page.gap) {
       run.cursor = await this.#feed.cursor()
@@ -164,14 +163,24 @@ export class FeedReader {
     return page.more
   }
 
+  /** The collections to ask for; null: everything. */
+  #named(): readonly string[] | null {
+    const followed = [...this.#followers.keys()]
+    return followed.length > mostNamed || followed.includes(null) ? null : (followed as string[])
+  }
+
   #tell(changes: readonly Change[], cursor: string): void {
-    const positions = new Map<string, Position>()
-    for (const change of changes) {
-      const followers = this.#followers.get(change.collectionId)
-      if (!followers) continue
-      const position = advance(positions.get(change.collectionId) ?? positionAt(cursor), change)
-      positions.set(change.collectionId, position)
+    const positions = new Map<string | null, Position>()
+    const tell = (collectionId: string | null, change: Change): void => {
+      const followers = this.#followers.get(collectionId)
+      if (!followers) return
+      const position = advance(positions.get(collectionId) ?? positionAt(cursor), change)
+      positions.set(collectionId, position)
       for (const follower of followers) follower.changed(change, position)
+    }
+    for (const change of changes) {
+      tell(change.collectionId, change)
+      tell(null, change)
     }
   }
 

@@ -14,12 +14,14 @@ import { isId } from '../core/id.ts'
 import { kind, type Marked } from '../core/kind.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
+import type { Duration } from '../core/time.ts'
 import type { Selection } from '../engine/control.ts'
 import { collectionEvents, lookAtCollection } from './collection-events.ts'
 import type { Connection } from './events.ts'
 import { type FoundJob, jobEvents, lookAtJob } from './job-events.ts'
 import { resultOfCollection, resultOfJob } from './results.ts'
 import { retrySelection } from './retry.ts'
+import { signRunToken } from './run-token.ts'
 import { snapshotOfCollection, snapshotOfJob } from './snapshots.ts'
 import { steadily } from './store-away.ts'
 import { waitUntilOver, type Watched } from './wait.ts'
@@ -145,6 +147,10 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
   async retry({ mode = 'failed' }: { readonly mode?: 'failed' | 'all' | undefined } = {}): Promise<void> {
     const connection = await this.#access.connect()
     await retrySelection(connection, { collectionId: this.id }, this.id, mode, `Collection ${this.id}`)
+  }
+
+  async token({ expiresIn }: { readonly expiresIn?: Duration | undefined } = {}): Promise<string> {
+    return signRunToken(await this.#access.connect(), this.id, expiresIn)
   }
 
   events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>> {

@@ -12,7 +12,7 @@ const mostHeld = 10_000
 
 /** What one follower has been told and not yet read. Bounded: a slow reader is told that it missed something. */
 export class Inbox implements Follower {
-  readonly collectionId: string
+  readonly collectionId: string | null
   readonly #concerns: (change: Change) => boolean
   #news: News[] = []
   #hasMissed = false
@@ -20,8 +20,8 @@ export class Inbox implements Follower {
   #wake: (() => void) | undefined
   #stopped: PromiseWithResolvers<void> | undefined
 
-  /** @param concerns which changes of the collection are kept */
-  constructor(collectionId: string, concerns: (change: Change) => boolean) {
+  /** @param concerns which changes of the collection, or (null) of everything, are kept */
+  constructor(collectionId: string | null, concerns: (change: Change) => boolean) {
     this.collectionId = collectionId
     this.#concerns = concerns
   }

@@ -1,6 +1,6 @@
 import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
-import { badOption, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
+import { badOption, isTrue, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
 import type { OptionReader, OptionReaders } from './option.ts'
 import type { CallOptions, SubmitOptions, TaskOptions } from './options.ts'
 import { checkStart, jobReaders, longerThanNothing, readRetry } from './stored-options.ts'
@@ -36,6 +36,8 @@ export interface TaskTerms {
   /** The unique key of a call with these arguments. @throws CeleriacError BAD_OPTION where the task's own function gives no key */
   readonly unique?: (args: readonly unknown[]) => UniqueTerms
   readonly description?: string
+  /** It may be sent over HTTP. */
+  readonly expose?: boolean
 }
 
 /**
@@ -64,12 +66,14 @@ export function submitTerms(options: SubmitOptions, what: string): SubmitTerms {
  * @throws CeleriacError BAD_OPTION, BAD_DURATION
  */
 export function taskTerms(options: TaskOptions & { readonly input?: unknown }, what: string): TaskTerms {
-  const { input, isolate, retry, unique, description, ...job } = readOptions<FlatTaskTerms>(options, taskReaders, what)
+  const read = readOptions<FlatTaskTerms>(options, taskReaders, what)
+  const { input, isolate, retry, unique, description, expose, ...job } = read
   return {
     job: retry ? { ...job, retry: retry.policy } : job,
     ...(retry?.when && { when: retry.when }),
     ...(unique && { unique }),
     ...(description !== undefined && { description }),
+    ...(expose && { expose }),
   }
 }
 
@@ -204,6 +208,7 @@ const taskReaders: OptionReaders<FlatTaskTerms> = {
   retry: readTaskRetry,
   unique: readTaskUnique,
   description: readDescription,
+  expose: isTrue,
   isolate: reserved,
   input: (value) => value,
 }

@@ -28,6 +28,12 @@ export interface CollectionHandle<out R> {
   cancel(): Promise<void>
   /** Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`). The ids stay. */
   retry(options?: { readonly mode?: 'failed' | 'all' | undefined }): Promise<void>
+  /**
+   * A token for those who may look at this collection and follow it over HTTP, and nothing else.
+   *
+   * @param options.expiresIn how long it is good for; default a day
+   */
+  token(options?: { readonly expiresIn?: Duration | undefined }): Promise<string>
   /** The snapshot first, then every change; the last one is `settled`, also of what had settled before. */
   events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>>
 }

@@ -60,6 +60,8 @@ export interface TaskOptions extends Omit<JobOptions, 'startIn' | 'startAt' | 'r
   readonly retry?: (RetryOptions & { readonly when?: ((failure: Failure) => boolean) | undefined }) | undefined
   readonly unique?: UniqueOptions<string | ((...args: any[]) => string)> | undefined
   readonly concurrency?: { readonly key: string | ((...args: any[]) => string); readonly limit: number } | undefined
+  /** It may be sent over HTTP. Default false: what a stranger may start is said, not forgotten. */
+  readonly expose?: boolean | undefined
   /** Reserved: refused until it is built. */
   readonly isolate?: 'thread' | 'process' | undefined
   readonly description?: string | undefined

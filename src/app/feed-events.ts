@@ -1,0 +1,131 @@
+import type { Change } from '../core/event.ts'
+import type { CollectionState } from '../core/collection.ts'
+import type { FollowOptions } from '../core/handle.ts'
+import type { JobState, Progress } from '../core/job.ts'
+import { type Connection, eventStream, type View } from './events.ts'
+import { formatPosition, type Position, positionAt } from './position.ts'
+
+interface At {
+  /** Go on from behind this event by `after`. */
+  readonly cursor: string
+}
+interface OfCollection extends At {
+  readonly at: Date
+  readonly collectionId: string
+}
+
+/** Whatever happens to any job or collection. */
+export type FeedEvent =
+  /** From here on every change is told: whoever shows lists reads them now. Comes again where changes were lost. */
+  | (At & { readonly type: 'start' })
+  | (OfCollection & {
+      readonly type: 'job'
+      readonly jobId: string
+      readonly state: JobState
+      readonly attempt: number
+    })
+  | (OfCollection & { readonly type: 'progress'; readonly jobId: string } & Progress)
+  /** It settled, or began another round, or jobs joined it. */
+  | (OfCollection & { readonly type: 'collection'; readonly state: CollectionState; readonly round: number })
+
+/** Who asked for these collections: null for nobody; without those that are not there any more. */
+export type FindOwners = (collectionIds: readonly string[]) => Promise<ReadonlyMap<string, string | null>>
+interface Visible {
+  readonly actor: string
+  readonly owners: FindOwners
+}
+
+/**
+ * All changes that there are, or those of what one actor asked for: every change once, in order for each job. Never ends
+ * by itself.
+ */
+export function feedEvents(
+  connect: () => Promise<Connection>,
+  visible: Visible | null,
+  options?: FollowOptions,
+): AsyncIterable<FeedEvent> {
+  return eventStream(connect, null, (connection) => new FeedView(connection, visible), options)
+}
+
+class FeedView implements View<{ readonly cursor: string }, FeedEvent> {
+  readonly isOver = false
+  readonly #connection: Connection
+  readonly #visible: Visible | null
+  #owners: ReadonlyMap<string, string | null> = new Map()
+  readonly #recent = new Recent()
+
+  constructor(connection: Connection, visible: Visible | null) {
+    this.#connection = connection
+    this.#visible = visible
+  }
+
+  async look(): Promise<{ readonly cursor: string }> {
+    return { cursor: await this.#connection.engine.cursor() }
+  }
+
+  concerns(): boolean {
+    return true
+  }
+
+  isEnd(): boolean {
+    return false
+  }
+
+  async *show({ cursor }: { readonly cursor: string }): AsyncGenerator<FeedEvent> {
+    yield { type: 'start', cursor: formatPosition(positionAt(cursor), 0) }
+  }
+
+  resume(): void {}
+
+  caughtUp(): void {}
+
+  async prepare(changes: readonly Change[]): Promise<void> {
+    if (this.#visible) this.#owners = await this.#visible.owners(changes.map(({ collectionId }) => collectionId))
+  }
+
+  async *tell(change: Change, position: Position): AsyncGenerator<FeedEvent> {
+    if (!this.#recent.isNews(change)) return
+    const { collectionId } = change
+    if (this.#visible !== null && this.#owners.get(collectionId) !== this.#visible.actor) return
+    const at = { cursor: formatPosition(position, 0), at: new Date(change.at), collectionId }
+    switch (change.type) {
+      case 'job':
+        yield { type: 'job', ...at, jobId: change.jobId, state: change.state, attempt: change.attempt }
+        break
+      case 'progress':
+        yield { type: 'progress', ...at, jobId: change.jobId, ...change.progress }
+        break
+      case 'collection':
+        yield { type: 'collection', ...at, state: change.state, round: change.round }
+    }
+  }
+}
+
+/**
+ * The changes told last. One who resumes is told what happened meanwhile by two ways, which overlap by no more than a
+ * follower's inbox holds; of all that ever happened nobody could keep a list.
+ */
+class Recent {
+  #now = new Set<string>()
+  #before = new Set<string>()
+
+  isNews(change: Change): boolean {
+    const name = nameOf(change)
+    if (this.#now.has(name) || this.#before.has(name)) return false
+    if (this.#now.size >= mostRemembered) {
+      this.#before = this.#now
+      this.#now = new Set()
+    }
+    this.#now.add(name)
+    return true
+  }
+}
+
+/** More than an inbox holds. */
+const mostRemembered = 12_000
+
+function nameOf(change: Change): string {
+  if (change.type === 'job') return `${change.jobId}${change.version}`
+  if (change.type === 'collection') return `${change.collectionId}/${change.state}${change.round}/${change.at}`
+  return `${change.jobId}/${change.at}/${change.progress.done}/${change.progress.total}/${change.progress.message}`
+}

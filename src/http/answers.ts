@@ -1,0 +1,33 @@
+import type { Failure } from '../core/failure.ts'
+import type { CollectionEvent, JobEvent } from '../core/handle.ts'
+import { type Snake, toSnake } from '../core/snake.ts'
+import type { Identity } from './identity.ts'
+
+/** What is told, as it is answered to this one: where it was thrown is for those who run the service, not for its users. */
+export function tell<const T>(identity: Identity, value: T): Snake<T> {
+  return identity.actor === null && identity.collectionId === null ? toSnake(value) : tellOutside(value)
+}
+
+export function tellOutside<const T>(value: T): Snake<T> {
+  const told = toSnake(value)
+  hideStacks(told)
+  return told
+}
+
+export const tellEvent = (identity: Identity, event: CollectionEvent | JobEvent): unknown => tell(identity, event)
+
+/** Failures stand in a collection, in its jobs and in their attempts. */
+function hideStacks(told: unknown): void {
+  if (typeof told !== 'object' || told === null) return
+  const { failure, jobs, attempts, items, job, collection } = told as Readonly<Record<string, unknown>>
+  if (failure) hideStack(failure)
+  for (const list of [jobs, attempts, items]) if (Array.isArray(list)) list.forEach(hideStacks)
+  hideStacks(job)
+  hideStacks(collection)
+}
+
+/** Of a copy that `toSnake` made. */
+function hideStack(failure: { stack?: string; cause?: Failure }): void {
+  delete failure.stack
+  if (failure.cause) hideStack(failure.cause)
+}

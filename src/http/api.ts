@@ -1,0 +1,120 @@
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import type { Celeriac } from '../app/celeriac.ts'
+import { partsOf } from '../app/parts.ts'
+import { badOption } from '../core/option.ts'
+import { Authenticator, type Auth, type Peer } from './authenticate.ts'
+import { readJson } from './body.ts'
+import { docsPage } from './docs-page.ts'
+import { documentOf, type OpenApiDocument } from './document.ts'
+import { demand, demandEverything, type Identity } from './identity.ts'
+import { Keyring } from './keys.ts'
+import { problemOf, problemResponse, RequestError } from './problem.ts'
+import { queryOf, readBy, type Route, type Service } from './route.ts'
+import { collectionRoutes } from './routes/collections.ts'
+import { jobRoutes } from './routes/jobs.ts'
+import { systemRoutes } from './routes/system.ts'
+import { taskRoutes } from './routes/tasks.ts'
+
+export interface HandlerOptions {
+  /** Who may do what. Default: API keys; and until there is one, whoever is on this machine. */
+  readonly auth?: Auth | undefined
+  /** What stands before all paths, such as `/jobs`: then they are `/jobs/api/…`, `/jobs/docs`. Default nothing. */
+  readonly base?: string | undefined
+  /** Pages of these origins may ask from the browser: `https://app.example.com`. Default none but its own. */
+  readonly origins?: readonly string[] | undefined
+  /** Told of what went wrong inside, which those who ask are not told. Default: `console.error`. */
+  readonly onError?: ((error: unknown, request: { readonly method: string; readonly path: string }) => void) | undefined
+}
+
+/** Answers a request. `peer` says where it came from: without it, nobody counts as being on this machine. */
+export type Answer = (request: Request, peer?: Peer) => Promise<Response>
+
+export const routes: readonly Route[] = [...taskRoutes, ...collectionRoutes, ...jobRoutes, ...systemRoutes]
+
+export interface Api {
+  readonly answer: Answer
+  readonly authenticator: Authenticator
+  readonly service: Service
+  readonly base: string
+}
+
+export function createApi(app: Celeriac, options: HandlerOptions): Api {
+  const { auth = {}, base = '', origins = [], onError = logError } = readHandlerOptions(options)
+  const parts = partsOf(app)
+  const connect = () => parts.connect()
+  const keyring = new Keyring(connect)
+  const authenticator = new Authenticator(auth, keyring, origins, parts.runtime, connect)
+  const service: Service = { app, parts, keyring, connect }
+  const hono = new Hono<{ Bindings: { peer: Peer } }>()
+
+  hono.onError((error, { req }) => {
+    const { problem, isInternal } = problemOf(error)
+    if (isInternal) onError(error, { method: req.method, path: req.path })
+    return problemResponse(problem, error instanceof RequestError ? error.headers : {})
+  })
+  hono.notFound(({ req }) => problemResponse(noSuchPath(req.path)))
+  if (origins.length > 0) hono.use('*', cors({ origin: [...origins], exposeHeaders: ['location'] }))
+  for (const one of routes) {
+    hono.on(one.method.toUpperCase(), honoPath(base, one.path), async ({ req, env }) => {
+      const request = req.raw
+      const identity =
+        one.scope === null ? nobody : await authenticator.identify(request, env.peer, one.takesTicket === true)
+      return run(one, { service, identity, request, base, names: req.param() })
+    })
+  }
+  let document: OpenApiDocument | undefined
+  hono.get(`${base}/openapi.json`, () => Response.json((document ??= documentOf(routes, base))))
+  hono.get(`${base}/docs`, () => docsPage((document ??= documentOf(routes, base)), base))
+  for (const path of new Set(routes.map((one) => one.path))) hono.all(honoPath(base, path), () => refuseMethod(path))
+
+  const answer: Answer = async (request, peer = { address: undefined }) => hono.fetch(request, { peer })
+  return { answer, authenticator, service, base }
+}
+
+const nobody: Identity = { name: 'nobody', scopes: [], actor: null, collectionId: null }
+
+interface Asked {
+  readonly service: Service
+  readonly identity: Identity
+  readonly request: Request
+  readonly base: string
+  readonly names: Readonly<Record<string, string>>
+}
+
+/** From what may be asked to the answer. Who may not ask is told before what was wrong with the question. */
+async function run(one: Route, { service, identity, request, base, names }: Asked): Promise<Response> {
+  if (one.scope !== null) demand(identity, one.scope)
+  if (one.isOfEverybody) demandEverything(identity)
+  const params: unknown = one.params && readBy(one.params, names, 'path')
+  const query: unknown = one.query && readBy(one.query, queryOf(new URL(request.url).searchParams, one.query), 'query')
+  const body: unknown = one.body && readBy(one.body, await readJson(request, service.parts.runtime), 'body')
+  return one.handle({ service, identity, request, base, params, query, body })
+}
+
+/** `{name}` as the router writes it. */
+const honoPath = (base: string, path: string): string => base + path.replace(/\{(\w+)\}/g, ':$1')
+
+const noSuchPath = (path: string) =>
+  problemOf(new RequestError('NO_SUCH_PATH', `There is nothing at ${path.slice(0, 100)}: /docs lists all there is.`))
+    .problem
+
+function refuseMethod(path: string): never {
+  const allowed = routes.filter((one) => one.path === path).map(({ method }) => method.toUpperCase())
+  throw new RequestError('METHOD_NOT_ALLOWED', `Ask here with ${allowed.join(' or ')}.`, {
+    headers: { allow: allowed.join(', ') },
+  })
+}
+
+function readHandlerOptions(options: HandlerOptions): HandlerOptions {
+  const { base = '' } = options
+  if (typeof base !== 'string' || !/^(\/[A-Za-z0-9._~-]+)*$/.test(base)) {
+    throw badOption('createHandler: base', 'write a path such as /jobs, without a slash at its end')
+  }
+  return options
+}
+
+function logError(error: unknown, { method, path }: { readonly method: string; readonly path: string }): void {
+  // eslint-disable-next-line no-console -- A server that says nothing of its own faults cannot be mended.
+  console.error(`celeriac: ${method} ${path}:`, error)
+}

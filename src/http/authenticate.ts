@@ -1,0 +1,136 @@
+import { readRunToken, runTokenPrefix } from '../app/run-token.ts'
+import { badOption } from '../core/option.ts'
+import type { Runtime } from '../core/runtime.ts'
+import type { Values } from '../engine/values.ts'
+import { type Identity, scopes } from './identity.ts'
+import { jwtReader, type JwtOptions, type ReadJwt } from './jwt.ts'
+import { type Keyring, keyPrefix } from './keys.ts'
+import { RequestError } from './problem.ts'
+import { redeemTicket, ticketPrefix } from './tickets.ts'
+
+/**
+ * Who may do what. API keys, made by `celeriac keys`, are always taken. `none`: whoever asks may do everything, because
+ * something in front of this has let them in.
+ */
+export type Auth =
+  | 'none'
+  | {
+      readonly jwt?: JwtOptions | undefined
+      /** Knows who asks by whatever you know them by, such as a session cookie; null where you do not. */
+      readonly identify?: ((request: Request) => Promise<Known | null> | Known | null) | undefined
+    }
+
+type Known = Omit<Identity, 'collectionId'>
+
+/** What is known of a request besides itself. */
+export interface Peer {
+  /** The address that it came from; undefined where nobody told. */
+  readonly address: string | undefined
+}
+
+const everything: Identity = { name: 'anybody', scopes, actor: null, collectionId: null }
+
+export class Authenticator {
+  readonly #auth: Exclude<Auth, 'none'> | null
+  readonly #jwt: ReadJwt | null
+  readonly #keyring: Keyring
+  readonly #origins: readonly string[]
+  readonly #access: () => Promise<{ readonly runtime: Runtime; readonly engine: Values }>
+
+  constructor(
+    auth: Auth,
+    keyring: Keyring,
+    origins: readonly string[],
+    runtime: Runtime,
+    access: () => Promise<{ readonly runtime: Runtime; readonly engine: Values }>,
+  ) {
+    if (auth !== 'none' && (typeof auth !== 'object' || auth === null)) {
+      throw badOption('createHandler: auth', `'none' or { jwt, identify } is needed`)
+    }
+    this.#auth = auth === 'none' ? null : auth
+    this.#jwt = this.#auth?.jwt ? jwtReader(this.#auth.jwt, runtime) : null
+    this.#keyring = keyring
+    this.#origins = origins
+    this.#access = access
+  }
+
+  /** Whether somebody has said who may come in: until then nobody from outside does. */
+  async isConfigured(): Promise<boolean> {
+    if (this.#auth === null || this.#jwt !== null || this.#auth.identify) return true
+    return !(await this.#keyring.isEmpty())
+  }
+
+  /** @throws RequestError UNAUTHENTICATED */
+  async identify(request: Request, peer: Peer, takesTicket: boolean): Promise<Identity> {
+    if (this.#auth === null) {
+      this.#checkOrigin(request)
+      return everything
+    }
+    const token = tokenOf(request)
+    if (token !== null) return this.#byToken(token)
+    const ticket = takesTicket ? new URL(request.url).searchParams.get('ticket') : null
+    if (ticket !== null) return this.#byTicket(ticket)
+    return this.#byPlace(request, peer)
+  }
+
+  /** Known by what comes along with every request from that browser or machine, whatever page sends it. */
+  async #byPlace(request: Request, peer: Peer): Promise<Identity> {
+    const known = await this.#auth?.identify?.(request)
+    const isOpen = !known && !(await this.isConfigured())
+    if (!known && !(isOpen && isFromHere(request, peer))) {
+      throw unauthenticated(isOpen ? notConfigured : 'Send authorization: Bearer, with a key or token.')
+    }
+    this.#checkOrigin(request)
+    return known ? { collectionId: null, ...known } : everything
+  }
+
+  #checkOrigin({ headers, url }: Request): void {
+    const origin = headers.get('origin')
+    if (origin === null || URL.parse(origin)?.host === new URL(url).host || this.#origins.includes(origin)) return
+    throw new RequestError('FORBIDDEN', 'Pages of this origin may not ask here: name it in origins.')
+  }
+
+  async #byToken(token: string): Promise<Identity> {
+    if (token.startsWith(keyPrefix)) {
+      const identity = await this.#keyring.identify(token)
+      if (identity) return identity
+      throw unauthenticated('The API key is not known here: it is wrong, was revoked, or its time is over.')
+    }
+    if (token.startsWith(runTokenPrefix)) {
+      const collectionId = await readRunToken(await this.#access(), token)
+      if (collectionId) return { name: 'run token', scopes: ['read'], actor: null, collectionId }
+      throw unauthenticated('The run token is not valid here, or its time is over.')
+    }
+    if (token.startsWith(ticketPrefix)) throw unauthenticated('A ticket opens a stream of events: give it as ?ticket=.')
+    if (this.#jwt) return this.#jwt(token)
+    throw unauthenticated('This is no API key, and tokens of an identity provider are not taken here.')
+  }
+
+  async #byTicket(ticket: string): Promise<Identity> {
+    const identity = await redeemTicket((await this.#access()).engine, ticket)
+    if (identity) return identity
+    throw unauthenticated('The ticket was used, or its 30 seconds are over: ask for another one.')
+  }
+}
+
+const notConfigured =
+  'Nobody has said who may come in, so only this machine may: make a key with celeriac keys create, or configure auth.'
+
+function tokenOf({ headers }: Request): string | null {
+  const header = headers.get('authorization')
+  if (header === null) return null
+  const [, token] = /^Bearer +([^\s,]+)$/i.exec(header) ?? []
+  if (token === undefined || token.length > 8192)
+    throw unauthenticated('Write authorization: Bearer and the key or token.')
+  return token
+}
+
+/** From this machine, by a name of this machine: a page of another site may have pointed its own name here. */
+function isFromHere(request: Request, { address }: Peer): boolean {
+  if (address === undefined || !/^(127\.|::1$|::ffff:127\.)/.test(address)) return false
+  const { hostname } = new URL(request.url)
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname) && request.headers.get('x-forwarded-for') === null
+}
+
+const unauthenticated = (why: string): RequestError =>
+  new RequestError('UNAUTHENTICATED', why, { headers: { 'www-authenticate': 'Bearer' } })

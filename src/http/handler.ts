@@ -1,0 +1,79 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import type { Celeriac } from '../app/celeriac.ts'
+import { createApi, type HandlerOptions } from './api.ts'
+import { Live } from './live/live.ts'
+
+/** The HTTP API of an app: call it with a request, or mount it in what you serve with. */
+export interface Handler {
+  /** Answers a web-standard request: in Hono `app.mount('/', handler)`, in Next `export const GET = handler`. */
+  (request: Request): Promise<Response>
+  /** For Node’s `createServer(handler.node)`, and for Express `app.use(handler.node)`: what is not ours goes on to `next`. */
+  readonly node: (message: IncomingMessage, response: ServerResponse, next?: () => void) => void
+  /** For Fastify: `fastify.register(handler.fastify)`. */
+  readonly fastify: (fastify: FastifyLike) => Promise<void>
+  /** WebSockets, for Node’s server under any of them: `server.on('upgrade', handler.upgrade)`. False: not ours. */
+  readonly upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => boolean
+  /** Whether somebody has said who may come in: a key, or `auth`. Until then nobody from outside does. */
+  readonly isGuarded: () => Promise<boolean>
+  /** Lets go of all WebSockets, which come back to another process. */
+  readonly close: () => void
+}
+
+/** As much of Fastify as is needed. */
+export interface FastifyLike {
+  removeAllContentTypeParsers(): void
+  addContentTypeParser(
+    type: string,
+    parser: (request: unknown, payload: unknown, done: (error: null) => void) => void,
+  ): unknown
+  all(path: string, handler: (request: { readonly raw: IncomingMessage }, reply: FastifyReplyLike) => void): unknown
+}
+interface FastifyReplyLike {
+  readonly raw: ServerResponse
+  hijack(): unknown
+}
+
+/**
+ * Makes the HTTP API of an app. docs/http.md tells it all.
+ *
+ * @throws CeleriacError BAD_OPTION
+ * @example
+ * createServer(createHandler(app).node).listen(8080, '127.0.0.1')
+ */
+export function createHandler(app: Celeriac, options: HandlerOptions = {}): Handler {
+  const { answer, authenticator, service, base } = createApi(app, options)
+  const live = new Live(authenticator, service, base)
+  const listen = getRequestListener(
+    (request, env) => answer(request, { address: (env as HttpBindings).incoming.socket.remoteAddress }),
+    { overrideGlobalObjects: false },
+  ) as RequestListener
+  const isOurs = (path: string): boolean =>
+    ['/api', '/health', '/docs', '/openapi.json'].some(
+      (one) => path === base + one || path.startsWith(`${base}${one}/`),
+    )
+
+  const node: Handler['node'] = (message, response, next) => {
+    const path = (message.url ?? '').split('?', 1)[0] as string
+    if (next && !isOurs(path)) next()
+    else void listen(message, response)
+  }
+  return Object.assign((request: Request) => answer(request), {
+    node,
+    upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => live.upgrade(message, socket, head),
+    isGuarded: () => authenticator.isConfigured(),
+    close: () => live.close(),
+    fastify: async (fastify: FastifyLike) => {
+      // The body is left to be read here, with bounds of its own.
+      fastify.removeAllContentTypeParsers()
+      fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
+      for (const path of ['/api/*', '/health/*', '/docs', '/openapi.json']) {
+        fastify.all(base + path, ({ raw }, reply) => {
+          reply.hijack()
+          node(raw, reply.raw)
+        })
+      }
+    },
+  })
+}

@@ -1,0 +1,8 @@
+export { type Accepted, accepted, callbackUrl, openapi, type OpenApiParts } from './own-api.ts'
+export type { HandlerOptions } from './api.ts'
+export type { Auth } from './authenticate.ts'
+export { createHandler, type Handler } from './handler.ts'
+export type { Identity, Scope } from './identity.ts'
+export type { JwtOptions } from './jwt.ts'
+export type { Problem, ProblemCode } from './problem.ts'
+export { serve, type ServeOptions, type Serving } from './serve.ts'

@@ -1,0 +1,41 @@
+import { RequestError } from './problem.ts'
+
+/**
+ * What a request may do. `read`: look and follow. `submit`: send work. `operate`: retry, cancel, pause. `admin`: all of it,
+ * and jobs with other arguments than they were sent with.
+ */
+export const scopes = ['read', 'submit', 'operate', 'admin'] as const
+export type Scope = (typeof scopes)[number]
+
+/** Who asks, and what of everything is there for them. */
+export interface Identity {
+  /** For people: the name of a key, the subject of a token. */
+  readonly name: string
+  readonly scopes: readonly Scope[]
+  /** Only what this actor asked for is there; null: everything. */
+  readonly actor: string | null
+  /** Only this collection is there; null: no such limit. */
+  readonly collectionId: string | null
+}
+
+/** @throws RequestError FORBIDDEN */
+export function demand(identity: Identity, scope: Scope): void {
+  if (identity.scopes.includes(scope) || identity.scopes.includes('admin')) return
+  const has = identity.scopes.length === 0 ? 'none' : identity.scopes.join(', ')
+  throw new RequestError('FORBIDDEN', `This needs the scope "${scope}", and what was sent has ${has}.`)
+}
+
+/** For what belongs to nobody in particular: queues, workers, statistics. @throws RequestError FORBIDDEN */
+export function demandEverything(identity: Identity): void {
+  if (identity.actor === null && identity.collectionId === null) return
+  throw new RequestError('FORBIDDEN', 'This tells of everybody’s work, and what was sent sees only its own.')
+}
+
+interface Owned {
+  readonly actor?: { readonly id: string } | null
+}
+
+export function sees(identity: Identity, collectionId: string, { actor }: Owned): boolean {
+  if (identity.collectionId !== null && identity.collectionId !== collectionId) return false
+  return identity.actor === null || actor?.id === identity.actor
+}

@@ -1,0 +1,79 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { Authenticator } from '../authenticate.ts'
+import { demand } from '../identity.ts'
+import { problemOf } from '../problem.ts'
+import type { Service } from '../route.ts'
+import { rememberedOwners } from './owners.ts'
+import { LiveSocket } from './socket.ts'
+
+/** What a browser may send at once: it only says what to follow. */
+const mostHeard = 16_384
+
+/** Opens WebSockets at `/api/live`, for those who may. */
+export class Live {
+  readonly #authenticator: Authenticator
+  readonly #service: Service
+  readonly #path: string
+  readonly #server = new WebSocketServer({ noServer: true, maxPayload: mostHeard, clientTracking: false })
+  readonly #owners: ReturnType<typeof rememberedOwners>
+  readonly #sockets = new Set<LiveSocket>()
+
+  constructor(authenticator: Authenticator, service: Service, base: string) {
+    this.#authenticator = authenticator
+    this.#service = service
+    this.#path = `${base}/api/live`
+    this.#owners = rememberedOwners(() => service.connect())
+  }
+
+  /** Takes what Node's server tells as `upgrade`. False where it is for somebody else. */
+  upgrade(message: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+    const url = URL.parse(`http://${message.headers.host ?? 'localhost'}${message.url ?? ''}`)
+    if (url?.pathname !== this.#path) return false
+    void this.#open(message, socket, head, url)
+    return true
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.close()
+  }
+
+  async #open(message: IncomingMessage, socket: Duplex, head: Buffer, url: URL): Promise<void> {
+    socket.on('error', () => socket.destroy())
+    try {
+      const request = new Request(url, { headers: headersOf(message) })
+      const identity = await this.#authenticator.identify(request, { address: message.socket.remoteAddress }, true)
+      demand(identity, 'read')
+      const { runtime } = await this.#service.connect()
+      this.#server.handleUpgrade(message, socket, head, (opened: WebSocket) => {
+        const live = new LiveSocket(opened, identity, this.#service, this.#owners, runtime)
+        this.#sockets.add(live)
+        opened.on('close', () => this.#sockets.delete(live))
+      })
+    } catch (error) {
+      refuse(socket, error)
+    }
+  }
+}
+
+function headersOf({ headers }: IncomingMessage): Headers {
+  const known = new Headers()
+  for (const [name, value] of Object.entries(headers)) {
+    for (const one of Array.isArray(value) ? value : [value ?? '']) known.append(name, one)
+  }
+  return known
+}
+
+/** The answer to a handshake that is not taken: an ordinary one, with the problem. */
+function refuse(socket: Duplex, error: unknown): void {
+  const { problem } = problemOf(error)
+  const body = JSON.stringify(problem)
+  const head = [
+    `HTTP/1.1 ${problem.status} ${problem.title}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}

@@ -1,0 +1,143 @@
+import type { WebSocket } from 'ws'
+import { collectionEvents } from '../../app/collection-events.ts'
+import { feedEvents, type FindOwners } from '../../app/feed-events.ts'
+import { jobEvents } from '../../app/job-events.ts'
+import type { FollowOptions } from '../../core/handle.ts'
+import { type Runtime, type Timer } from '../../core/runtime.ts'
+import { tell } from '../answers.ts'
+import type { Identity } from '../identity.ts'
+import { problemOf, RequestError } from '../problem.ts'
+import type { Service } from '../route.ts'
+import { seeCollection, seeJob } from '../visible.ts'
+import { readOrder, type Subject } from './messages.ts'
+
+/** More than so many bytes unsent, and nothing more is taken from what is followed until they are. */
+const mostUnsent = 262_144
+/** Who reads nothing for so long is let go, in milliseconds; so is one who answers no ping. */
+const patience = 15_000
+const pingEvery = 30_000
+const mostFollowed = 1_000
+/** The reader was too slow: what it missed, it resumes from by the cursor of the last event that it has. */
+export const slowReader = 4008
+export const goingAway = 1001
+
+/** One browser's line: follows and unfollows as it is told, and never holds more than a bound for who does not read. */
+export class LiveSocket {
+  readonly #socket: WebSocket
+  readonly #identity: Identity
+  readonly #service: Service
+  readonly #owners: FindOwners
+  readonly #runtime: Runtime
+  readonly #followed = new Map<string, AbortController>()
+  #room: Promise<void> | null = null
+  #ping: Timer | undefined
+  #isAlive = true
+
+  constructor(socket: WebSocket, identity: Identity, service: Service, owners: FindOwners, runtime: Runtime) {
+    this.#socket = socket
+    this.#identity = identity
+    this.#service = service
+    this.#owners = owners
+    this.#runtime = runtime
+    socket.on('message', (data, isBinary) => this.#hear(isBinary ? '' : String(data)))
+    socket.on('pong', () => (this.#isAlive = true))
+    socket.on('error', () => socket.terminate())
+    socket.on('close', () => this.#end())
+    this.#startPing()
+  }
+
+  close(): void {
+    this.#socket.close(goingAway, 'The server is going away: come back and resume.')
+  }
+
+  #end(): void {
+    this.#ping?.cancel()
+    for (const abort of this.#followed.values()) abort.abort()
+    this.#followed.clear()
+  }
+
+  #startPing(): void {
+    this.#ping = this.#runtime.after(
+      pingEvery,
+      () => {
+        if (!this.#isAlive) return this.#socket.terminate()
+        this.#isAlive = false
+        this.#socket.ping()
+        this.#startPing()
+      },
+      { unref: true },
+    )
+  }
+
+  #hear(text: string): void {
+    try {
+      const { type, subject, after } = readOrder(text)
+      const name = JSON.stringify(subject)
+      this.#followed.get(name)?.abort()
+      this.#followed.delete(name)
+      if (type === 'unfollow') return
+      if (this.#followed.size >= mostFollowed) {
+        throw new RequestError('BAD_REQUEST', `One line follows at most ${mostFollowed} things: unfollow some.`)
+      }
+      const abort = new AbortController()
+      this.#followed.set(name, abort)
+      void this.#follow(subject, name, abort, after)
+    } catch (error) {
+      this.#say({ type: 'problem', problem: problemOf(error).problem })
+    }
+  }
+
+  async #follow(subject: Subject, name: string, abort: AbortController, after: string | undefined): Promise<void> {
+    const { signal } = abort
+    try {
+      const events = await this.#open(subject, { live: true, signal, ...(after !== undefined && { after }) })
+      for await (const event of events) {
+        if (signal.aborted) return
+        this.#say({ type: 'event', ...subject, event: tell(this.#identity, event) })
+        if (this.#socket.bufferedAmount > mostUnsent) await this.#untilRoom()
+      }
+    } catch (error) {
+      if (!signal.aborted) this.#say({ type: 'problem', ...subject, problem: problemOf(error).problem })
+    } finally {
+      if (this.#followed.get(name) === abort) this.#followed.delete(name)
+    }
+  }
+
+  async #open(subject: Subject, options: FollowOptions): Promise<AsyncIterable<unknown>> {
+    const connection = await this.#service.connect()
+    const connect = () => this.#service.connect()
+    if ('collection' in subject) {
+      await seeCollection(connection, this.#identity, subject.collection, false)
+      return collectionEvents(connect, subject.collection, options)
+    }
+    if ('job' in subject) {
+      const { collectionId } = await seeJob(connection, this.#identity, subject.job, false)
+      return jobEvents(connect, { id: subject.job, collectionId }, options)
+    }
+    const { actor, collectionId } = this.#identity
+    if (collectionId !== null) throw new RequestError('FORBIDDEN', 'A run token is for one collection: follow that.')
+    return feedEvents(connect, actor === null ? null : { actor, owners: this.#owners }, options)
+  }
+
+  #say(message: unknown): void {
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(JSON.stringify(message))
+  }
+
+  /** Waits until what was sent has gone out, for all who are followed here; lets go of a reader that takes nothing. */
+  #untilRoom(): Promise<void> {
+    this.#room ??= new Promise<void>((resolve) => {
+      const clock = this.#runtime.after(patience, () => {
+        this.#socket.close(slowReader, 'Too slow: resume from the last cursor.')
+        this.#socket.terminate()
+      })
+      const done = (): void => {
+        clock.cancel()
+        this.#room = null
+        resolve()
+      }
+      // Behind all that is unsent.
+      this.#socket.ping(undefined, undefined, done)
+    })
+    return this.#room
+  }
+}

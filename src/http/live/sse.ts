@@ -1,0 +1,148 @@
+import { z } from 'zod'
+import type { CollectionEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
+import type { Runtime, Timer } from '../../core/runtime.ts'
+import { tellEvent } from '../answers.ts'
+import type { Identity } from '../identity.ts'
+import * as schemas from '../schemas.ts'
+
+// Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html
+
+/** So often something is said, that what stands between does not take the stream for dead. In milliseconds. */
+const beatEvery = 15_000
+/** Who reads nothing for so long is let go: what it missed, it resumes from. */
+const patience = 45_000
+
+export const eventsQuery = z.strictObject({
+  live: z
+    .enum(['true', 'false'])
+    .optional()
+    .meta({ description: 'Go on after it has settled: side branches still run, somebody may retry it.' }),
+  after: z
+    .string()
+    .max(4096)
+    .optional()
+    .meta({ description: 'A cursor from an event seen before, as the header `last-event-id` has it.' }),
+  ticket: z
+    .string()
+    .max(200)
+    .optional()
+    .meta({ description: 'From `POST /api/tickets`, where no header can be sent.' }),
+})
+
+export const eventsAnswers = (event: 'CollectionEvent' | 'JobEvent') => ({
+  200: {
+    description: `Server-sent events: \`data\` is a ${event}, \`id\` its cursor, \`event\` its type. Ends once it has settled.`,
+    type: 'text/event-stream',
+    schema: event === 'JobEvent' ? schemas.jobEvent : schemas.collectionEvent,
+  },
+  204: {
+    description: 'It had settled by the event named, and nothing happened since: there is nothing to come back for.',
+  },
+  ...schemas.notFound,
+})
+
+type Event = CollectionEvent | JobEvent
+
+interface Terms {
+  readonly identity: Identity
+  readonly query: z.output<typeof eventsQuery>
+  readonly request: Request
+  readonly runtime: Runtime
+}
+
+/** Nothing is read ahead of the reader: what it has not taken yet stays, bounded, where all followers of the feed wait. */
+export async function streamEvents(
+  follow: (options: FollowOptions) => AsyncIterable<Event>,
+  { identity, query, request, runtime }: Terms,
+): Promise<Response> {
+  const after = request.headers.get('last-event-id') ?? query.after
+  const events = follow({
+    ...(after !== undefined && after !== '' && { after }),
+    live: query.live === 'true',
+  })[Symbol.asyncIterator]()
+  // Read before the answer begins, so that what goes wrong is answered as a problem.
+  const first = events.next()
+  if (after !== undefined && (await isOverAlready(first, runtime))) return new Response(null, { status: 204 })
+  if (after === undefined) await first
+  const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
+  return new Response(new EventBody(events, first, identity, runtime).stream, { headers })
+}
+
+/** One who resumes may have nothing to hear for long: it is not waited for. */
+async function isOverAlready(first: Promise<IteratorResult<Event, unknown>>, runtime: Runtime): Promise<boolean> {
+  let timer: Timer | undefined
+  const unknown = new Promise<'unknown'>((resolve) => (timer = runtime.after(250, () => resolve('unknown'))))
+  const found = await Promise.race([first, unknown])
+  timer?.cancel()
+  return found !== 'unknown' && found.done === true
+}
+
+class EventBody {
+  readonly stream: ReadableStream<Uint8Array>
+  readonly #events: AsyncIterator<Event, unknown>
+  #next: Promise<IteratorResult<Event, unknown>> | null
+  readonly #identity: Identity
+  readonly #runtime: Runtime
+  readonly #encoder = new TextEncoder()
+  #beat: Timer | undefined
+  #readAt: number
+
+  constructor(
+    events: AsyncIterator<Event, unknown>,
+    first: Promise<IteratorResult<Event, unknown>>,
+    identity: Identity,
+    runtime: Runtime,
+  ) {
+    this.#events = events
+    this.#next = first
+    this.#identity = identity
+    this.#runtime = runtime
+    this.#readAt = runtime.elapsed()
+    this.stream = new ReadableStream(
+      {
+        start: (controller) => this.#startBeat(controller),
+        pull: (controller) => this.#pull(controller),
+        cancel: () => this.#stop(),
+      },
+      { highWaterMark: 1 },
+    )
+  }
+
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    this.#readAt = this.#runtime.elapsed()
+    try {
+      const next = await (this.#next ?? this.#events.next())
+      this.#next = null
+      if (this.#beat === undefined) return
+      if (!next.done) return controller.enqueue(this.#encoder.encode(this.#textOf(next.value)))
+      await this.#stop()
+      controller.close()
+    } catch (error) {
+      await this.#stop()
+      controller.error(error)
+    }
+  }
+
+  #textOf(event: Event): string {
+    const data = JSON.stringify(tellEvent(this.#identity, event))
+    return `id: ${event.cursor}\nevent: ${event.type}\ndata: ${data}\n\n`
+  }
+
+  #startBeat(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.#beat = this.#runtime.after(beatEvery, () => {
+      const isStuck = (controller.desiredSize ?? 0) <= 0
+      if (isStuck && this.#runtime.elapsed() - this.#readAt > patience) {
+        void this.#stop()
+        return controller.error(new Error('The reader of a stream of events reads nothing.'))
+      }
+      if (!isStuck) controller.enqueue(this.#encoder.encode(': \n\n'))
+      this.#startBeat(controller)
+    })
+  }
+
+  async #stop(): Promise<void> {
+    this.#beat?.cancel()
+    this.#beat = undefined
+    await this.#events.return?.()
+  }
+}

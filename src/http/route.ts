@@ -1,0 +1,115 @@
+import { z } from 'zod'
+import type { Celeriac } from '../app/celeriac.ts'
+import type { Connection } from '../app/events.ts'
+import type { AppParts } from '../app/parts.ts'
+import { type Identity, type Scope } from './identity.ts'
+import type { Keyring } from './keys.ts'
+import { RequestError } from './problem.ts'
+
+/** What routes work with. */
+export interface Service {
+  readonly app: Celeriac
+  readonly parts: AppParts
+  readonly keyring: Keyring
+  connect(): Promise<Connection>
+}
+
+type Read<Schema extends z.ZodType | undefined> = Schema extends z.ZodType ? z.output<Schema> : undefined
+
+export interface Given<Params, Query, Body> {
+  readonly service: Service
+  readonly identity: Identity
+  readonly request: Request
+  /** What stands before the paths of the document. */
+  readonly base: string
+  readonly params: Params
+  readonly query: Query
+  readonly body: Body
+}
+
+/** One operation: what the document says of it, and what carries it out. */
+export interface RouteTerms<
+  Params extends z.ZodObject | undefined,
+  Query extends z.ZodObject | undefined,
+  Body extends z.ZodType | undefined,
+> {
+  readonly method: 'get' | 'post' | 'delete'
+  /** As the document writes it: `/api/jobs/{id}`. */
+  readonly path: `/${string}`
+  /** The name that clients made from the document call it by. */
+  readonly operationId: string
+  readonly tag: string
+  readonly summary: string
+  readonly description?: string
+  /** null: anybody may ask. */
+  readonly scope: Scope | null
+  /** It tells of what belongs to nobody in particular. */
+  readonly isOfEverybody?: true
+  /** A ticket will do: browsers cannot send a header there. */
+  readonly takesTicket?: true
+  readonly params?: Params
+  readonly query?: Query
+  readonly body?: Body
+  readonly headers?: z.ZodObject
+  readonly answers: Readonly<Record<number, AnswerTerms>>
+  readonly callbacks?: object
+  handle(given: Given<Read<Params>, Read<Query>, Read<Body>>): Promise<Response>
+}
+
+export interface AnswerTerms {
+  readonly description: string
+  readonly schema?: z.ZodType
+  /** Default `application/json`. */
+  readonly type?: string
+  readonly headers?: z.ZodObject
+}
+
+export type Route = RouteTerms<any, any, any>
+
+/** Types what `handle` is given by the schemas beside it. */
+export function route<
+  Params extends z.ZodObject | undefined = undefined,
+  Query extends z.ZodObject | undefined = undefined,
+  Body extends z.ZodType | undefined = undefined,
+>(terms: RouteTerms<Params, Query, Body>): Route {
+  return terms
+}
+
+export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Response =>
+  new Response(JSON.stringify(body), {
+    status,
+    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+  })
+
+/**
+ * Reads one part of a request by its schema.
+ *
+ * @throws RequestError BAD_REQUEST, with the path of every mistake
+ */
+export function readBy(schema: z.ZodType, value: unknown, where: string): unknown {
+  const read = schema.safeParse(value)
+  if (read.success) return read.data
+  const errors = read.error.issues.slice(0, 20).map(({ path, message }) => ({
+    path: [where, ...path].map(String).join('.').slice(0, 200),
+    message: message.slice(0, 500),
+  }))
+  const [first] = errors
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : ''
+  throw new RequestError('BAD_REQUEST', `${first?.path ?? where}: ${first?.message ?? 'not valid'}${more}`, { errors })
+}
+
+/** A name given twice is a list where the schema has one, and a mistake elsewhere. */
+export function queryOf(search: URLSearchParams, schema: z.ZodObject): Record<string, unknown> {
+  const query: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  for (const name of new Set(search.keys())) {
+    const values = search.getAll(name)
+    const shape = Object.hasOwn(schema.shape, name) ? (schema.shape[name] as z.ZodType) : undefined
+    query[name] = values.length > 1 || isList(shape) ? values : values[0]
+  }
+  return query
+}
+
+function isList(schema: z.ZodType | undefined): boolean {
+  if (schema instanceof z.ZodOptional) return isList(schema.unwrap() as z.ZodType)
+  return schema instanceof z.ZodArray
+}

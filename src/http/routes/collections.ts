@@ -1,0 +1,165 @@
+import { z } from 'zod'
+import { canvasOf } from '../../canvas/canvas.ts'
+import { readNode } from '../../canvas/read-node.ts'
+import { collectionHandle } from '../../app/handles.ts'
+import { pageOf, readCollectionQuery } from '../../app/listing.ts'
+import { signRunToken } from '../../app/run-token.ts'
+import { snapshotOfCollection, summaryOfCollection } from '../../app/snapshots.ts'
+import { tell } from '../answers.ts'
+import { settledCallback } from '../callback-terms.ts'
+import { checkExposed } from '../exposed.ts'
+import { callbackUrl, idempotencyHeader, listQuery, options } from '../inputs.ts'
+import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
+import { type Given, json, route } from '../route.ts'
+import * as schemas from '../schemas.ts'
+import { accept, optionsOf } from '../submitting.ts'
+import { narrowed, seeCollection } from '../visible.ts'
+
+const tag = 'Collections'
+const params = z.object({ id: z.string() })
+const page = schemas.pageOf(schemas.collection, 'CollectionPage')
+const { notFound, conflict } = schemas
+const whole = { 200: { description: 'The collection.', schema: schemas.collectionDetail } }
+
+export const collectionRoutes = [
+  route({
+    method: 'post',
+    path: '/api/collections',
+    operationId: 'submitCanvas',
+    tag,
+    summary: 'Send a canvas',
+    description:
+      'A chain, group, chord or each, as `JSON.stringify(canvas)` writes it. All its tasks must be exposed over HTTP.',
+    scope: 'submit',
+    headers: idempotencyHeader,
+    body: z.strictObject({
+      canvas: z
+        .unknown()
+        .meta({ description: 'A canvas, such as `{"type":"signature","task":"math.add","args":[1,2]}`.' }),
+      options: options.optional(),
+      callback_url: callbackUrl.optional(),
+    }),
+    answers: {
+      202: { description: 'All of it is stored.', schema: schemas.collectionDetail, headers: schemas.location },
+      ...schemas.notTaken,
+    },
+    callbacks: settledCallback('callback_url'),
+    async handle(given) {
+      const node = readNode(given.body.canvas, 'canvas')
+      checkExposed(given.service.parts.registry, node)
+      return accept(given, canvasOf(node), optionsOf(given))
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/collections',
+    operationId: 'listCollections',
+    tag,
+    summary: 'List collections, newest first',
+    scope: 'read',
+    query: z.strictObject({ state: schemas.collectionState.optional(), ...listQuery }),
+    answers: { 200: { description: 'A page.', schema: page } },
+    async handle({ service, identity, query }) {
+      const { engine, runtime } = await service.connect()
+      const own = narrowed(identity, readCollectionQuery(query, runtime.now()))
+      const found = own === null ? { items: [], next: null } : await engine.collections(own)
+      return json(200, tell(identity, pageOf(found, summaryOfCollection)))
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/collections/{id}',
+    operationId: 'readCollection',
+    tag,
+    summary: 'Read a collection with all its jobs',
+    scope: 'read',
+    params,
+    answers: { ...whole, ...notFound },
+    handle: readWhole,
+  }),
+  route({
+    method: 'post',
+    path: '/api/collections/{id}/retry',
+    operationId: 'retryCollection',
+    tag,
+    summary: 'Retry what failed, was cancelled or was skipped; or everything',
+    description: 'The ids stay. Its callback is sent again once it has settled again.',
+    scope: 'operate',
+    params,
+    body: z.strictObject({ mode: z.enum(['failed', 'all']).optional() }).optional(),
+    answers: { ...whole, ...notFound, ...conflict },
+    async handle(given) {
+      const { service, identity, params, body } = given
+      await seeCollection(await service.connect(), identity, params.id, false)
+      await collectionHandle(service.parts, params.id).retry({ mode: body?.mode })
+      return readWhole(given)
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/collections/{id}/cancel',
+    operationId: 'cancelCollection',
+    tag,
+    summary: 'Cancel all that is not over yet',
+    scope: 'operate',
+    params,
+    answers: { ...whole, ...notFound },
+    async handle(given) {
+      const { service, identity, params } = given
+      await seeCollection(await service.connect(), identity, params.id, false)
+      await collectionHandle(service.parts, params.id).cancel()
+      return readWhole(given)
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/collections/{id}/token',
+    operationId: 'createRunToken',
+    tag,
+    summary: 'Make a token for those who may look at this collection and at nothing else',
+    scope: 'read',
+    params,
+    answers: {
+      201: { description: 'Good for a day.', schema: z.object({ token: z.string() }).meta({ id: 'RunToken' }) },
+      ...notFound,
+    },
+    async handle({ service, identity, params }) {
+      const connection = await service.connect()
+      await seeCollection(connection, identity, params.id, false)
+      return json(201, { token: await signRunToken(connection, params.id) })
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/collections/{id}/events',
+    operationId: 'followCollection',
+    tag,
+    summary: 'Follow a collection: its snapshot first, then every change',
+    scope: 'read',
+    takesTicket: true,
+    params,
+    query: eventsQuery,
+    answers: eventsAnswers('CollectionEvent'),
+    async handle({ service, identity, params, query, request }) {
+      const connection = await service.connect()
+      await seeCollection(connection, identity, params.id, false)
+      const handle = collectionHandle(service.parts, params.id)
+      return streamEvents((options) => handle.events(options), {
+        identity,
+        query,
+        request,
+        runtime: connection.runtime,
+      })
+    },
+  }),
+]
+
+async function readWhole({
+  service,
+  identity,
+  params,
+}: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Response> {
+  const connection = await service.connect()
+  const found = await seeCollection(connection, identity, params.id, true)
+  return json(200, tell(identity, await snapshotOfCollection(connection.engine, found)))
+}

@@ -1,0 +1,110 @@
+import { z } from 'zod'
+import type { TaskDefinition } from '../../canvas/definition.ts'
+import { canvasOf } from '../../canvas/canvas.ts'
+import { signatureNode } from '../../canvas/node.ts'
+import { NotFound } from '../../core/errors.ts'
+import { noOptions } from '../../core/stored-options.ts'
+import { argumentsSchema } from '../arguments-schema.ts'
+import { settledCallback } from '../callback-terms.ts'
+import { exposedTask } from '../exposed.ts'
+import type { Identity } from '../identity.ts'
+import { callbackUrl, idempotencyHeader, options } from '../inputs.ts'
+import { json, route } from '../route.ts'
+import * as schemas from '../schemas.ts'
+import { accept, optionsOf } from '../submitting.ts'
+
+const tag = 'Tasks'
+const params = z.object({ name: z.string() })
+const { notFound } = schemas
+
+const task = z
+  .object({
+    name: z.string(),
+    description: z.string().optional(),
+    queue: z.string(),
+    exposed: z.boolean().meta({ description: 'It may be sent over HTTP.' }),
+    args: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .meta({ description: 'The JSON Schema of its list of arguments; absent where nothing is known of them.' }),
+  })
+  .meta({ id: 'Task' })
+
+export const taskRoutes = [
+  route({
+    method: 'get',
+    path: '/api/tasks',
+    operationId: 'listTasks',
+    tag,
+    summary: 'List the tasks, with the schema of their arguments',
+    scope: 'read',
+    answers: {
+      200: { description: 'All of them, by name, on one page.', schema: schemas.pageOf(task, 'TaskPage') },
+    },
+    async handle({ service, identity }) {
+      const shown = service.parts.registry.all().filter((definition) => isShown(identity, definition))
+      const items = shown.map(taskAnswer).sort((one, other) => (one.name < other.name ? -1 : 1))
+      return json(200, { items })
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/tasks/{name}',
+    operationId: 'readTask',
+    tag,
+    summary: 'Read a task',
+    scope: 'read',
+    params,
+    answers: { 200: { description: 'The task.', schema: task }, ...notFound },
+    async handle({ service, identity, params }) {
+      const definition = service.parts.registry.find(params.name)
+      if (definition && isShown(identity, definition)) return json(200, taskAnswer(definition))
+      throw new NotFound(`There is no task ${JSON.stringify(params.name.slice(0, 60))} here.`)
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/tasks/{name}',
+    operationId: 'submitTask',
+    tag,
+    summary: 'Send a task',
+    description:
+      'Answers once it is stored: with a collection of one job, to be read, followed, retried and cancelled.',
+    scope: 'submit',
+    headers: idempotencyHeader,
+    params,
+    body: z
+      .strictObject({
+        args: z.array(z.unknown()).optional(),
+        options: options.optional(),
+        callback_url: callbackUrl.optional(),
+      })
+      .optional(),
+    answers: {
+      202: { description: 'It is stored.', schema: schemas.collectionDetail, headers: schemas.location },
+      ...notFound,
+      ...schemas.notTaken,
+    },
+    callbacks: settledCallback('callback_url'),
+    async handle({ service, identity, request, base, params, body = {} }) {
+      const { name } = exposedTask(service.parts.registry, params.name)
+      const canvas = canvasOf(signatureNode(name, body.args ?? [], false, noOptions))
+      return accept({ service, identity, base }, canvas, optionsOf({ identity, request, body }))
+    },
+  }),
+]
+
+/** What may not be sent from outside is nothing to a user there. */
+const isShown = ({ actor, collectionId }: Identity, { terms }: TaskDefinition): boolean =>
+  terms.expose === true || (actor === null && collectionId === null)
+
+function taskAnswer({ name, schema, terms }: TaskDefinition): z.input<typeof task> {
+  const args = schema === null ? null : argumentsSchema(schema)
+  return {
+    name,
+    ...(terms.description !== undefined && { description: terms.description }),
+    queue: terms.job.queue ?? 'default',
+    exposed: terms.expose === true,
+    ...(args && { args }),
+  }
+}

@@ -1,0 +1,211 @@
+import { z } from 'zod'
+import { collectionStates } from '../core/collection.ts'
+import { jobStates } from '../core/job.ts'
+
+// What is answered, as schemas: for the document, and for tests that hold every answer against them. That they say what
+// the library's own types say, the compiler checks in schemas.test-d.ts.
+
+export const instant = z.iso.datetime().meta({ description: 'An instant in UTC, as ISO 8601 text.' })
+export const id = z.uuid().meta({ description: 'The id of a job or collection: a UUID of version 7.' })
+export const actor = z.object({ id: z.string() })
+const text = z.string()
+const count = z.int().min(0)
+/** What people gave or got: any JSON. */
+const payload = z.unknown()
+
+export const failure = z
+  .object({
+    name: text,
+    message: text,
+    stack: text.optional().meta({ description: 'Where it was thrown. Not told to those who see only their own work.' }),
+    get cause() {
+      return failure.optional()
+    },
+    attempt: count,
+    at: instant,
+  })
+  .meta({ id: 'Failure', description: 'An error as data.' })
+
+export const jobState = z.enum(jobStates).meta({ id: 'JobState' })
+export const collectionState = z.enum(collectionStates).meta({ id: 'CollectionState' })
+const settledState = z.enum(['succeeded', 'failed', 'cancelled'])
+const role = z.enum(['main', 'side', 'callback'])
+const reason = z.enum(['failed', 'timeout', 'poisoned', 'cancelled', 'expired', 'fail-fast', 'upstream', 'not-needed'])
+
+const progressParts = { done: z.number(), total: z.number().optional(), message: text.optional() }
+export const progress = z.object(progressParts).meta({ id: 'Progress' })
+
+const counts = z
+  .object(
+    Object.fromEntries(jobStates.map((state) => [state, count])) as Record<(typeof jobStates)[number], typeof count>,
+  )
+  .meta({ id: 'JobCounts', description: 'How many jobs are in each state. Jobs that were not needed are left out.' })
+
+const jobParts = {
+  id,
+  task: text,
+  collection_id: id,
+  state: jobState,
+  reason: reason.optional().meta({ description: 'Why it is not a success.' }),
+  role: role.meta({
+    description: '`side` and `callback` jobs neither delay nor change the outcome of their collection.',
+  }),
+  queue: text,
+  priority: z.int(),
+  args: z
+    .array(payload)
+    .meta({ description: 'The arguments given; a result that came before them is not among them.' }),
+  parent_id: id.optional().meta({ description: 'The job whose handler returned the canvas that this one belongs to.' }),
+  after: z.array(id).meta({ description: 'The jobs it waits for, or waited for; of a large group the first 1,000.' }),
+  attempt: count,
+  failures: count.meta({ description: 'How many attempts failed in this round.' }),
+  round: count,
+  progress: progress.optional(),
+  failure: failure.optional(),
+  failed_job_id: id.optional().meta({ description: 'Whose failure that is, where another job caused it.' }),
+  actor: actor.optional().meta({ description: 'Who asked for it.' }),
+  description: text.optional(),
+  tags: z.array(text),
+  worker: text.optional(),
+  created_at: instant,
+  due_at: instant.optional(),
+  started_at: instant.optional(),
+  finished_at: instant.optional(),
+  cancelling: z.boolean(),
+  continued: z.boolean().meta({ description: 'Its handler returned a canvas, whose result is this job’s.' }),
+}
+export const job = z.object(jobParts).meta({ id: 'Job' })
+
+export const attempt = z
+  .object({
+    attempt: count,
+    round: count,
+    worker: text.optional(),
+    started_at: instant,
+    finished_at: instant.optional(),
+    outcome: z.enum([
+      ...([
+        'running',
+        'succeeded',
+        'failed',
+        'retried',
+        'snoozed',
+        'released',
+        'lost',
+        'cancelled',
+        'continued',
+      ] as const),
+    ]),
+    failure: failure.optional(),
+  })
+  .meta({ id: 'Attempt' })
+
+export const logLine = z
+  .object({
+    at: instant,
+    attempt: count,
+    level: z.enum(['info', 'warn', 'error']),
+    message: text,
+    data: payload.optional(),
+  })
+  .meta({ id: 'LogLine' })
+
+export const jobDetail = z
+  .object({
+    ...jobParts,
+    attempts: z.array(attempt),
+    log: z.array(logLine),
+    result: payload.optional().meta({ description: 'Where it succeeded, and its handler returned something.' }),
+  })
+  .meta({ id: 'JobDetail' })
+
+const collectionParts = {
+  id,
+  state: collectionState,
+  round: count.meta({ description: '1 at submission, one more with each retry.' }),
+  description: text.optional(),
+  actor: actor.optional().meta({ description: 'Who asked for it.' }),
+  tags: z.array(text),
+  callback_url: text.optional(),
+  counts,
+  progress: z
+    .object({ done: count, total: count })
+    .meta({ description: 'How many of its main jobs are final, of how many known so far.' }),
+  created_at: instant,
+  settled_at: instant.optional(),
+  cancelling: z.boolean(),
+  failure: failure.optional(),
+  failed_job_id: id.optional(),
+}
+export const collection = z.object(collectionParts).meta({ id: 'Collection' })
+const resultOfCollection = payload.optional().meta({ description: 'Where it succeeded.' })
+export const collectionDetail = z
+  .object({
+    ...collectionParts,
+    jobs: z.array(job).meta({ description: 'In the order of the graph; `after` tells which waits for which.' }),
+    result: resultOfCollection,
+  })
+  .meta({ id: 'CollectionDetail' })
+
+export const acceptedCollection = z
+  .object({
+    ...collectionDetail.shape,
+    token: text.optional().meta({ description: 'Lets its holder read and follow this collection, and nothing else.' }),
+  })
+  .meta({ id: 'AcceptedCollection' })
+
+const cursor = text.meta({ description: 'Where to go on from behind this event.' })
+const at = { cursor, at: instant, job_id: id }
+const snapshotOfCollection = z.object({ type: z.literal('snapshot'), cursor, collection: collectionDetail })
+const snapshotOfJob = z.object({ type: z.literal('snapshot'), cursor, job: jobDetail })
+const stateEvent = z.object({ type: z.literal('state'), ...at, state: jobState, attempt: count })
+const progressEvent = z.object({ type: z.literal('progress'), ...at, ...progressParts })
+const jobsEvent = z
+  .object({ type: z.literal('jobs'), cursor, jobs: z.array(job) })
+  .meta({ description: 'Jobs joined it: a handler returned a canvas.' })
+const roundEvent = z
+  .object({ type: z.literal('round'), cursor, round: count })
+  .meta({ description: 'Somebody retried it.' })
+const settledEvent = z.object({ type: z.literal('settled'), cursor, at: instant, state: settledState, round: count })
+
+export const collectionEvent = z
+  .discriminatedUnion('type', [snapshotOfCollection, stateEvent, progressEvent, jobsEvent, roundEvent, settledEvent])
+  .meta({ id: 'CollectionEvent' })
+export const jobEvent = z
+  .discriminatedUnion('type', [snapshotOfJob, stateEvent, progressEvent])
+  .meta({ id: 'JobEvent' })
+
+export const problem = z
+  .object({
+    type: text,
+    title: text,
+    status: z.int(),
+    code: text.meta({ description: 'For programs: it never changes its meaning.' }),
+    detail: text.meta({ description: 'For people: what is wrong, and what to do.' }),
+    errors: z.array(z.object({ path: text, message: text })).optional(),
+    may_be_stored: z.boolean().optional(),
+  })
+  .meta({ id: 'Problem', description: 'An error, as RFC 9457 has it.' })
+
+/** A page of a list: the one form of all of them. */
+export const pageOf = <Item extends z.ZodType>(item: Item, name: string) =>
+  z
+    .object({
+      items: z.array(item),
+      next: text.optional().meta({ description: 'Give it as `cursor` for the next page; absent on the last one.' }),
+    })
+    .meta({ id: name })
+
+// ── answers that many operations have ────────────────────────────────────────────────────────────────────────────
+
+export const notFound = { 404: { description: 'There is none, or it is somebody else’s.', schema: problem } }
+export const conflict = { 409: { description: 'It is not in a state for that.', schema: problem } }
+export const notTaken = {
+  409: { description: 'Another submission holds its unique key.', schema: problem },
+  413: { description: 'It is too large.', schema: problem },
+  422: {
+    description: 'A task is not known, or does not take these arguments; or the key was used for other work.',
+    schema: problem,
+  },
+}
+export const location = z.object({ location: z.string().meta({ description: 'Where the collection is.' }) })

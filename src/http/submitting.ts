@@ -1,0 +1,83 @@
+import type { canvasOf } from '../canvas/canvas.ts'
+import { snapshotOfCollection } from '../app/snapshots.ts'
+import { CeleriacError, NotFound } from '../core/errors.ts'
+import type { SubmitOptions } from '../core/options.ts'
+import { tell } from './answers.ts'
+import type { Identity } from './identity.ts'
+import { RequestError } from './problem.ts'
+import { type Given, json, type Service } from './route.ts'
+import { seeCollection } from './visible.ts'
+
+interface Sent {
+  readonly options?: unknown
+  readonly callback_url?: string | undefined
+}
+
+/** The options of a submission: those of the body, what the headers add, and who asks. */
+export function optionsOf({
+  identity,
+  request,
+  body,
+}: Pick<Given<unknown, unknown, Sent>, 'identity' | 'request' | 'body'>): SubmitOptions {
+  const given = (body.options ?? {}) as SubmitOptions
+  const { actor } = identity
+  if (actor !== null) checkOwn(given, actor)
+  const key = request.headers.get('idempotency-key')
+  if (key !== null && given.idempotencyKey !== undefined && given.idempotencyKey !== key) {
+    throw new RequestError('BAD_REQUEST', 'The header and options.idempotency_key name two keys: give one of them.')
+  }
+  return {
+    ...given,
+    ...(given.startAt !== undefined && { startAt: dateOf(given.startAt) }),
+    ...(key !== null && { idempotencyKey: key }),
+    ...(body.callback_url !== undefined && { callbackUrl: body.callback_url }),
+    ...(actor !== null && { actor: { id: actor } }),
+  }
+}
+
+/** Sends a canvas and answers with the collection that it became. */
+export async function accept(
+  { service, identity, base }: Pick<Given<unknown, unknown, unknown>, 'service' | 'identity' | 'base'>,
+  canvas: ReturnType<typeof canvasOf>,
+  options: SubmitOptions,
+): Promise<Response> {
+  const id = await submitted(service, identity, canvas, options)
+  const connection = await service.connect()
+  const found = await seeCollection(connection, identity, id, true)
+  const body = tell(identity, await snapshotOfCollection(connection.engine, found))
+  return json(202, body, { location: `${base}/api/collections/${id}` })
+}
+
+async function submitted(
+  { app, connect }: Service,
+  identity: Identity,
+  canvas: ReturnType<typeof canvasOf>,
+  options: SubmitOptions,
+): Promise<string> {
+  if (identity.actor === null) return (await app.submit(canvas as never, options)).id
+  try {
+    const { id } = await app.submit(canvas as never, options)
+    await seeCollection(await connect(), identity, id, false)
+    return id
+  } catch (error) {
+    // A task may have a unique key of its own, and somebody else may hold it: whose work that is, is not told.
+    const isForeign = error instanceof NotFound || (error instanceof CeleriacError && error.code === 'UNIQUE_CONFLICT')
+    if (!isForeign) throw error
+    throw new CeleriacError('UNIQUE_CONFLICT', 'This is under way already, for somebody else: wait until that is over.')
+  }
+}
+
+function checkOwn({ actor, unique }: SubmitOptions, own: string): void {
+  if (actor !== undefined && actor.id !== own) {
+    throw new RequestError('FORBIDDEN', 'options.actor: what was sent acts for its own subject only.')
+  }
+  // All submissions share these keys, and `replace` cancels what holds one.
+  if (unique !== undefined) throw new RequestError('FORBIDDEN', 'options.unique: this is for those who see everything.')
+}
+
+/** @throws RequestError BAD_REQUEST */
+function dateOf(instant: unknown): Date {
+  const date = new Date(instant as string)
+  if (!Number.isNaN(date.getTime())) return date
+  throw new RequestError('BAD_REQUEST', 'body.options.start_at: an instant as ISO 8601 text is needed.')
+}
