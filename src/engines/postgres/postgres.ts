@@ -9,6 +9,7 @@ import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
 import { Pair } from '../../engine/pair.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
+import type { Values } from '../../engine/values.ts'
 import type {
   ClaimAnswer,
   ClaimRequest,
@@ -41,6 +42,7 @@ import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
 import { isLarge, newQueuesOf, upload } from './upload.ts'
+import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { Gate, Guest, settleWithin } from './within.ts'
 import { goOn } from './work.ts'
@@ -357,6 +359,12 @@ class PostgresEngine implements Engine {
   async resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(await this.#ready(), result)
   }
+
+  readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)
+  readonly values: Values['values'] = async (kind) => values(await this.#ready(), kind)
+  readonly putValue: Values['putValue'] = async (given, conflict) =>
+    putValue(await this.#ready(), given, conflict === 'keep')
+  readonly takeValue: Values['takeValue'] = async (kind, id) => takeValue(await this.#ready(), kind, id)
 
   async events(query: EventsQuery): Promise<EventsPage> {
     return events(await this.#ready(), query, this.#numbers)

@@ -18,6 +18,7 @@ import type {
   SweepAnswer,
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
+import type { Values } from '../../engine/values.ts'
 import { type Change, newChange, rowsPerCall } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
@@ -38,6 +39,7 @@ import { settle } from './settle.ts'
 import { submit, upload } from './submit.ts'
 import { nextSweepAt, sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
+import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { checkStillOpen, openTransaction, settleOnce } from './within.ts'
 import { settleWork } from './work.ts'
@@ -316,6 +318,12 @@ class SqliteEngine implements Engine {
   resolve(result: StoredResult): Promise<StoredResult> {
     return this.#read((db) => loadResult(db, result))
   }
+
+  readonly value: Values['value'] = (kind, id) => this.#read((db) => value(db, this.#runtime.now(), kind, id))
+  readonly values: Values['values'] = (kind) => this.#read((db) => values(db, this.#runtime.now(), kind))
+  readonly putValue: Values['putValue'] = (given, conflict) =>
+    this.#write((change) => putValue(change, given, conflict === 'keep'))
+  readonly takeValue: Values['takeValue'] = (kind, id) => this.#write((change) => takeValue(change, kind, id))
 
   events(query: EventsQuery): Promise<EventsPage> {
     return this.#read((db) => events(db, query, this.#numbers))
