@@ -43,6 +43,7 @@ const resultColumns = `
   case when j.state = 4 and j.continuation is not null then celeriac.results_at(j.continuation, ${inlineLimit}) end as results`
 
 interface WholeJobRow extends JobRow {
+  readonly has_all_arguments: boolean
   readonly after: string | null
   readonly attempts?: string | null
   readonly log?: string | null
@@ -58,13 +59,16 @@ export async function job(
   withHistory: boolean,
 ): Promise<(JobDetail & { cursor: string }) | null> {
   const row = await requests.get<WholeJobRow>(
-    `select ${jobColumns}, ${afterColumn}, ${resultColumns}, celeriac.feed_cursor() as cursor${withHistory ? `, ${historyColumns}` : ''}
+    `select ${jobColumns}, ${afterColumn}, ${resultColumns},
+       j.input is null and j.options::json ->> 'chunked' is null as has_all_arguments,
+       celeriac.feed_cursor() as cursor${withHistory ? `, ${historyColumns}` : ''}
      from ${jobTables} where j.id = $1 and ${isVisible}`,
     id,
   )
   if (row === undefined) return null
   return {
     ...jobRecord(row, afterIn(row.after)),
+    hasAllArguments: row.has_all_arguments,
     result: row.state === state.succeeded ? resultIn(row) : null,
     attempts: withHistory ? attemptsOf(row, row.attempts ?? null) : [],
     log: withHistory ? logOf(row.log ?? null) : [],

@@ -75,6 +75,7 @@ export async function job(
   const row = rows.job(Number(rows.get('number'))) as JobAt
   return {
     ...jobRecord(rows, row, afterOf(rows, row)),
+    hasAllArguments: row.input === '' && row.options.chunked === undefined,
     result: row.state === state.succeeded ? resultIn(result as ResultReply) : null,
     attempts: withHistory ? attemptsOf(rows, row, attempts as string[]) : [],
     log: withHistory ? (log as string[]).map(logLine) : [],

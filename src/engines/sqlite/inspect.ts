@@ -15,11 +15,16 @@ const inlineLimit = 1_048_576
 const afterLimit = 1_000
 
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
-  const row = db.get<JobRow>(`select ${jobColumns}, j.result from ${jobTables} where j.id = ? and ${isVisible}`, id)
+  const row = db.get<JobRow & { readonly has_all_arguments: number }>(
+    `select ${jobColumns}, j.result, j.input is null and j.options ->> 'chunked' is null as has_all_arguments
+     from ${jobTables} where j.id = ? and ${isVisible}`,
+    id,
+  )
   if (row === undefined) return null
   const result = row.state === state.succeeded ? resultOf(db, row, { left: inlineLimit }) : null
   return {
     ...jobRecord(db, row, afterOf(db, row.behind)),
+    hasAllArguments: row.has_all_arguments === 1,
     result,
     attempts: withHistory ? attemptsOf(db, row) : [],
     log: withHistory ? logOf(db, row.seq) : [],
