@@ -126,6 +126,16 @@ function collectionResult(row: WholeCollectionRow): CollectionDetail['result'] {
   return { shape: row.shape, barrier: row.exit, results: resultsIn(row.exit, row.results) }
 }
 
+/** Nobody is null; what is not stored is left out. */
+export async function actorsOf(requests: Requests, ids: readonly string[]): Promise<Map<string, string | null>> {
+  const rows = await requests.lists<readonly [id: string, actor: string | null]>(
+    `select id, actor from celeriac.collections where removed_at is null and id = any ($1::text[])
+     union all select id, actor from celeriac.jobs where collection = seq and id = any ($1::text[])`,
+    ids,
+  )
+  return new Map(rows)
+}
+
 async function membersOf(requests: Requests, { number, alone }: CollectionRow): Promise<JobRecord[]> {
   const members = `select ${jobColumns} from ${jobTables} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
   const rows = await requests.all<JobRow>(

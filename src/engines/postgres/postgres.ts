@@ -28,7 +28,7 @@ import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job, queues, workers } from './inspect.ts'
+import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { Place } from './line.ts'
 import { migrate, stateOf } from './migrate.ts'
@@ -356,6 +356,7 @@ class PostgresEngine implements Engine {
   async workers(): ReturnType<Engine['workers']> {
     return workers(await this.#ready())
   }
+  readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   async resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(await this.#ready(), result)
   }

@@ -27,7 +27,7 @@ import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job } from './inspect.ts'
+import { actorsOf, collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, look, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
@@ -266,6 +266,7 @@ class RedisEngine implements Engine {
   async workers(): ReturnType<Engine['workers']> {
     return workers(await this.#ready())
   }
+  readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(this.#runs, result)
   }

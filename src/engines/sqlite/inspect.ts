@@ -154,6 +154,16 @@ function collectionResult(db: Database, row: CollectionRow, record: CollectionRe
   return own === undefined ? null : resultOf(db, own, { left: inlineLimit })
 }
 
+/** Nobody is null; what is not stored is left out. */
+export function actorsOf(db: Database, ids: readonly string[]): Map<string, string | null> {
+  const rows = db.lists<readonly [id: string, actor: string | null]>(
+    `select id, actor from celeriac_collections where removed_at is null and id in (select value from json_each(?1))
+     union all select id, actor from celeriac_jobs where collection = seq and id in (select value from json_each(?1))`,
+    JSON.stringify(ids),
+  )
+  return new Map(rows)
+}
+
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────
 
 function membersOf(db: Database, { number, alone }: CollectionRow): JobRecord[] {

@@ -28,7 +28,7 @@ import { cursorNow, events, Numbers } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { GroupCommit } from './group-commit.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job, queues, workers } from './inspect.ts'
+import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
 import { hasTables, holdsStore, isSound, openFile, openMemory, prepare } from './open.ts'
@@ -315,6 +315,7 @@ class SqliteEngine implements Engine {
   workers(): ReturnType<Engine['workers']> {
     return this.#read((db) => workers(db, this.#runtime.now()))
   }
+  readonly actorsOf: Engine['actorsOf'] = (ids) => this.#read((db) => actorsOf(db, ids))
   resolve(result: StoredResult): Promise<StoredResult> {
     return this.#read((db) => loadResult(db, result))
   }
