@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { type AppByHand, appByHand } from '../../test/fixtures/app-by-hand.ts'
 import { continued, failed, type Hand, hand, succeeded } from '../../test/fixtures/hand.ts'
 import { chain } from '../canvas/chain.ts'
@@ -290,3 +291,89 @@ test.each(['before', 'after'] as const)(
     expect(await job.snapshot()).toMatchObject({ state: 'queued', round: 2 })
   },
 )
+
+test('a job is retried with other arguments', async () => {
+  const { worker, tasks, calls } = await stage()
+  const job = await tasks.id.delay(1)
+  await worker.fail(await worker.take())
+  await job.retry({ args: [{ other: true }, undefined] })
+  expect(await worker.take()).toMatchObject({ args: '[{"other":true}]', round: 2 })
+  expect((await job.snapshot()).args).toEqual([{ other: true }])
+  expect(calls.filter((call) => call === 'retry')).toHaveLength(1)
+})
+
+test('other arguments are checked before anything is asked, or changed', async () => {
+  const { app, worker, calls } = await stage()
+  const resize = app.task('resize', { input: z.object({ width: z.number() }) }, (image: { width: number }) => image)
+  const job = await resize.delay({ width: 1 })
+  await worker.fail(await worker.take())
+  for (const [options, code] of [
+    [{ args: 'wide' }, 'BAD_OPTION'],
+    [{ arg: [] }, 'BAD_OPTION'],
+    [{ args: [new Date(0)] }, 'NOT_JSON'],
+    [{ args: [{ width: 'wide' }] }, 'INVALID_ARGUMENTS'],
+    [{ args: [] }, 'INVALID_ARGUMENTS'],
+    [{ args: [{ width: 1 }, 2] }, 'INVALID_ARGUMENTS'],
+  ] as [object, string][]) {
+    await expect(job.retry(options)).rejects.toMatchObject({ code })
+  }
+  expect(calls).not.toContain('retry')
+  await job.retry({ args: [{ width: 2 }] })
+  expect((await worker.take()).args).toBe('[{"width":2}]')
+})
+
+test('where a result comes before them, or the task is unknown here, no schema is asked about arguments', async () => {
+  const { app, worker, tasks } = await stage()
+  const resize = app.task('resize', { input: [z.object({ width: z.number() }), z.string()] }, (image, name) => [
+    image,
+    name,
+  ])
+  const { jobs } = await (await app.submit(chain(tasks.id.s({ width: 1 }), resize.s('a.png')))).snapshot()
+  await worker.succeed(await worker.take(), { width: 1 })
+  await worker.fail(await worker.take())
+  await (await app.job(jobs[1]!.id)).retry({ args: ['b.png'] })
+  expect((await worker.take()).args).toBe('["b.png"]')
+})
+
+test('a job that goes on with the canvas it returned is not given other arguments', async () => {
+  const { app, worker, tasks } = await stage()
+  const job = await tasks.id.delay(1)
+  const inner = compileContinuation(
+    nodeOf(tasks.resize.s(2), ''),
+    { role: 'main', options: {} },
+    compileContext(partsOf(app)),
+  )
+  await worker.settle(await worker.take(), continued(inner))
+  await worker.fail(await worker.take('images.resize'))
+  await expect(job.retry({ args: [3] })).rejects.toMatchObject({
+    code: 'NOT_RETRYABLE',
+    message: expect.stringContaining(inner.jobs[0]!.id) as string,
+  })
+  await job.retry()
+  expect(await worker.take()).toMatchObject({ task: 'images.resize', args: '[2]' })
+})
+
+test('a retry whose answer was lost counts as done only where its own arguments are there', async () => {
+  for (const [isFirst, args] of [
+    [true, '[2]'],
+    [false, '[3]'],
+  ] as const) {
+    let isLost = true
+    const { worker, tasks, engine } = await stage({
+      async intercept(method, call) {
+        if (method !== 'retry' || !isLost) return call()
+        isLost = false
+        if (isFirst) await call()
+        // Somebody else was quicker.
+        else await engine.retry({ selection: { jobId: job.id }, expectedRound: 1, mode: 'failed', args: '[3]' })
+        throw new CeleriacError('STORE_UNREACHABLE', 'The answer was lost.')
+      },
+    })
+    const job = await tasks.id.delay(1)
+    await worker.fail(await worker.take())
+    const retrying = job.retry({ args: [2] })
+    if (isFirst) await retrying
+    else await expect(retrying).rejects.toMatchObject({ code: 'NOT_SETTLED' })
+    expect((await worker.take()).args).toBe(args)
+  }
+})

@@ -20,7 +20,8 @@ import { collectionEvents, lookAtCollection } from './collection-events.ts'
 import type { Connection } from './events.ts'
 import { type FoundJob, jobEvents, lookAtJob } from './job-events.ts'
 import { resultOfCollection, resultOfJob } from './results.ts'
-import { retrySelection } from './retry.ts'
+import type { Registry } from './registry.ts'
+import { retryJob, retrySelection } from './retry.ts'
 import { signRunToken } from './run-token.ts'
 import { snapshotOfCollection, snapshotOfJob } from './snapshots.ts'
 import { steadily } from './store-away.ts'
@@ -29,6 +30,7 @@ import { waitUntilOver, type Watched } from './wait.ts'
 /** What a handle needs of its app. One object shared by all, so that a thousand handles are a thousand short rows. */
 export interface Access {
   readonly runtime: Runtime
+  readonly registry: Registry
   connect(): Promise<Connection>
 }
 
@@ -99,9 +101,8 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
     await cancelSelection(await this.#access.connect(), { jobId: this.id }, `job ${this.id}`)
   }
 
-  async retry(): Promise<void> {
-    const connection = await this.#access.connect()
-    await retrySelection(connection, { jobId: this.id }, this.#collectionId, 'failed', `Job ${this.id}`)
+  async retry(options: { readonly args?: readonly unknown[] | undefined } = {}): Promise<void> {
+    await retryJob(this.#access, this, this.#collectionId, options)
   }
 
   events(options?: FollowOptions): AsyncIterable<JobEvent<R>> {
@@ -146,7 +147,7 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
 
   async retry({ mode = 'failed' }: { readonly mode?: 'failed' | 'all' | undefined } = {}): Promise<void> {
     const connection = await this.#access.connect()
-    await retrySelection(connection, { collectionId: this.id }, this.id, mode, `Collection ${this.id}`)
+    await retrySelection(connection, { selection: { collectionId: this.id }, mode }, this.id, `Collection ${this.id}`)
   }
 
   async token({ expiresIn }: { readonly expiresIn?: Duration | undefined } = {}): Promise<string> {

@@ -15,6 +15,7 @@ export const rowNames: Readonly<Record<RowKind, string>> = {
   log: 'log lines',
   unique: 'unique keys',
   idempotency: 'idempotency keys',
+  values: 'API keys and secrets',
 }
 
 export interface CensusRow {

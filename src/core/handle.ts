@@ -13,8 +13,8 @@ export interface JobHandle<out R> {
   snapshot(): Promise<JobSnapshot<R>>
   /** Asks for it to be cancelled; returns once that is stored. */
   cancel(): Promise<void>
-  /** Runs it again, and what it held up. */
-  retry(): Promise<void>
+  /** Runs it again, and what it held up; with other arguments of its own where they are given. */
+  retry(options?: { readonly args?: readonly unknown[] | undefined }): Promise<void>
   /** The snapshot first, then every change; ends when the job is final. */
   events(options?: FollowOptions): AsyncIterable<JobEvent<R>>
 }

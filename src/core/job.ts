@@ -125,6 +125,8 @@ export interface LogLine {
 }
 
 export interface JobDetail extends JobRecord {
+  /** Its arguments are all that its handler is called with: nothing is put before them, and it is no chunk of a list. */
+  readonly hasAllArguments: boolean
   readonly result: StoredResult | null
   readonly attempts: readonly AttemptRecord[]
   readonly log: readonly LogLine[]

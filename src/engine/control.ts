@@ -1,3 +1,5 @@
+import { CeleriacError } from '../core/errors.ts'
+
 /** What people do to work that is already stored. */
 export interface Control {
   cancel(selection: Selection): Promise<CancelAnswer>
@@ -19,6 +21,20 @@ export interface RetryRequest {
   readonly mode: 'failed' | 'all'
   /** Of one job: its arguments from now on, as JSON text of a list. Nothing changes unless the answer is `retried`. */
   readonly args?: string
+}
+
+/**
+ * The job whose arguments are to be others, and these; null where all stay as they are.
+ *
+ * @throws CeleriacError BAD_ARGUMENT where they are not for one job
+ */
+export function newArguments({
+  selection,
+  args,
+}: RetryRequest): { readonly jobId: string; readonly args: string } | null {
+  if (args === undefined) return null
+  if ('jobId' in selection) return { jobId: selection.jobId, args }
+  throw new CeleriacError('BAD_ARGUMENT', 'retry: args are the arguments of one job: give its id, not its collection.')
 }
 
 /**

@@ -31,8 +31,8 @@ export interface Transfer {
   exportRows(kind: RowKind, after: string | null, limit: number): Promise<ExportPage>
 
   /**
-   * The target closes until it is whole: whoever uses it is refused with STORE_UNSUITABLE. Nothing where this copy has
-   * begun before.
+   * The target closes until it is whole: whoever uses it is refused with STORE_UNSUITABLE. Values that were stored there
+   * are removed: those of the source take their place. Nothing where this copy has begun before.
    *
    * @throws CeleriacError STORE_UNSUITABLE where there are jobs in it, or workers that live
    */
@@ -117,6 +117,8 @@ export const rowColumns = {
   log: ['number', 'job', 'attempt', 'at', 'level', 'message', 'data'],
   unique: ['key', 'collection', 'until', 'expires_at'],
   idempotency: ['scope', 'key', 'fingerprint', 'collection_id', 'expires_at'],
+  // Last: a copy that an older version began goes on with them.
+  values: ['kind', 'id', 'text', 'expires_at'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export const rowKinds = Object.keys(rowColumns) as readonly RowKind[]

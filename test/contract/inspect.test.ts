@@ -3,7 +3,7 @@ import type { Graph } from '../../src/core/graph.ts'
 import type { JobRecord, StoredOptions } from '../../src/core/job.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { JobsQuery } from '../../src/engine/inspect.ts'
-import { alone, chainOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
+import { alone, chainOf, freshId, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
 import {
   collectionState,
   continued,
@@ -307,5 +307,44 @@ onEveryEngine((open) => {
     expect(first.to).toBeGreaterThan(0)
     expect(await engine.migrate()).toMatchObject({ to: first.to })
     expect(await second().migrate()).toEqual({ from: first.to, to: first.to })
+  })
+
+  test('tells who asked for collections, by their ids', async () => {
+    const { engine } = await open()
+    const [mine, nobodys, chain, gone] = [alone('a'), alone('b'), chainOf('c', 'd'), alone('e')]
+    await engine.submit([
+      submission(mine, { actor: { id: 'ann "1"' } }),
+      submission(nobodys),
+      submission(chain, { actor: { id: 'bob' } }),
+      submission(gone, { actor: { id: 'ann' } }),
+    ])
+    await (await hand(engine)).drain()
+    await engine.remove(gone.id)
+    const ids = [mine.id, chain.id, chain.id, nobodys.id, gone.id, chain.jobs[0]!.id, freshId(), '', 'a\nb']
+    expect(await engine.actorsOf(ids)).toEqual(
+      new Map([
+        [mine.id, 'ann "1"'],
+        [nobodys.id, null],
+        [chain.id, 'bob'],
+      ]),
+    )
+    expect(await engine.actorsOf([])).toEqual(new Map())
+    const many = Array.from({ length: 999 }, () => alone('many'))
+    await engine.submit(many.map((graph) => submission(graph, { actor: { id: 'carol' } })))
+    expect([...(await engine.actorsOf([...many.map(({ id }) => id), mine.id])).values()]).toEqual(
+      expect.arrayContaining(['carol', 'ann "1"']),
+    )
+    expect((await engine.actorsOf(many.map(({ id }) => id))).size).toBe(999)
+  })
+
+  test('of a collection that is removed but for some rows nobody is told', async () => {
+    const { engine } = await open()
+    const large = groupOf(...Array.from({ length: 3_000 }, (_, at) => `m${at}`))
+    for (let part = 0; part * engine.partSize < large.jobs.length; part++) await engine.upload(large, part, null)
+    await engine.submit([submission(large, { actor: { id: 'ann' } })])
+    await (await hand(engine)).drain()
+    expect(await engine.actorsOf([large.id])).toEqual(new Map([[large.id, 'ann']]))
+    expect(await engine.remove(large.id)).toBe('removed')
+    expect(await engine.actorsOf([large.id])).toEqual(new Map())
   })
 })

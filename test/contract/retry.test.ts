@@ -7,8 +7,15 @@ import { onEveryEngine } from '../fixtures/store.ts'
 
 const again = async (engine: Engine, id: string, round = 1, mode: 'failed' | 'all' = 'failed'): Promise<RetryAnswer> =>
   engine.retry({ selection: { collectionId: id }, expectedRound: round, mode })
-const jobAgain = async (engine: Engine, id: string, round = 1): Promise<RetryAnswer> =>
-  engine.retry({ selection: { jobId: id }, expectedRound: round, mode: 'failed' })
+const jobAgain = async (engine: Engine, id: string, round = 1, args?: string): Promise<RetryAnswer> =>
+  engine.retry({
+    selection: { jobId: id },
+    expectedRound: round,
+    mode: 'failed',
+    ...(args !== undefined && { args }),
+  })
+/** Longer than what Redis keeps in the row of a job. */
+const longList = JSON.stringify(['x'.repeat(5_000)])
 
 onEveryEngine((open) => {
   test('takes what failed and what it held up, under the same ids, and leaves what succeeded', async () => {
@@ -322,4 +329,131 @@ onEveryEngine((open) => {
       expect(attempt.worker).toMatch(/ann|bob|cid|dan/)
     expect((await engine.job(jobId(graph, 'a')))?.attempts).toHaveLength(1)
   })
+
+  test('one job alone, or in a collection, is given other arguments, and keeps all else', async () => {
+    const { engine } = await open()
+    const one = alone('one', { queue: 'shop', priority: 3, tags: ['t'], retry: retryOnce })
+    const chain = chainOf('a', 'b')
+    await engine.submit([
+      submission(one, { actor: { id: 'ann' }, description: 'Two\nlines', retention: 5_000, tags: ['t'] }),
+      submission(chain),
+    ])
+    const worker = await hand(engine)
+    await worker.drain(() => failed())
+    for (const id of [one.id, jobId(chain, 'a')]) {
+      const before = await engine.job(id)
+      expect(await jobAgain(engine, id, 1, '["other",{"n":1}]')).toBe('retried')
+      const { queue, priority, tags, description, actor, task, collectionId, createdAt } = before!
+      const same = { queue, priority, tags, description, actor, task, collectionId, createdAt }
+      expect(await engine.job(id)).toMatchObject({ args: '["other",{"n":1}]', ...same })
+    }
+    const jobs = await worker.claim(10)
+    expect(jobs.map(({ task, args, options }) => [task, args, options])).toEqual([
+      ['one', '["other",{"n":1}]', one.jobs[0]?.options],
+      ['a', '["other",{"n":1}]', {}],
+    ])
+    for (const job of jobs) await worker.succeed(job)
+    const b = await worker.take('b')
+    expect(b).toMatchObject({ args: '[]', input: { results: [{ json: '"a"' }] } })
+  })
+
+  test('arguments may become long, and short again', async () => {
+    const { engine } = await open()
+    const [plain, chain] = [alone('plain'), chainOf('a')]
+    await engine.submit([submission(plain), submission(chain)])
+    const worker = await hand(engine)
+    for (const [at, args] of [longList, '[1]', longList, '[]'].entries()) {
+      await worker.drain(() => failed())
+      for (const id of [plain.id, jobId(chain, 'a')]) {
+        expect(await jobAgain(engine, id, at + 1, args)).toBe('retried')
+        expect((await engine.job(id))?.args).toBe(args)
+      }
+      const jobs = await worker.claim(10)
+      expect(jobs.map((job) => job.args)).toEqual([args, args])
+      for (const job of jobs) await worker.fail(job)
+    }
+  })
+
+  test('a retry without arguments leaves those that were given before', async () => {
+    const { engine } = await open()
+    const graph = graphOf({ a: { args: '[1]', feeds: 0 }, b: { args: longList, feeds: 0 } }, [{}])
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    await worker.drain(() => failed())
+    expect(await jobAgain(engine, jobId(graph, 'a'), 1, '[2]')).toBe('retried')
+    await worker.drain(() => failed())
+    expect(await again(engine, graph.id, 2)).toBe('retried')
+    expect((await worker.claim(2)).map(({ args }) => args)).toEqual(['[2]', longList])
+  })
+
+  test('arguments stay where the answer is not "retried"', async () => {
+    const { engine } = await open()
+    const chain = chainOf('a', 'b')
+    const unique = { key: 'k', until: 'settled', onConflict: 'reject' } as const
+    const held = alone('held')
+    await engine.submit([submission(chain), submission(held, { unique })])
+    const [a, b] = [jobId(chain, 'a'), jobId(chain, 'b')]
+    const worker = await hand(engine)
+    expect(await jobAgain(engine, a, 1, '[9]')).toBe('running')
+    await worker.fail(await worker.take('a'))
+    expect(await jobAgain(engine, b, 1, '[9]')).toBe('blocked')
+    expect(await jobAgain(engine, a, 2, '[9]')).toBe('round')
+    expect(await jobAgain(engine, freshId(), 1, '[9]')).toBe('not-found')
+    await worker.fail(await worker.take('held'))
+    await engine.submit([submission(alone('other'), { unique })])
+    expect(await jobAgain(engine, held.id, 1, '[9]')).toBe('unique')
+    await worker.drain()
+    expect(await jobAgain(engine, held.id, 1, '[8]')).toBe('retried')
+    await worker.drain()
+    expect(await jobAgain(engine, held.id, 2, '[9]')).toBe('succeeded')
+    expect((await engine.job(a))?.args).toBe('[]')
+    expect((await engine.job(b))?.args).toBe('[]')
+    expect((await engine.job(held.id))?.args).toBe('[8]')
+  })
+
+  test('sent again after a lost reply, arguments are replaced once', async () => {
+    const { engine } = await open()
+    const one = alone('one')
+    await engine.submit([submission(one)])
+    const worker = await hand(engine)
+    await worker.fail(await worker.take())
+    expect(await jobAgain(engine, one.id, 1, '[1]')).toBe('retried')
+    expect(await jobAgain(engine, one.id, 1, '[2]')).toBe('round')
+    expect((await worker.take()).args).toBe('[1]')
+  })
+
+  test('arguments for a whole collection are refused', async () => {
+    const { engine } = await open()
+    const one = alone('one')
+    await engine.submit([submission(one)])
+    await (await hand(engine)).drain(() => failed())
+    const request = { selection: { collectionId: one.id }, expectedRound: 1, mode: 'failed', args: '[1]' } as const
+    await expect(engine.retry(request)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+    expect(await engine.job(one.id)).toMatchObject({ args: '[]', state: 'failed', round: 1 })
+  })
+
+  test('tells whether its arguments are all that a job is called with', async () => {
+    const { engine } = await open()
+    const plain = alone('plain', { retry: retryOnce })
+    const graph = graphOf(
+      {
+        first: { feeds: 0, options: { chunked: true } },
+        next: { behind: 0, feeds: 1, input: { from: 'results', shape: 'one' } },
+        deaf: { behind: 0, feeds: 1 },
+        mourn: sideJob('failure', 1, { from: 'failure' }),
+      },
+      [{}, {}],
+    )
+    await engine.submit([submission(plain), submission(graph)])
+    const found = await Promise.all([...plain.jobs, ...graph.jobs].map(({ id }) => engine.job(id, { history: false })))
+    expect(Object.fromEntries(found.map((job) => [job?.task, job?.hasAllArguments]))).toEqual({
+      plain: true,
+      first: false,
+      next: false,
+      deaf: true,
+      mourn: false,
+    })
+  })
 })
+
+const retryOnce = { limit: 0, base: 1, factor: 1, max: 1, jitter: false }

@@ -20,6 +20,7 @@ import {
 import { copyBetween, exportAll, onEveryPair, type Pair, readAll, transferOf } from '../fixtures/pairs.ts'
 
 const actor = { id: 'user-7' }
+const secret = { kind: 'secret', id: 'cookies', text: 'late', lifetime: null } as const
 
 /** A bit of everything: jobs in every state, with history; keys that are held; a queue that is paused; a dead worker. */
 async function fill({ source: engine, clock }: Pair): Promise<Filled> {
@@ -50,6 +51,9 @@ async function fill({ source: engine, clock }: Pair): Promise<Filled> {
   ])
   await engine.cancel({ collectionId: (await engine.jobs({ task: 'cancelled', limit: 1 })).items[0]!.id })
   await engine.putQueues([{ name: 'shop', paused: true }])
+  await engine.putValue({ kind: 'secret', id: 'cookies', text: 'two\nlines ☃', lifetime: null }, 'keep')
+  await engine.putValue({ kind: 'ticket', id: 'soon\nover', text: '', lifetime: lease + 60_000 }, 'replace')
+  await engine.putValue({ kind: 'ticket', id: 'over', text: 'text', lifetime: 1 }, 'replace')
   const dead = await hand(engine, { name: 'dora' })
   const taken = await dead.take()
   await dead.beat({ progress: [{ ref: taken.ref, token: taken.token, progress: { done: 1, total: 4 } }] })
@@ -122,6 +126,8 @@ onEveryPair((open) => {
     const { chord, outer, kept, unique, idempotency } = await fill(pair)
     await copyBetween(pair)
     const { target, clock } = pair
+    expect(await target.values('secret')).toEqual([{ id: 'cookies', text: 'two\nlines ☃', expiresAt: null }])
+    expect(await target.values('ticket')).toEqual([{ id: 'soon\nover', text: '', expiresAt: clock.now() + 59_999 }])
     expect(await target.submit([submission(alone('other'), { unique })])).toMatchObject([
       { type: 'conflict', reason: 'unique', collectionId: kept.id },
     ])
@@ -136,6 +142,8 @@ onEveryPair((open) => {
     clock.pass(100_000)
     await worker.beat()
     await sweepAll(target, clock.now())
+    expect((await transferOf(target).census()).rows.values).toBe(1)
+    expect(await target.takeValue('secret', 'cookies')).toBe('two\nlines ☃')
     expect((await worker.drain()).toSorted()).toEqual(['again', 'late'])
     expect((await target.collection(chord.id))?.state).toBe('succeeded')
     expect(await statesOf(target, outer)).toMatchObject({ grow: 'succeeded', pick: 'succeeded' })
@@ -245,6 +253,17 @@ onEveryPair((open) => {
     expect(await pair.source.submit([submission(alone())])).toEqual([{ type: 'created' }])
   })
 
+  it('takes a target in which there are only values, and puts those of the source in their place', async () => {
+    const pair = await open()
+    await fill(pair)
+    await pair.target.putValue({ kind: 'secret', id: 'cookies', text: 'own', lifetime: null }, 'keep')
+    await pair.target.putValue({ kind: 'key', id: 'own', text: 'own', lifetime: null }, 'keep')
+    expect(await transferOf(pair.target).standing()).toEqual({ type: 'empty' })
+    expect(await copyBetween(pair)).toMatchObject({ type: 'copied' })
+    expect(await pair.target.value('secret', 'cookies')).toBe('two\nlines ☃')
+    expect(await pair.target.values('key')).toEqual([])
+  })
+
   it('closes the source, to processes that had it open as well', async () => {
     const pair = await open()
     await fill(pair)
@@ -255,6 +274,8 @@ onEveryPair((open) => {
     await expect(opened.submit([submission(alone())])).rejects.toMatchObject(moved)
     await expect(hand(opened)).rejects.toMatchObject(moved)
     await expect(opened.putQueues([{ name: 'shop', paused: false }])).rejects.toMatchObject(moved)
+    await expect(opened.putValue(secret, 'replace')).rejects.toMatchObject(moved)
+    await expect(opened.takeValue('secret', 'cookies')).rejects.toMatchObject(moved)
     await expect(pair.again('source').queues()).rejects.toMatchObject(moved)
     await expect(pair.again('source').submit([submission(alone())])).rejects.toMatchObject(moved)
   })
@@ -271,6 +292,7 @@ onEveryPair((open) => {
     const closed = { code: 'STORE_UNSUITABLE', message: expect.stringContaining('here') }
     await expect(opened.submit([submission(alone())])).rejects.toMatchObject(closed)
     await expect(hand(opened)).rejects.toMatchObject(closed)
+    await expect(opened.putValue(secret, 'keep')).rejects.toMatchObject(closed)
     await expect(pair.again('target').jobs({ limit: 1 })).rejects.toMatchObject(closed)
     await copyBetween(pair)
     expect((await pair.again('target').jobs({ limit: 1 })).items).toHaveLength(1)

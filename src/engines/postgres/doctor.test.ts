@@ -51,7 +51,7 @@ test('a healthy server has nothing to be done', async () => {
   for (const { check, level, advice } of Object.values(checks))
     if (check !== 'latency') expect({ check, level, advice }).toEqual({ check, level: 'ok', advice: '' })
   expect(checks['PostgreSQL']?.found).toMatch(/^\d+\.\d+$/)
-  expect(checks['schema']?.found).toBe(`1 in "${schema}"`)
+  expect(checks['schema']?.found).toBe(`2 in "${schema}"`)
 })
 
 test('the clock of this process is compared with that of the server', async () => {

@@ -22,6 +22,7 @@ import { sweepFunctions } from './sweep.ts'
 import { transferFunctions } from './transfer.ts'
 import { withinFunctions } from './within.ts'
 import { uploadFunctions } from './upload.ts'
+import { valueFunctions } from './values.ts'
 import { workFunctions } from './work.ts'
 
 /**
@@ -68,4 +69,5 @@ export const functions: readonly string[] = [
   transferFunctions,
   withinFunctions,
   enqueueFunctions,
+  valueFunctions,
 ]

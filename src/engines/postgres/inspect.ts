@@ -43,6 +43,7 @@ const resultColumns = `
   case when j.state = 4 and j.continuation is not null then celeriac.results_at(j.continuation, ${inlineLimit}) end as results`
 
 interface WholeJobRow extends JobRow {
+  readonly has_all_arguments: boolean
   readonly after: string | null
   readonly attempts?: string | null
   readonly log?: string | null
@@ -58,13 +59,16 @@ export async function job(
   withHistory: boolean,
 ): Promise<(JobDetail & { cursor: string }) | null> {
   const row = await requests.get<WholeJobRow>(
-    `select ${jobColumns}, ${afterColumn}, ${resultColumns}, celeriac.feed_cursor() as cursor${withHistory ? `, ${historyColumns}` : ''}
+    `select ${jobColumns}, ${afterColumn}, ${resultColumns},
+       j.input is null and j.options::json ->> 'chunked' is null as has_all_arguments,
+       celeriac.feed_cursor() as cursor${withHistory ? `, ${historyColumns}` : ''}
      from ${jobTables} where j.id = $1 and ${isVisible}`,
     id,
   )
   if (row === undefined) return null
   return {
     ...jobRecord(row, afterIn(row.after)),
+    hasAllArguments: row.has_all_arguments,
     result: row.state === state.succeeded ? resultIn(row) : null,
     attempts: withHistory ? attemptsOf(row, row.attempts ?? null) : [],
     log: withHistory ? logOf(row.log ?? null) : [],
@@ -120,6 +124,16 @@ function collectionResult(row: WholeCollectionRow): CollectionDetail['result'] {
   if (row.state !== 1) return null
   if (row.exit === null) return resultIn({ ...row, shape: row.own_shape })
   return { shape: row.shape, barrier: row.exit, results: resultsIn(row.exit, row.results) }
+}
+
+/** Nobody is null; what is not stored is left out. */
+export async function actorsOf(requests: Requests, ids: readonly string[]): Promise<Map<string, string | null>> {
+  const rows = await requests.lists<readonly [id: string, actor: string | null]>(
+    `select id, actor from celeriac.collections where removed_at is null and id = any ($1::text[])
+     union all select id, actor from celeriac.jobs where collection = seq and id = any ($1::text[])`,
+    ids,
+  )
+  return new Map(rows)
 }
 
 async function membersOf(requests: Requests, { number, alone }: CollectionRow): Promise<JobRecord[]> {

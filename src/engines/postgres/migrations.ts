@@ -299,4 +299,29 @@ insert into celeriac.queues (name) values ('default');
 insert into celeriac.meta (key, value) values
   ('epoch', substr(replace(gen_random_uuid()::text, '-', ''), 1, 12)), ('swept_at', '0'), ('calm_until', '0');
 `,
+  `
+-- Small texts that processes share; expires_at: no longer given from then on, and removed by a sweep.
+create table celeriac.values (
+  kind text collate "C" not null,
+  id text collate "C" not null,
+  text text not null,
+  expires_at bigint,
+  primary key (kind, id)
+);
+create index values_expiring on celeriac.values (expires_at) where expires_at is not null;
+
+-- What attempts came to, for each minute, task and session.
+create table celeriac.tallies (
+  minute bigint not null,
+  task text collate "C" not null,
+  session bigint not null,
+  succeeded bigint not null,
+  failed bigint not null,
+  retried bigint not null,
+  cancelled bigint not null,
+  ran bigint not null,
+  longest bigint not null,
+  primary key (minute, task, session)
+) with (fillfactor = 50);
+`,
 ]

@@ -9,6 +9,7 @@ import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
 import { Pair } from '../../engine/pair.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
+import type { Values } from '../../engine/values.ts'
 import type {
   ClaimAnswer,
   ClaimRequest,
@@ -27,7 +28,7 @@ import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job, queues, workers } from './inspect.ts'
+import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { Place } from './line.ts'
 import { migrate, stateOf } from './migrate.ts'
@@ -41,6 +42,7 @@ import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
 import { isLarge, newQueuesOf, upload } from './upload.ts'
+import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { Gate, Guest, settleWithin } from './within.ts'
 import { goOn } from './work.ts'
@@ -354,9 +356,16 @@ class PostgresEngine implements Engine {
   async workers(): ReturnType<Engine['workers']> {
     return workers(await this.#ready())
   }
+  readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   async resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(await this.#ready(), result)
   }
+
+  readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)
+  readonly values: Values['values'] = async (kind) => values(await this.#ready(), kind)
+  readonly putValue: Values['putValue'] = async (given, conflict) =>
+    putValue(await this.#ready(), given, conflict === 'keep')
+  readonly takeValue: Values['takeValue'] = async (kind, id) => takeValue(await this.#ready(), kind, id)
 
   async events(query: EventsQuery): Promise<EventsPage> {
     return events(await this.#ready(), query, this.#numbers)

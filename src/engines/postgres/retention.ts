@@ -11,6 +11,8 @@ const sessionRetention = 30 * 24 * 60 * 60_000
 const window = 2_000
 const removedPerCall = 200
 const pause = 60_000
+/** Values that have run out are removed so many at a time. */
+const valuesPerCall = 10_000
 
 /** Removes a settled collection on request. */
 export async function remove(
@@ -144,6 +146,9 @@ begin
     and not exists (select 1 from celeriac.jobs where id = collection_id);
   delete from celeriac.unique_keys where expires_at < a_now;
   delete from celeriac.sessions where ended_at < a_now - ${sessionRetention};
+  -- Asked twice: one that is put anew at this instant stays.
+  delete from celeriac.values where (kind, id) in (
+    select kind, id from celeriac.values where expires_at <= a_now order by expires_at limit ${valuesPerCall}) and expires_at <= a_now;
 end $$;
 
 create or replace function celeriac.remove(a_now bigint, a_id text) returns table (bits integer, answer text) language plpgsql as $$

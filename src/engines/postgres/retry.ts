@@ -1,4 +1,4 @@
-import type { RetryAnswer, RetryRequest } from '../../engine/control.ts'
+import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
 import { releaseOf } from './cascade.ts'
 import { entryOf, hot } from './change.ts'
 import { collectionIdIn, jobIdIn } from './control.ts'
@@ -15,8 +15,9 @@ const taking = { failed: 0, all: 1, heldUp: 2 } as const
 export async function retry(
   requests: Requests,
   now: number | null,
-  { selection, expectedRound, mode }: RetryRequest,
+  request: RetryRequest,
 ): Promise<{ readonly answer: RetryAnswer; readonly bits: number }> {
+  const { selection, expectedRound, mode } = request
   const rows = await requests.call<readonly [bits: number, answer: RetryAnswer]>(
     'retry',
     now,
@@ -24,6 +25,7 @@ export async function retry(
     jobIdIn(selection),
     expectedRound,
     mode === 'all',
+    newArguments(request)?.args ?? null,
   )
   const [bits, answer] = rows[0] as NonNullable<(typeof rows)[0]>
   return { answer, bits }
@@ -40,8 +42,9 @@ const isTaken = `case
           else exists (select 1 from celeriac.barriers b where b.number = j.behind and b.decided = 0) end`
 
 export const retryFunctions = `
-create or replace function celeriac.retry(a_now bigint, a_collection_id text, a_job_id text, a_round integer, a_all boolean)
-returns table (bits integer, answer text) language plpgsql ${hot} as $$
+create or replace function celeriac.retry(
+  a_now bigint, a_collection_id text, a_job_id text, a_round integer, a_all boolean, a_args text
+) returns table (bits integer, answer text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -67,6 +70,9 @@ begin
     select * into r from celeriac.retry_job(c, v_seq, a_round);
     c := r.c;
     answer := r.answer;
+  end if;
+  if answer = 'retried' and a_args is not null then
+    update celeriac.jobs set args = a_args where seq = coalesce(v_seq, v_collection);
   end if;
   return query select celeriac.finish(c), answer;
 end $$;

@@ -72,7 +72,10 @@ interface Arriving {
   readonly position: Position | null
 }
 
-/** Empty is a store without jobs and queues: processes that have it open rely on a queue that they met. */
+/**
+ * Empty is a store without jobs and queues: processes that have it open rely on a queue that they met. Values do not
+ * count: whoever looks at the new store beforehand leaves a secret or a key there, and what is copied takes their place.
+ */
 export async function standing(requests: Requests): Promise<Standing> {
   const rows = await requests.all<{ key: string; value: string | null }>(
     `select key, value from celeriac.meta where key in ('leaving', 'arriving', 'arrived')
@@ -104,7 +107,9 @@ async function unmark(requests: Requests, key: string): Promise<void> {
 
 const tableOf = (kind: RowKind): string => (kind === 'unique' ? 'celeriac.unique_keys' : `celeriac.${kind}`)
 /** Derived from what is copied, or of no use in another store. */
-const otherTables = ['ready', 'suspects', 'claims', 'events', 'uploads', 'work'].map((name) => `celeriac.${name}`)
+const otherTables = ['ready', 'suspects', 'claims', 'events', 'tallies', 'uploads', 'work'].map(
+  (name) => `celeriac.${name}`,
+)
 const tables = [...rowKinds.map(tableOf), ...otherTables]
 
 /** A setting of the transaction, so nobody else ever has it. */
@@ -205,7 +210,7 @@ async function stay(requests: Requests): Promise<void> {
 // ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, idempotency: 2 }
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, idempotency: 2, values: 2 }
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
@@ -238,7 +243,7 @@ const isText = (kind: RowKind, column: string): boolean =>
 const texts: ReadonlySet<string> = new Set([
   ...['id', 'name', 'host', 'queues', 'queue', 'task', 'args', 'options', 'input', 'shape', 'progress', 'failure'],
   ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'key', 'until', 'fingerprint'],
-  ...['collection_id', 'level', 'message', 'data'],
+  ...['collection_id', 'level', 'message', 'data', 'kind', 'text'],
 ])
 
 /** Read of the first rows only what fits into a page, by the sizes that the server knows without looking into them. */

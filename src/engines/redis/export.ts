@@ -138,6 +138,11 @@ async function exportField(db: Database, kind: RowKind, name: string, text: stri
       const [scope = '', ...key] = name.split('\0')
       return [scope, key.join('\0'), fingerprint, id, Number(expiresAt)]
     }
+    case 'values': {
+      const [expiresAt, ...lines] = text.split('\n')
+      const [of = '', ...id] = name.split('\0')
+      return [of, id.join('\0'), lines.join('\n'), numberIn(expiresAt)]
+    }
     default:
       return exportSession(await db.send('HMGET', `${db.prefix}session:${text}`, ...sessionFields), Number(text))
   }

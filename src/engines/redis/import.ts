@@ -95,6 +95,15 @@ const importers: Readonly<Record<RowKind, Import>> = {
       batch.add(`ZADD ${prefix}idempotency-until`, String(expiresAt), `${scope}\0${key}`)
     }
   },
+  values(batch, { prefix }, rows) {
+    for (const [kind, id, text, expiresAt] of rows) {
+      const field = `${kind}\0${id}`
+      batch.add(`HSET ${prefix}values`, field, `${expiresAt ?? ''}\n${text}`)
+      batch.add(`ZADD ${prefix}values-ids`, '0', field)
+      if (expiresAt !== null && expiresAt !== undefined)
+        batch.add(`ZADD ${prefix}values-until`, String(expiresAt), field)
+    }
+  },
 }
 
 function keep(batch: Batch, prefix: string, kinds: readonly string[], number: number, texts: JobTexts): void {

@@ -75,6 +75,7 @@ export async function job(
   const row = rows.job(Number(rows.get('number'))) as JobAt
   return {
     ...jobRecord(rows, row, afterOf(rows, row)),
+    hasAllArguments: row.input === '' && row.options.chunked === undefined,
     result: row.state === state.succeeded ? resultIn(result as ResultReply) : null,
     attempts: withHistory ? attemptsOf(rows, row, attempts as string[]) : [],
     log: withHistory ? (log as string[]).map(logLine) : [],
@@ -292,6 +293,39 @@ function countsIn(text: string): Pick<CollectionRecord, 'counts' | 'progress'> {
   const mains = jobStates.map((_, code) => of(code, role.main))
   const sum = (numbers: readonly number[]): number => numbers.reduce((one, other) => one + other, 0)
   return { counts, progress: { done: sum(mains.slice(state.succeeded)), total: sum(mains) } }
+}
+
+// ── who asked for it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Of a job without its arguments: they end the row. */
+const actorsScript = reading(
+  'actors',
+  `
+local ids = {}
+for at = 1, number() do ids[at] = arg() end
+local numbers, alone = {}, {}
+for _, n in ipairs(many('HMGET', P .. 'ids', ids)) do
+  if n then numbers[#numbers + 1] = n end
+end
+look('c:', numbers)
+look('k:', numbers)
+for _, n in ipairs(numbers) do
+  if not rows['c:' .. n] then alone[#alone + 1] = n end
+end
+for at, row in ipairs(rowsAt('j:', alone)) do
+  if row then keep('j:' .. alone[at], string.match(row, '^' .. string.rep('[^\\n]*\\n', 6))) end
+end
+return {found, numbers}
+`,
+  record,
+)
+
+/** Nobody is null; what is not stored is left out. */
+export async function actorsOf(db: Database, ids: readonly string[]): Promise<Map<string, string | null>> {
+  const [found, numbers] = await db.read<readonly [string[], string[]]>(actorsScript, [ids.length, ...ids])
+  const rows = new Rows(found)
+  const there = numbers.map((number) => collectionAt(rows, Number(number))).filter((each) => each !== null)
+  return new Map(there.filter(({ removedAt }) => removedAt === null).map(({ id, actor }) => [id, actor]))
 }
 
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────

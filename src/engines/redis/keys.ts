@@ -77,6 +77,9 @@ import { library } from './scripts.ts'
  * holds             hash: collection → the key it holds until it started or settled
  * idempotency       hash: actor NUL key → expiresAt LF fingerprint LF id of the collection
  * idempotency-until sorted set: expiresAt → actor NUL key
+ * values            hash: kind NUL id → expiresAt LF text (no expiresAt: until it is taken)
+ * values-ids        sorted set, all scores 0, so that those of a kind are in the order of their ids: kind NUL id
+ * values-until      sorted set: expiresAt → kind NUL id
  * uploads           hash: id of a graph whose rows are not to be seen yet → collection,base,jobs,barriers,createdAt,touchedAt; the barrier that
  *                     holds back its entries is base − 1
  * work              hash: number → kind,subject,detail,after: what is left to do of large changes

@@ -18,6 +18,7 @@ import type {
 } from '../../engine/work.ts'
 import { Pair } from '../../engine/pair.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
+import type { Values } from '../../engine/values.ts'
 import { partSize } from './scripts.ts'
 import { claim, isAlone, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
@@ -26,7 +27,7 @@ import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job } from './inspect.ts'
+import { actorsOf, collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, look, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
@@ -38,6 +39,7 @@ import { submit } from './submit.ts'
 import { upload } from './upload.ts'
 import { sweep } from './sweep.ts'
 import { redisTransfer, standing } from './transfer.ts'
+import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { goOn } from './work.ts'
 import { queues, workers } from './workers.ts'
@@ -264,9 +266,15 @@ class RedisEngine implements Engine {
   async workers(): ReturnType<Engine['workers']> {
     return workers(await this.#ready())
   }
+  readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(this.#runs, result)
   }
+
+  readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)
+  readonly values: Values['values'] = async (kind) => values(await this.#ready(), kind)
+  readonly putValue: Values['putValue'] = (given, conflict) => putValue(this.#runs, given, conflict === 'keep')
+  readonly takeValue: Values['takeValue'] = (kind, id) => takeValue(this.#runs, kind, id)
 
   async events(query: EventsQuery): Promise<EventsPage> {
     const page = await events(await this.#ready(), query, this.#names)

@@ -16,6 +16,8 @@ const pause = 60_000
 
 /** Keys that have run out are looked at so many at a time. */
 const keysPerCall = 500
+/** Values are all alike, and go in one command. */
+const valuesPerCall = 10_000
 /** An idempotency key is kept as long as its collection: when to look again. */
 const lookAgainAfter = 60 * 60_000
 
@@ -109,6 +111,12 @@ local function trimUnique()
     call('ZREM', set, key)
   end
 end
+local function trimValues()
+  local fields = call('ZRANGEBYSCORE', P .. 'values-until', '-inf', now, 'LIMIT', 0, ${valuesPerCall})
+  change('HDEL', P .. 'values', fields)
+  change('ZREM', P .. 'values-ids', fields)
+  change('ZREM', P .. 'values-until', fields)
+end
 local function trimSessions()
   local sessions = call('HGETALL', P .. 'sessions')
   for at = 1, #sessions, 2 do
@@ -178,6 +186,7 @@ local after = number()
 trimEvents()
 trimIdempotency()
 trimUnique()
+trimValues()
 trimSessions()
 local oldest = tonumber(call('HGET', P .. 'meta', 'oldest') or '1')
 local last = tonumber(call('GET', P .. 'numbers') or '0')

@@ -54,7 +54,10 @@ interface Arriving {
   readonly position: Position | null
 }
 
-/** Empty is a store without jobs and queues: processes that have it open rely on a queue that they met. */
+/**
+ * Empty is a store without jobs and queues: processes that have it open rely on a queue that they met. Values do not
+ * count: whoever looks at the new store beforehand leaves a secret or a key there, and what is copied takes their place.
+ */
 const standingScript = reading(
   'standing',
   `
@@ -166,11 +169,22 @@ async function census(db: Database): Promise<Census> {
   }
   const [collections = 0, barriers = 0, jobs = 0, attempts = 0, log = 0, ...states] = sums
   const length = (name: string): Promise<number> => db.send<number>('HLEN', `${db.prefix}${name}`)
-  const [sessions, queues, unique, idempotency] = await Promise.all(
-    ['sessions', 'queues', 'unique', 'idempotency'].map(length),
+  const [sessions, queues, unique, idempotency, values] = await Promise.all(
+    ['sessions', 'queues', 'unique', 'idempotency', 'values'].map(length),
   )
   return {
-    rows: { sessions, queues, collections, barriers, jobs, attempts, log, unique, idempotency } as Census['rows'],
+    rows: {
+      sessions,
+      queues,
+      collections,
+      barriers,
+      jobs,
+      attempts,
+      log,
+      unique,
+      idempotency,
+      values,
+    } as Census['rows'],
     jobs: Object.fromEntries(jobStates.map((name, at) => [name, states[at] ?? 0])) as Census['jobs'],
     next: last + 1,
   }
@@ -249,6 +263,7 @@ const whole = [
     'alive',
   ],
   ...['unique', 'unique-until', 'holds', 'idempotency', 'idempotency-until', 'uploads', 'work', 'cancelling', 'events'],
+  ...['values', 'values-ids', 'values-until'],
 ]
 
 /** Removes all but what is known of the store itself. Cursors into what was told before lead nowhere from here on. */

@@ -15,11 +15,16 @@ const inlineLimit = 1_048_576
 const afterLimit = 1_000
 
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
-  const row = db.get<JobRow>(`select ${jobColumns}, j.result from ${jobTables} where j.id = ? and ${isVisible}`, id)
+  const row = db.get<JobRow & { readonly has_all_arguments: number }>(
+    `select ${jobColumns}, j.result, j.input is null and j.options ->> 'chunked' is null as has_all_arguments
+     from ${jobTables} where j.id = ? and ${isVisible}`,
+    id,
+  )
   if (row === undefined) return null
   const result = row.state === state.succeeded ? resultOf(db, row, { left: inlineLimit }) : null
   return {
     ...jobRecord(db, row, afterOf(db, row.behind)),
+    hasAllArguments: row.has_all_arguments === 1,
     result,
     attempts: withHistory ? attemptsOf(db, row) : [],
     log: withHistory ? logOf(db, row.seq) : [],
@@ -147,6 +152,16 @@ function collectionResult(db: Database, row: CollectionRow, record: CollectionRe
     return { shape: row.shape, barrier: row.exit, results: resultsAt(db, row.exit, { left: inlineLimit }) }
   const own = db.get<JobRow>('select result, continuation, shape from celeriac_jobs where seq = ?', row.number)
   return own === undefined ? null : resultOf(db, own, { left: inlineLimit })
+}
+
+/** Nobody is null; what is not stored is left out. */
+export function actorsOf(db: Database, ids: readonly string[]): Map<string, string | null> {
+  const rows = db.lists<readonly [id: string, actor: string | null]>(
+    `select id, actor from celeriac_collections where removed_at is null and id in (select value from json_each(?1))
+     union all select id, actor from celeriac_jobs where collection = seq and id in (select value from json_each(?1))`,
+    JSON.stringify(ids),
+  )
+  return new Map(rows)
 }
 
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────

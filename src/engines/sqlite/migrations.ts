@@ -201,4 +201,29 @@ insert into celeriac_events (at, changes, next) values (0, '[]', 1);
 insert into celeriac_queues (name) values ('default');
 insert into celeriac_meta (key, value) values ('epoch', lower(hex(randomblob(6)))), ('swept_at', 0), ('calm_until', 0);
 `,
+  `
+-- Small texts that processes share; expires_at: no longer given from then on, and removed by a sweep.
+create table celeriac_values (
+  kind text not null,
+  id text not null,
+  text text not null,
+  expires_at integer,
+  primary key (kind, id)
+) strict, without rowid;
+create index celeriac_values_expiring on celeriac_values (expires_at) where expires_at is not null;
+
+-- What attempts came to, for each minute, task and session.
+create table celeriac_tallies (
+  minute integer not null,
+  task text not null,
+  session integer not null,
+  succeeded integer not null,
+  failed integer not null,
+  retried integer not null,
+  cancelled integer not null,
+  ran integer not null,
+  longest integer not null,
+  primary key (minute, task, session)
+) strict, without rowid;
+`,
 ]

@@ -11,6 +11,8 @@ const sessionRetention = 30 * 24 * 60 * 60_000
 const window = 2_000
 const removedPerCall = 200
 const pause = 60_000
+/** Values that have run out are removed so many at a time. */
+const valuesPerCall = 10_000
 
 /** Where this process stands in its pass over what has settled: oldest first, some numbers a call, then a pause. */
 interface RetentionPass {
@@ -129,6 +131,12 @@ function trim({ db, now }: Change): void {
   )
   db.run('delete from celeriac_unique where expires_at is not null and expires_at < ?', now)
   db.run('delete from celeriac_sessions where ended_at < ?', now - sessionRetention)
+  db.run(
+    `delete from celeriac_values where (kind, id) in (
+       select kind, id from celeriac_values where expires_at <= ? order by expires_at limit ? + 0)`,
+    now,
+    valuesPerCall,
+  )
 }
 
 /** Removes a settled collection on request. */

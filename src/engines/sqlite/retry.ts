@@ -1,4 +1,4 @@
-import type { RetryAnswer, RetryRequest } from '../../engine/control.ts'
+import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
 import type { UniqueClaim } from '../../engine/intake.ts'
 import { decideBarrier, letGoIfFree, settleParkedIfOver, type Waiting, waitingColumns } from './cascade.ts'
 import { type Change, type Header, header, later, type WorkItem } from './change.ts'
@@ -15,6 +15,14 @@ const taking = { failed: 0, all: 1, heldUp: 2 } as const
  * barrier has been reopened when they are met. The second time it lets go what nothing holds up.
  */
 export function retry(change: Change, request: RetryRequest): RetryAnswer {
+  const given = newArguments(request)
+  const answer = retrySelected(change, request)
+  if (given !== null && answer === 'retried')
+    change.db.run('update celeriac_jobs set args = ? where id = ?', given.args, given.jobId)
+  return answer
+}
+
+function retrySelected(change: Change, request: RetryRequest): RetryAnswer {
   const found = select(change, request.selection)
   if (found === null) return 'not-found'
   if ('job' in found) return retryJob(change, found.job, request)

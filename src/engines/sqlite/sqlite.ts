@@ -18,6 +18,7 @@ import type {
   SweepAnswer,
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
+import type { Values } from '../../engine/values.ts'
 import { type Change, newChange, rowsPerCall } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
@@ -27,7 +28,7 @@ import { cursorNow, events, Numbers } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { GroupCommit } from './group-commit.ts'
 import { heartbeat } from './heartbeat.ts'
-import { collection, job, queues, workers } from './inspect.ts'
+import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
 import { hasTables, holdsStore, isSound, openFile, openMemory, prepare } from './open.ts'
@@ -38,6 +39,7 @@ import { settle } from './settle.ts'
 import { submit, upload } from './submit.ts'
 import { nextSweepAt, sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
+import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { checkStillOpen, openTransaction, settleOnce } from './within.ts'
 import { settleWork } from './work.ts'
@@ -313,9 +315,16 @@ class SqliteEngine implements Engine {
   workers(): ReturnType<Engine['workers']> {
     return this.#read((db) => workers(db, this.#runtime.now()))
   }
+  readonly actorsOf: Engine['actorsOf'] = (ids) => this.#read((db) => actorsOf(db, ids))
   resolve(result: StoredResult): Promise<StoredResult> {
     return this.#read((db) => loadResult(db, result))
   }
+
+  readonly value: Values['value'] = (kind, id) => this.#read((db) => value(db, this.#runtime.now(), kind, id))
+  readonly values: Values['values'] = (kind) => this.#read((db) => values(db, this.#runtime.now(), kind))
+  readonly putValue: Values['putValue'] = (given, conflict) =>
+    this.#write((change) => putValue(change, given, conflict === 'keep'))
+  readonly takeValue: Values['takeValue'] = (kind, id) => this.#write((change) => takeValue(change, kind, id))
 
   events(query: EventsQuery): Promise<EventsPage> {
     return this.#read((db) => events(db, query, this.#numbers))

@@ -86,7 +86,10 @@ function unmark(db: Database, key: string): void {
   db.run('delete from celeriac_meta where key = ?', key)
 }
 
-/** A queue that was met counts: processes that have the store open rely on its row. */
+/**
+ * A queue that was met counts: processes that have the store open rely on its row. Values do not: whoever looks at the
+ * new store beforehand leaves a secret or a key there, and what is copied takes their place.
+ */
 const isEmpty = (db: Database): boolean =>
   db.get('select 1 from celeriac_jobs limit 1') === undefined &&
   db.get('select 1 from celeriac_collections limit 1') === undefined &&
@@ -105,6 +108,8 @@ const tables = [
   'queues',
   'unique',
   'idempotency',
+  'values',
+  'tallies',
   'uploads',
   'work',
 ].map((name) => `celeriac_${name}`)
@@ -178,7 +183,7 @@ function stay(db: Database): void {
 
 const tableOf = (kind: RowKind): string => `celeriac_${kind}`
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, idempotency: 2 }
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, idempotency: 2, values: 2 }
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */

@@ -79,10 +79,10 @@ describeEngines((from) => {
     const args = ['copy', '--from', source.url, '--to', target.url]
     const { code, out, err } = await celeriac(args, { output, environment: { NO_COLOR: '1' } })
     expect(code).toBe(0)
-    expect(out).toMatch(/█{24} {2}[\d,]+ of [\d,]+ rows {2}idempotency keys +100%/)
+    expect(out).toMatch(/█{24} {2}[\d,]+ of [\d,]+ rows {2}API keys and secrets +100%/)
     const table = out.slice(out.indexOf('counted')).trimEnd().split('\n')
     expect(table[0]).toMatch(/^counted +source +target$/)
-    expect(table).toHaveLength(11)
+    expect(table).toHaveLength(12)
     for (const line of table) expect(displayWidth(line)).toBeLessThanOrEqual(80)
     expect(err).toMatch(/^Copied\. The source is closed from now on: start everything with the new url\.\n$/)
     expect((await celeriac(args)).err).toMatch(/^This was copied before/)
