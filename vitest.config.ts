@@ -40,7 +40,7 @@ export default defineConfig({
     projects: [
       project('unit', ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{servers,fixtures}/**/*.test.ts'], 0, 10),
       project('contract', ['test/contract/**/*.test.ts', 'test/model/**/*.test.ts'], 1, 20),
-      project('scenario', ['test/scenario/**/*.test.ts'], 2, 30),
+      project('scenario', ['test/{scenario,http}/**/*.test.ts'], 2, 30),
       project('chaos', ['test/chaos/**/*.test.ts'], 3, 120),
       project('long', ['test/long/**/*.test.ts'], 4, 600),
     ],

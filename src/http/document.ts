@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { createDocument, type ZodOpenApiOperationObject } from 'zod-openapi'
+import { createDocument, type CreateDocumentOptions, type ZodOpenApiOperationObject } from 'zod-openapi'
 import type { AnswerTerms, Route } from './route.ts'
 import * as schemas from './schemas.ts'
 
@@ -19,22 +19,32 @@ another one, to be given as \`cursor\`. Every error is a problem (RFC 9457) with
 
 Send \`authorization: Bearer\` with an API key, a token of your identity provider, or a run token.`
 
+/** What is answered may come to have more properties: a client that refuses those it does not know would break then. */
+export const documentOptions: CreateDocumentOptions = {
+  override({ jsonSchema, io }) {
+    if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties
+  },
+}
+
 export function documentOf(routes: readonly Route[], base: string): OpenApiDocument {
   const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {}
   for (const one of routes) (paths[one.path] ??= {})[one.method] = operationOf(one)
-  return createDocument({
-    openapi: '3.1.1',
-    info: { title: 'Celeriac', version: version(), description },
-    servers: [{ url: base === '' ? '/' : base }],
-    security: [{ bearer: [] }],
-    paths: paths,
-    components: {
-      securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'An API key, a JWT, or a run token.' },
-        ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'Opens one stream of events, once.' },
+  return createDocument(
+    {
+      openapi: '3.1.1',
+      info: { title: 'Celeriac', version: version(), description },
+      servers: [{ url: base === '' ? '/' : base }],
+      security: [{ bearer: [] }],
+      paths: paths,
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', description: 'An API key, a JWT, or a run token.' },
+          ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'Opens one stream of events, once.' },
+        },
       },
     },
-  })
+    documentOptions,
+  )
 }
 
 function operationOf(one: Route): ZodOpenApiOperationObject {

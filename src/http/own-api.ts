@@ -4,6 +4,7 @@ import type { Duration } from '../core/time.ts'
 import { tellOutside } from './answers.ts'
 import { settledCallback } from './callback-terms.ts'
 import { json } from './route.ts'
+import { documentOptions } from './document.ts'
 import { acceptedCollection } from './schemas.ts'
 
 export { callbackUrl } from './inputs.ts'
@@ -54,11 +55,14 @@ export function openapi(field = 'callback_url'): OpenApiParts {
     responses: { 202: { description, content: { 'application/json': { schema: acceptedCollection } } } },
     callbacks: settledCallback(field) as never,
   }
-  const { components, paths } = createDocument({
-    openapi: '3.1.1',
-    info: { title: 'parts', version: '1' },
-    paths: { '/': { post: operation } },
-  })
+  const { components, paths } = createDocument(
+    {
+      openapi: '3.1.1',
+      info: { title: 'parts', version: '1' },
+      paths: { '/': { post: operation } },
+    },
+    documentOptions,
+  )
   const made = paths?.['/']?.post
   return {
     schemas: (components?.schemas ?? {}) as Record<string, object>,

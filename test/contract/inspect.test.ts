@@ -96,6 +96,14 @@ onEveryEngine((open) => {
     expect(await of({ actor: 'ann', states: ['scheduled'], task: 'mail*' })).toEqual(['mail.send'])
   })
 
+  test('a job alone is told as a collection with its tags', async () => {
+    const { engine } = await open()
+    const sale = submission(alone('tables.buy', { tags: ['sale'] }), { tags: ['sale'] })
+    await engine.submit([sale])
+    expect(await engine.collection(sale.graph.id)).toMatchObject({ tags: ['sale'], jobs: [{ tags: ['sale'] }] })
+    expect((await engine.collections({ tag: 'sale', limit: 10 })).items).toMatchObject([{ tags: ['sale'] }])
+  })
+
   test('filters while it pages', async () => {
     const { engine } = await furnished()
     expect(tasks(await allPages(engine, { actor: 'ann' }, 1)).sort()).toEqual(['mail.log', 'mail.send', 'mail.send'])

@@ -251,7 +251,7 @@ export function collectionAt(rows: Rows, number: number): CollectionAt | null {
     shape: '0',
     actor: alone.label.actor,
     description: alone.label.description,
-    tags: alone.label.tags ?? [],
+    tags: alone.label.tags ?? alone.options.tags ?? [],
     callbackUrl: null,
     state: isFinal ? settling(alone.state) : 0,
     round: alone.round,
