@@ -31,6 +31,12 @@ export function demandEverything(identity: Identity): void {
   throw new RequestError('FORBIDDEN', 'This tells of everybody’s work, and what was sent sees only its own.')
 }
 
+/** For what tells of many collections. @throws RequestError FORBIDDEN */
+export function demandMany({ collectionId }: Identity): void {
+  if (collectionId !== null)
+    throw new RequestError('FORBIDDEN', 'A run token is for one collection, and tells of no other.')
+}
+
 interface Owned {
   readonly actor?: { readonly id: string } | null
 }

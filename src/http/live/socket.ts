@@ -5,7 +5,7 @@ import { jobEvents } from '../../app/job-events.ts'
 import type { FollowOptions } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
 import { tell } from '../answers.ts'
-import type { Identity } from '../identity.ts'
+import { demandMany, type Identity } from '../identity.ts'
 import { problemOf, RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
@@ -114,8 +114,8 @@ export class LiveSocket {
       const { collectionId } = await seeJob(connection, this.#identity, subject.job, false)
       return jobEvents(connect, { id: subject.job, collectionId }, options)
     }
-    const { actor, collectionId } = this.#identity
-    if (collectionId !== null) throw new RequestError('FORBIDDEN', 'A run token is for one collection: follow that.')
+    demandMany(this.#identity)
+    const { actor } = this.#identity
     return feedEvents(connect, actor === null ? null : { actor, owners: this.#owners }, options)
   }
 

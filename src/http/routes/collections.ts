@@ -8,6 +8,7 @@ import { snapshotOfCollection, summaryOfCollection } from '../../app/snapshots.t
 import { tell } from '../answers.ts'
 import { settledCallback } from '../callback-terms.ts'
 import { checkExposed } from '../exposed.ts'
+import { demandMany } from '../identity.ts'
 import { callbackUrl, idempotencyHeader, listQuery, options } from '../inputs.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
 import { type Given, json, route } from '../route.ts'
@@ -60,6 +61,7 @@ export const collectionRoutes = [
     query: z.strictObject({ state: schemas.collectionState.optional(), ...listQuery }),
     answers: { 200: { description: 'A page.', schema: page } },
     async handle({ service, identity, query }) {
+      demandMany(identity)
       const { engine, runtime } = await service.connect()
       const own = narrowed(identity, readCollectionQuery(query, runtime.now()))
       const found = own === null ? { items: [], next: null } : await engine.collections(own)

@@ -4,6 +4,7 @@ import { listWorkers } from '../../app/workers.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
 import { toSnake } from '../../core/snake.ts'
+import { demandMany } from '../identity.ts'
 import { RequestError } from '../problem.ts'
 import { type Given, json, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
@@ -112,7 +113,7 @@ export const systemRoutes = [
     }),
     answers: { 200: { description: 'The counts, of all that this one may see.', schema: stateCounts } },
     async handle({ service, identity, query }) {
-      if (identity.collectionId !== null) throw new RequestError('FORBIDDEN', 'A run token is for one collection.')
+      demandMany(identity)
       if (identity.actor !== null && (query.actor ?? identity.actor) !== identity.actor) {
         throw new RequestError('FORBIDDEN', 'What was sent sees only its own work.')
       }
