@@ -18,7 +18,7 @@ export const options = z
     queue: z.string(),
     priority: z.int(),
     start_in: duration,
-    start_at: z.string().max(100).meta({ description: 'An instant as ISO 8601 text.' }),
+    start_at: z.iso.datetime({ offset: true }),
     expires: duration,
     retry: z.strictObject({
       limit: z.int(),

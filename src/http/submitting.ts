@@ -28,7 +28,7 @@ export function optionsOf({
   }
   return {
     ...given,
-    ...(given.startAt !== undefined && { startAt: dateOf(given.startAt) }),
+    ...(given.startAt !== undefined && { startAt: new Date(given.startAt) }),
     ...(key !== null && { idempotencyKey: key }),
     ...(body.callback_url !== undefined && { callbackUrl: body.callback_url }),
     ...(actor !== null && { actor: { id: actor } }),
@@ -73,11 +73,4 @@ function checkOwn({ actor, unique }: SubmitOptions, own: string): void {
   }
   // All submissions share these keys, and `replace` cancels what holds one.
   if (unique !== undefined) throw new RequestError('FORBIDDEN', 'options.unique: this is for those who see everything.')
-}
-
-/** @throws RequestError BAD_REQUEST */
-function dateOf(instant: unknown): Date {
-  const date = new Date(instant as string)
-  if (!Number.isNaN(date.getTime())) return date
-  throw new RequestError('BAD_REQUEST', 'body.options.start_at: an instant as ISO 8601 text is needed.')
 }
