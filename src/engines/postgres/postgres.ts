@@ -23,6 +23,7 @@ import { Announcer } from './announce.ts'
 import { readSignals, rowsPerCall } from './change.ts'
 import { claim, type Claimed, isAlone, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
+import { counts } from './counts.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
@@ -356,6 +357,7 @@ class PostgresEngine implements Engine {
   async workers(): ReturnType<Engine['workers']> {
     return workers(await this.#ready())
   }
+  readonly counts: Engine['counts'] = async (query) => counts(await this.#ready(), query)
   readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   async resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(await this.#ready(), result)

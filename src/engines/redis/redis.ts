@@ -22,6 +22,7 @@ import type { Values } from '../../engine/values.ts'
 import { partSize } from './scripts.ts'
 import { claim, isAlone, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
+import { counts } from './counts.ts'
 import { Database, type Script, type ScriptArgument } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
@@ -266,6 +267,7 @@ class RedisEngine implements Engine {
   async workers(): ReturnType<Engine['workers']> {
     return workers(await this.#ready())
   }
+  readonly counts: Engine['counts'] = async (query) => counts(await this.#ready(), query)
   readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(this.#runs, result)

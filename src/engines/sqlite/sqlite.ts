@@ -22,6 +22,7 @@ import type { Values } from '../../engine/values.ts'
 import { type Change, newChange, rowsPerCall } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
+import { counts } from './counts.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
@@ -315,6 +316,7 @@ class SqliteEngine implements Engine {
   workers(): ReturnType<Engine['workers']> {
     return this.#read((db) => workers(db, this.#runtime.now()))
   }
+  readonly counts: Engine['counts'] = async (query) => counts(await this.#ready(), this.#runtime, query)
   readonly actorsOf: Engine['actorsOf'] = (ids) => this.#read((db) => actorsOf(db, ids))
   resolve(result: StoredResult): Promise<StoredResult> {
     return this.#read((db) => loadResult(db, result))
