@@ -31,6 +31,8 @@ test('every filter finds what fits, newest first', async () => {
   expect(await ids({ collection: second })).toEqual([b, a])
   expect(await ids({ actor: 'ann' })).toEqual([first])
   expect(await ids({ tag: 'table' })).toEqual([first])
+  expect(await ids({ text: 'EXPECTED' })).toEqual([third])
+  expect(await ids({ text: '[1]', task: 'tables.*' })).toEqual([first])
   expect(await ids({ after: '-30m' })).toEqual([third, b, a])
   expect(await ids({ before: '-30m' })).toEqual([first])
   expect(await ids({ after: -30 * 60_000, before: new Date(Date.UTC(2026, 0, 1, 1)) })).toEqual([])
@@ -69,6 +71,9 @@ test.each([
   [{ state: ['failed', 'none'] }, 'BAD_OPTION', "'none'"],
   [{ queu: 'x' }, 'BAD_OPTION', 'did you mean "queue"'],
   [{ task: 5 }, 'BAD_OPTION', 'text'],
+  [{ text: '' }, 'BAD_OPTION', 'empty'],
+  [{ text: 'a\0' }, 'BAD_OPTION', 'NUL'],
+  [{ text: 'x'.repeat(201) }, 'BAD_OPTION', '200'],
   [{ cursor: 'nonsense' }, 'BAD_CURSOR', 'next'],
   [{ cursor: 5 }, 'BAD_CURSOR', 'next'],
   [{ after: '1h' }, 'BAD_OPTION', "'-1h'"],

@@ -21,6 +21,8 @@ export interface JobQuery extends ListQuery {
   readonly queue?: string | undefined
   /** The id of a collection. */
   readonly collection?: string | undefined
+  /** Found as it stands in its task, description, tags, arguments or failure, these as JSON; ASCII letters in either case. */
+  readonly text?: string | undefined
 }
 
 /** Which collections to list; every filter given must fit. Newest first. */
@@ -84,6 +86,7 @@ interface ReadJobQuery extends ReadQuery {
   readonly task?: string
   readonly queue?: string
   readonly collection?: string
+  readonly text?: string
 }
 interface ReadCollectionQuery extends ReadQuery {
   readonly state?: CollectionState
@@ -120,6 +123,7 @@ const jobReaders: OptionReaders<ReadJobQuery> = {
   task: shortText(200),
   queue: shortText(200),
   collection: shortText(200),
+  text: shortText(200),
 }
 const collectionReaders: OptionReaders<ReadCollectionQuery> = { ...commonReaders, state: oneOf(...collectionStates) }
 

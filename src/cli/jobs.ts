@@ -15,6 +15,7 @@ interface JobsOptions extends ListOptions {
   readonly task?: string
   readonly queue?: string
   readonly collection?: string
+  readonly text?: string
 }
 
 export const addJobs: AddCommand = (program, context) => {
@@ -25,11 +26,12 @@ export const addJobs: AddCommand = (program, context) => {
     .option('--task <name>', 'of this task; * stands for any characters')
     .option('--queue <name>', 'in this queue')
     .option('--collection <id>', 'of this collection')
+    .option('--text <text>', 'with this in its task, description, tags, arguments or failure')
   addListOptions(command).action(async (_own, self) => {
     const { terminal } = context
     const options = optionsOf<JobsOptions>(self)
-    const { state, task, queue, collection } = options
-    const query = { state, task, queue, collection, ...listQuery(options) }
+    const { state, task, queue, collection, text } = options
+    const query = { state, task, queue, collection, text, ...listQuery(options) }
     await withStore(context, options, async (app) => {
       const page = await app.jobs.list(query)
       if (options.json) return printJson(terminal, page)

@@ -33,6 +33,9 @@ function cut(text: string, bytes: number): string {
   return text.slice(0, end)
 }
 
+/** The text with its ASCII letters small: what stores do alike, whatever their language. */
+export const lowerAscii = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+
 /** A value in an error, short: a text in quotes, a number as it is, an object only by its sort. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') {

@@ -2,6 +2,7 @@ import type { CollectionRecord } from '../../core/collection.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
+import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
 import type { Requests, Value } from './database.ts'
 import { afterColumn, afterIn } from './inspect.ts'
@@ -85,6 +86,8 @@ async function nextNumber(requests: Requests): Promise<number> {
 
 export function jobs(requests: Requests, query: JobsQuery): Promise<RecordPage<JobRecord>> {
   type Row = JobRow & { readonly after: string | null }
+  // PostgreSQL keeps no NUL, so there is none to be found; asking for it would be an error.
+  if (query.text?.includes('\0')) return Promise.resolve({ items: [], next: null })
   return page<Row, JobRecord>(
     requests,
     query,
@@ -112,9 +115,16 @@ function jobConditions(query: JobsQuery, first: readonly Value[]): Conditions {
   if (query.queue !== undefined) conditions.add((queue) => `j.queue = ${queue}`, query.queue)
   if (query.collectionId !== undefined) conditions.add((id) => `coalesce(c.id, h.id) = ${id}`, query.collectionId)
   if (query.actor !== undefined) conditions.add((actor) => `coalesce(c.actor, h.actor) = ${actor}`, query.actor)
+  if (query.text !== undefined) conditions.add(mentions, lowerAscii(query.text))
   addLabels(conditions, query, 'j.')
   return conditions
 }
+
+/** The letters of "C" are those of ASCII alone. A failure that was followed by success is told no more. */
+const mentions = (text: string): string =>
+  `(${['j.task', 'j.description', 'j.tags', 'j.args', 'case when j.state <> 4 then j.failure end']
+    .map((part) => `strpos(lower(${part} collate "C"), ${text}) > 0`)
+    .join(' or ')})`
 
 function addLabels(conditions: Conditions, query: JobsQuery | CollectionsQuery, table: string): void {
   const { tag, createdFrom, createdBefore } = query

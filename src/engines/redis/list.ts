@@ -1,6 +1,7 @@
 import { type CollectionRecord, collectionStates } from '../../core/collection.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { type JobRecord, jobStates } from '../../core/job.ts'
+import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
@@ -73,6 +74,17 @@ const jobsScript = reading(
   `
 local before, window, most = number(), number(), number()
 local states, task, queue, collection, from, till = arg(), arg(), arg(), number(), number(), number()
+local wanted, escaped = arg(), arg()
+-- Lets pass what may mention it: all of a row but when and where, its long arguments, its failure; as it is, and as JSON has it.
+local function mayMention(seq, row)
+  local texts = many('MGET', nil, {P .. 'g:' .. seq, P .. 'f:' .. seq})
+  texts[3] = string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(.*)$')
+  for at = 1, 3 do
+    local text = texts[at] and string.lower(texts[at])
+    if text and (string.find(text, wanted, 1, true) or string.find(text, escaped, 1, true)) then return true end
+  end
+  return false
+end
 local reached, matched = before, {}
 while #matched < most and reached > 1 and reached > before - window do
   local numbers = {}
@@ -91,7 +103,8 @@ while #matched < most and reached > 1 and reached > before - window do
         and (queue == '' or (ownQueue == '' and 'default' or ownQueue) == queue)
         and (not collection or head.collection == collection)
         and (not from or tonumber(createdAt) >= from)
-        and (not till or tonumber(createdAt) < till) then matched[#matched + 1] = seq end
+        and (not till or tonumber(createdAt) < till)
+        and (wanted == '' or mayMention(seq, row)) then matched[#matched + 1] = seq end
     end
   end
 end
@@ -125,20 +138,31 @@ export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<J
   const span = query.collectionId === undefined ? null : await db.read<number[]>(spanScript, [query.collectionId])
   if (span?.length === 0) return { items: [], next: null }
   const { states = [], task, queue = '', createdFrom = '', createdBefore = '' } = query
+  const text = lowerAscii(query.text ?? '')
   if (query.states?.length === 0) return { items: [], next: null }
   const codes = states.map((name) => jobStates.indexOf(name)).join('')
   return page(db, query, {
     script: jobsScript,
-    filters: [codes, task === undefined ? '' : pattern(task), queue, span?.[0] ?? '', createdFrom, createdBefore],
+    filters: [
+      ...[codes, task === undefined ? '' : pattern(task), queue, span?.[0] ?? '', createdFrom, createdBefore],
+      ...[text, JSON.stringify(text).slice(1, -1)],
+    ],
     from: span?.[1] ?? null,
     downTo: span?.[0] === undefined ? 0 : span[0] - 1,
     tell(rows, number) {
       const row = rows.job(number)
       if (row === null) return null
       const told = jobRecord(rows, row, afterOf(rows, row))
-      return isAmong(told, query) ? told : null
+      return isAmong(told, query) && mentions(told, rows.get(`f:${number}`), text) ? told : null
     },
   })
+}
+
+/** A failure that was followed by success is told no more. */
+function mentions({ task, description, tags, args, state: name }: JobRecord, failure: string | null, text: string) {
+  const told = [task, description ?? '', tags.length === 0 ? '' : JSON.stringify(tags), args]
+  if (name !== 'succeeded' && failure !== null) told.push(failure)
+  return told.some((part) => lowerAscii(part).includes(text))
 }
 
 /** What stands in payloads is looked at here: scripts do not. */

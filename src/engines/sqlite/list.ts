@@ -2,6 +2,7 @@ import type { CollectionRecord } from '../../core/collection.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
+import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
 import { nextNumber } from './change.ts'
 import type { Database, Value } from './database.ts'
@@ -77,8 +78,14 @@ function jobConditions(query: JobsQuery): Condition[] {
   if (query.collectionId !== undefined) conditions.push(['coalesce(c.id, h.id) = ?', query.collectionId])
   if (query.actor !== undefined) conditions.push(['coalesce(c.actor, h.actor) = ?', query.actor])
   if (query.tag !== undefined) conditions.push(['exists (select 1 from json_each(j.tags) where value = ?)', query.tag])
+  if (query.text !== undefined) conditions.push([mentions, lowerAscii(query.text)])
   return [...conditions, ...timeConditions(query, 'j.created_at')]
 }
+
+/** SQLite knows the small letters of ASCII alone. A failure that was followed by success is told no more. */
+const mentions = `exists (select 1 from (
+    select j.task as part union all select j.description union all select j.tags union all select j.args
+    union all select iif(j.state = 4, null, j.failure)) where instr(lower(part), ?) > 0)`
 
 function timeConditions({ createdFrom, createdBefore }: JobsQuery | CollectionsQuery, column: string): Condition[] {
   const conditions: Condition[] = []
