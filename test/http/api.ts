@@ -4,6 +4,7 @@ import { createHandler, type Handler } from 'celeriac/http'
 import { Worker } from 'celeriac/worker'
 import { z } from 'zod'
 import type { HandlerOptions } from '../../src/http/api.ts'
+import type { EngineUnderTest } from '../engines.ts'
 import { Documented, type Document } from './documented.ts'
 
 export interface Asked {
@@ -24,6 +25,13 @@ export interface Api {
   as(token: string): Api['ask']
   /** Starts a worker, which is stopped when the test is over. */
   work(): Promise<Worker>
+}
+
+/** On an empty store of this engine, which is removed when the test is over. */
+export async function openApiOn({ place }: EngineUnderTest, options?: HandlerOptions): Promise<Api> {
+  const there = await place()
+  onTestFinished(() => there.remove())
+  return openApi({ url: there.url }, options)
 }
 
 /** The HTTP API of an app with some tasks, on a store. Closed when the test is over. */

@@ -23,7 +23,7 @@ export class Documented {
   constructor(document: Document) {
     this.document = document
     ;(addFormats as unknown as (ajv: Ajv2020) => void)(this.#ajv)
-    this.#ajv.addSchema(document as object, 'document')
+    this.#ajv.addSchema(document, 'document')
   }
 
   /** Fails where the answer to an operation is none of those that the document has for it. */

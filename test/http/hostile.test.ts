@@ -2,8 +2,7 @@ import { expect, test } from 'vitest'
 import { partsOf } from '../../src/app/parts.ts'
 import { createKey } from '../../src/http/keys.ts'
 import { describeEngines } from '../fixtures/store.ts'
-import { closedAfterEach } from '../servers/own.ts'
-import { openApi } from './api.ts'
+import { openApiOn } from './api.ts'
 import { audience, forged, identityProvider, issuer, secret, tokenWith } from './identities.ts'
 
 /** What somebody sends, and what is answered: the status, and the code of the problem. */
@@ -184,14 +183,10 @@ const strangers = async (): Promise<readonly Case[]> => {
 }
 
 describeEngines((engine) => {
-  const closing = closedAfterEach()
-
   test('whatever is sent gets its answer, and changes nothing it should not', async () => {
-    const place = await engine.place()
-    closing.push(() => place.remove())
     const failures: unknown[] = []
     const onError = (error: unknown): void => void failures.push(error)
-    const { as, ask, app } = await openApi({ url: place.url }, { auth: { jwt: { issuer, audience, secret } }, onError })
+    const { as, ask, app } = await openApiOn(engine, { auth: { jwt: { issuer, audience, secret } }, onError })
     const { key } = await createKey(await partsOf(app).connect(), { name: 'test', scopes: ['admin'] })
     const cases = [...shapes, ...(await strangers())]
     expect(cases.length).toBeGreaterThan(80)
@@ -210,10 +205,8 @@ describeEngines((engine) => {
   })
 
   test('a public key is no secret', async () => {
-    const place = await engine.place()
-    closing.push(() => place.remove())
     const provider = await identityProvider()
-    const { as } = await openApi({ url: place.url }, { auth: { jwt: { issuer, audience, jwks: provider.jwks } } })
+    const { as } = await openApiOn(engine, { auth: { jwt: { issuer, audience, jwks: provider.jwks } } })
     const confused = await tokenWith({}, { key: provider.publicBytes })
     expect((await as(confused)('GET', '/api/jobs')).status).toBe(401)
     expect((await as(await provider.token('ann'))('GET', '/api/jobs')).status).toBe(200)

@@ -1,16 +1,10 @@
 import { chain, group } from 'celeriac'
 import { expect, test } from 'vitest'
 import { describeEngines } from '../fixtures/store.ts'
-import { closedAfterEach } from '../servers/own.ts'
-import { type Api, openApi } from './api.ts'
+import { type Api, openApiOn } from './api.ts'
 
 describeEngines((engine) => {
-  const closing = closedAfterEach()
-  const open = async (): Promise<Api> => {
-    const place = await engine.place()
-    closing.push(() => place.remove())
-    return openApi({ url: place.url })
-  }
+  const open = (): Promise<Api> => openApiOn(engine)
 
   test('a task is sent, read, followed to its end and found in lists', async () => {
     const { ask, work, app } = await open()

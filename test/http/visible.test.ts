@@ -4,19 +4,13 @@ import { partsOf } from '../../src/app/parts.ts'
 import type { HandlerOptions } from '../../src/http/api.ts'
 import { createKey, listKeys, revokeKey } from '../../src/http/keys.ts'
 import { describeEngines } from '../fixtures/store.ts'
-import { closedAfterEach } from '../servers/own.ts'
-import { type Api, openApi } from './api.ts'
+import { type Api, openApi, openApiOn } from './api.ts'
 import { audience, identityProvider, issuer, secret, tokenWith } from './identities.ts'
 
 const jwt = { issuer, audience, secret }
 
 describeEngines((engine) => {
-  const closing = closedAfterEach()
-  const open = async (options: HandlerOptions): Promise<Api> => {
-    const place = await engine.place()
-    closing.push(() => place.remove())
-    return openApi({ url: place.url }, options)
-  }
+  const open = (options: HandlerOptions): Promise<Api> => openApiOn(engine, options)
 
   test('a user sees what that user asked for, everywhere, and nothing of anybody else', async () => {
     const { as, app, tasks, work } = await open({ auth: { jwt } })

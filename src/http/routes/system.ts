@@ -3,6 +3,7 @@ import { listQueues, setPaused } from '../../app/queues.ts'
 import { listWorkers } from '../../app/workers.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
+import { shortText } from '../../core/option.ts'
 import { toSnake } from '../../core/snake.ts'
 import { demandMany } from '../identity.ts'
 import { RequestError } from '../problem.ts'
@@ -118,7 +119,7 @@ export const systemRoutes = [
         throw new RequestError('FORBIDDEN', 'What was sent sees only its own work.')
       }
       const { engine } = await service.connect()
-      const actor = identity.actor ?? query.actor
+      const actor = identity.actor ?? (query.actor === undefined ? undefined : shortText(256)(query.actor, 'actor'))
       return json(200, await engine.counts(actor === undefined ? {} : { actor }))
     },
   }),
@@ -147,7 +148,11 @@ export const systemRoutes = [
       const { engine, runtime } = await service.connect()
       const to = runtime.now() + 60_000
       const from = to - (minutes + 1) * 60_000
-      const tallies = await engine.statistics({ from, to, ...(task !== undefined && { task }) })
+      const tallies = await engine.statistics({
+        from,
+        to,
+        ...(task !== undefined && { task: shortText(200)(task, 'task') }),
+      })
       const items = tallies.map(({ minute, ran, longest, ...rest }) => ({
         minute: new Date(minute).toISOString(),
         ...rest,
