@@ -1,0 +1,161 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { serve as serveHono } from '@hono/node-server'
+import express from 'express'
+import Fastify from 'fastify'
+import { Hono } from 'hono'
+import { expect, onTestFinished, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { Celeriac } from 'celeriac'
+import { createHandler, type Handler, serve } from 'celeriac/http'
+import { createKey } from '../../src/http/keys.ts'
+import { partsOf } from '../../src/app/parts.ts'
+
+function makeHandler(base?: string): Handler {
+  const app = new Celeriac({ url: 'sqlite::memory:' })
+  onTestFinished(async () => app.close())
+  app.task('math.add', { expose: true }, (x: number, y: number) => x + y)
+  return createHandler(app, { auth: 'none', base })
+}
+
+async function listening(server: Server): Promise<string> {
+  if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close().closeAllConnections())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Submits, reads, follows and looks beside it: all by real requests. */
+async function expectToWork(url: string, base = ''): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ args: [1, 2] })
+  const sent = await fetch(`${url}${base}/api/tasks/math.add`, { method: 'POST', headers, body })
+  expect(sent.status).toBe(202)
+  const { id } = (await sent.json()) as { id: string }
+  expect(sent.headers.get('location')).toBe(`${base}/api/collections/${id}`)
+  const read = await fetch(`${url}${base}/api/jobs/${id}`)
+  expect(await read.json()).toMatchObject({ id, state: 'queued', args: [1, 2] })
+  const cancelled = await fetch(`${url}${base}/api/jobs/${id}/cancel`, { method: 'POST' })
+  expect(cancelled.status).toBe(200)
+  const events = await (await fetch(`${url}${base}/api/collections/${id}/events`)).text()
+  expect(events).toMatch(/event: snapshot[^]*event: settled/)
+  expect((await fetch(`${url}${base}/docs`)).headers.get('content-type')).toContain('text/html')
+  expect(await (await fetch(`${url}${base}/openapi.json`)).json()).toMatchObject({ openapi: '3.1.1' })
+  expect(await (await fetch(`${url}${base}/api/nothing`)).json()).toMatchObject({ code: 'NO_SUCH_PATH' })
+  const large = JSON.stringify({ args: ['x'.repeat(2_000_000), 1] })
+  const refused = await fetch(`${url}${base}/api/tasks/math.add`, { method: 'POST', headers, body: large })
+  expect(refused.status).toBe(413)
+}
+
+async function expectSockets(url: string, base = ''): Promise<void> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}${base}/api/live`)
+  onTestFinished(() => socket.terminate())
+  await once(socket, 'open')
+  socket.send(JSON.stringify({ type: 'follow', all: true }))
+  const [message] = (await once(socket, 'message')) as [Buffer]
+  expect(JSON.parse(String(message))).toMatchObject({ type: 'event', all: true, event: { type: 'start' } })
+}
+
+for (const base of [undefined, '/jobs']) {
+  const under = base ?? '/'
+
+  test(`in Node’s own server, under ${under}`, async () => {
+    const handler = makeHandler(base)
+    const server = createServer(handler.node).on('upgrade', handler.upgrade)
+    const url = await listening(server)
+    await expectToWork(url, base)
+    await expectSockets(url, base)
+  })
+
+  test(`in Express, beside routes of one's own, under ${under}`, async () => {
+    const handler = makeHandler(base)
+    const app = express()
+    app.use(handler.node)
+    app.use(express.json())
+    app.get('/mine', (_request, response) => void response.send('mine'))
+    const server = createServer(app).on('upgrade', handler.upgrade)
+    const url = await listening(server)
+    await expectToWork(url, base)
+    await expectSockets(url, base)
+    expect(await (await fetch(`${url}/mine`)).text()).toBe('mine')
+  })
+
+  test(`in Fastify, beside routes of one's own, under ${under}`, async () => {
+    const handler = makeHandler(base)
+    const fastify = Fastify()
+    onTestFinished(async () => fastify.close())
+    await fastify.register(handler.fastify)
+    fastify.post('/mine', async (request) => ({ mine: request.body }))
+    fastify.server.on('upgrade', handler.upgrade)
+    const url = await fastify.listen({ port: 0, host: '127.0.0.1' })
+    await expectToWork(url, base)
+    await expectSockets(url, base)
+    const headers = { 'content-type': 'application/json' }
+    const mine = await fetch(`${url}/mine`, { method: 'POST', headers, body: '{"a":1}' })
+    expect(await mine.json()).toEqual({ mine: { a: 1 } })
+  })
+
+  test(`in Hono, beside routes of one's own, under ${under}`, async () => {
+    const handler = makeHandler(base)
+    const hono = new Hono()
+    hono.get('/mine', (context) => context.text('mine'))
+    hono.all('*', ({ req }) => handler(req.raw))
+    const server = serveHono({ fetch: hono.fetch, port: 0, hostname: '127.0.0.1' }) as Server
+    if (!server.listening) await once(server, 'listening')
+    server.on('upgrade', handler.upgrade)
+    const url = await listening(server)
+    await expectToWork(url, base)
+    await expectSockets(url, base)
+    expect(await (await fetch(`${url}/mine`)).text()).toBe('mine')
+  })
+}
+
+test('as the route handlers of Next are called: with a request', async () => {
+  const handler = makeHandler()
+  const [GET, POST] = [handler, handler]
+  const headers = { 'content-type': 'application/json' }
+  const request = new Request('http://localhost/api/tasks/math.add', {
+    method: 'POST',
+    headers,
+    body: '{"args":[1,2]}',
+  })
+  const { id } = (await (await POST(request)).json()) as { id: string }
+  expect((await GET(new Request(`http://localhost/api/jobs/${id}`))).status).toBe(200)
+})
+
+test('by itself it lets in this machine until there is a key, and others only then', async () => {
+  const app = new Celeriac({ url: 'sqlite::memory:' })
+  onTestFinished(async () => app.close())
+  await expect(serve(app, { port: 0, host: '0.0.0.0' })).rejects.toThrow('nobody has said who may come in')
+  const { url, close } = await serve(app, { port: 0 })
+  onTestFinished(close)
+  const ask = (headers = {}) => fetch(`${url}/api/jobs`, { headers })
+  expect((await ask()).status).toBe(200)
+  // A page of another site asks this machine, or has pointed its own name here.
+  expect((await ask({ origin: 'https://evil.example' })).status).toBe(403)
+  expect((await ask({ 'x-forwarded-for': '203.0.113.7' })).status).toBe(401)
+  expect(await hostOf(url, 'evil.example')).toBe(401)
+  const { key } = await createKey(await partsOf(app).connect(), { name: 'ops', scopes: ['read'] })
+  const { url: other, close: closeOther } = await serve(app, { port: 0, host: '0.0.0.0' })
+  onTestFinished(closeOther)
+  const there = other.replace('0.0.0.0', '127.0.0.1')
+  expect((await fetch(`${there}/api/jobs`)).status).toBe(401)
+  expect((await fetch(`${there}/api/jobs`, { headers: { authorization: `Bearer ${key}` } })).status).toBe(200)
+})
+
+test('without a word on where it came from, a request counts as from outside', async () => {
+  const app = new Celeriac({ url: 'sqlite::memory:' })
+  onTestFinished(async () => app.close())
+  const answer = await createHandler(app)(new Request('http://localhost/api/jobs'))
+  expect(await answer.json()).toMatchObject({ status: 401, detail: expect.stringContaining('celeriac keys create') })
+})
+
+/** `fetch` names the host itself. */
+async function hostOf(url: string, host: string): Promise<number | undefined> {
+  const { request } = await import('node:http')
+  const [response] = (await once(request(`${url}/api/jobs`, { headers: { host } }).end(), 'response')) as [
+    import('node:http').IncomingMessage,
+  ]
+  response.resume()
+  return response.statusCode
+}
