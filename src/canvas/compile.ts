@@ -4,7 +4,7 @@ import { one } from '../core/shape.ts'
 import { noOptions } from '../core/stored-options.ts'
 import { Draft, nothingBefore, type Place } from './draft.ts'
 import { placeBranches, placeNode } from './fragment.ts'
-import { createJobOptions, forContinuation } from './job-options.ts'
+import { createJobOptions, forCallback, forContinuation } from './job-options.ts'
 import type { CanvasNode } from './node.ts'
 
 /** What compiling needs to know besides the canvas. */
@@ -20,6 +20,8 @@ export interface CompileContext {
   readonly jobLimit?: number | undefined
   /** `false`: a single job gets an exit too, for something that hangs on it. */
   readonly mayBeAlone?: boolean | undefined
+  /** A last job calls back once the collection has settled, whatever the outcome. It hangs on the exit. */
+  readonly callsBack?: boolean | undefined
 }
 
 /** The job whose handler returned the canvas. */
@@ -63,11 +65,24 @@ function compileAs(
   const optionsOf = createJobOptions(context.defaultsOf, fallback)
   const draft = new Draft(context.newId, context.jobLimit ?? 100_000)
   const { shape } = placeNode(draft, node, front, { role, options, optionsOf, scope: null, depth: 0 })
-  const alone = context.mayBeAlone !== false && shape === one ? draft.loneJob() : undefined
+  const mayBeAlone = context.mayBeAlone !== false && !context.callsBack
+  const alone = mayBeAlone && shape === one ? draft.loneJob() : undefined
   if (alone) return { id: setId(alone, context.id), ...draft.finish(), exit: null, shape }
-  const exit = draft.endCount === 0 ? draft.emptyBarrier() : draft.close(0, undefined)
+  // Behind a gate that failed nothing runs, and a callback does: an exit that has one stands behind no gate.
+  const exit = draft.endCount === 0 ? draft.emptyBarrier() : draft.close(0, context.callsBack ? null : undefined)
   placeBranches(draft)
+  if (context.callsBack) placeCallback(draft, exit, options)
   return { id: context.id ?? context.newId(), ...draft.finish(), exit, shape }
+}
+
+/** The name of the built-in task that calls back. Where to is kept with the collection. */
+export const callbackTask = 'celeriac.callback'
+
+/** It waits where a worker of the canvas looks: in the submission's queue, else in that of the first job. */
+function placeCallback(draft: Draft, exit: number, submitted: StoredOptions): void {
+  const options = forCallback(submitted, draft.firstQueue)
+  const call = { task: callbackTask, args: '[]', input: nothingBefore, options }
+  draft.addJob(call, { behind: exit, when: 'always' }, { role: 'callback', scope: null })
 }
 
 /** A job alone and its graph have one id. */

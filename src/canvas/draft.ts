@@ -62,8 +62,17 @@ export class Draft {
     return this.#ends.length
   }
 
+  /** The queue that the first job names. */
+  get firstQueue(): string | undefined {
+    return this.#jobs[0]?.options.queue
+  }
+
   /** Adds a job, which is an open end until a barrier counts it. */
-  addJob({ task, args, input, options }: Call, place: Place, { role, scope }: Setting): void {
+  addJob(
+    { task, args, input, options }: Call,
+    place: Pick<Place, 'behind' | 'when'>,
+    { role, scope }: Pick<Setting, 'role' | 'scope'>,
+  ): void {
     if (this.#jobs.length === this.#jobLimit) throw tooManyJobs(this.#jobLimit)
     this.#ends.push(this.#jobs.length)
     this.#jobs.push({

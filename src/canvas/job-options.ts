@@ -1,4 +1,4 @@
-import type { StoredOptions } from '../core/job.ts'
+import type { RetryPolicy, StoredOptions } from '../core/job.ts'
 import { inherit, noOptions } from '../core/stored-options.ts'
 
 /** For jobs that are not at the front of the canvas: `startIn` and `startAt` hold back its entries only. */
@@ -18,6 +18,18 @@ export function forBranches(options: StoredOptions): StoredOptions {
 
 /** What the jobs of a returned canvas take over from the job that returned it. */
 export const forContinuation: (options: StoredOptions) => StoredOptions = forBranches
+
+/**
+ * 11 attempts. The waits between them are at most 5 s, 20 s, 80 s, 5 min, 21 min, 85 min, 5.7 h and three times 8 h: 31.6 h
+ * in all, and 24 h in the mean, for each is drawn from its upper half.
+ */
+const callbackRetry: RetryPolicy = { limit: 10, base: 5_000, factor: 4, max: 8 * 3_600_000, jitter: true }
+
+/** What the job takes that calls back: as a side branch of the submission does, with a policy of its own. */
+export function forCallback(submitted: StoredOptions, firstQueue: string | undefined): StoredOptions {
+  const queue = firstQueue === undefined ? {} : { queue: firstQueue }
+  return { ...queue, ...forBranches(submitted), retry: callbackRetry }
+}
 
 /** What the job takes that turns the list of an `each` into jobs: how those are tried and timed is theirs alone. */
 export function forEachJob(options: StoredOptions): StoredOptions {
