@@ -1,3 +1,4 @@
+export type { CallbackOptions } from './app/callback-settings.ts'
 export { Celeriac } from './app/celeriac.ts'
 export type { CeleriacOptions } from './app/config.ts'
 export type { EngineFactory } from './app/connect.ts'

@@ -38,11 +38,11 @@ export class Celeriac {
 
   /** @throws CeleriacError BAD_OPTION, BAD_URL, BAD_DURATION, UNSUPPORTED */
   constructor(options: CeleriacOptions = {}) {
-    const { runtime, retention, maxJobs, sendTimeout, openEngine } = readConfig(options, process.env)
+    const { runtime, retention, maxJobs, sendTimeout, callbacks, openEngine } = readConfig(options, process.env)
     this.#connector = createConnector(openEngine, runtime)
     const { connect } = this.#connector
     const registry = createRegistry()
-    this[parts] = { runtime, retention, maxJobs, registry, newId: createIds(runtime), connect }
+    this[parts] = { runtime, retention, maxJobs, callbacks, registry, newId: createIds(runtime), connect }
     this.#submitter = new Submitter(this[parts], this[parts], sendTimeout)
   }
 

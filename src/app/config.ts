@@ -4,6 +4,7 @@ import { type Runtime, systemRuntime } from '../core/runtime.ts'
 import { longerThanNothing } from '../core/stored-options.ts'
 import { type Duration, milliseconds } from '../core/time.ts'
 import type { Engine } from '../engine/engine.ts'
+import { type CallbackOptions, type CallbackSettings, callbackSettings, readCallbacks } from './callback-settings.ts'
 import { checkUrl, defaultUrl, type EngineFactory, engineFromUrl } from './connect.ts'
 
 /** Where an app keeps its jobs, and its limits. Everything has a default. */
@@ -26,6 +27,8 @@ export interface CeleriacOptions {
    * StoreUnavailable, which says whether the job may have been stored all the same. Default 5 s.
    */
   readonly sendTimeout?: Duration | undefined
+  /** How the callbacks of submissions are signed, and where they may go. */
+  readonly callbacks?: CallbackOptions | undefined
   /** Time and randomness, for tests that bring their own. */
   readonly runtime?: Runtime | undefined
 }
@@ -37,6 +40,7 @@ export interface Config {
   readonly maxJobs: number
   /** In milliseconds. */
   readonly sendTimeout: number
+  readonly callbacks: CallbackSettings
   /** Makes the engine; loads it first where a url names it. */
   readonly openEngine: () => Promise<Engine>
 }
@@ -48,7 +52,8 @@ export function readConfig(
 ): Config {
   const read = readOptions<ReadOptions>(options, readers, 'new Celeriac')
   const { engine, runtime = systemRuntime, retention = 7 * 24 * 60 * 60_000, maxJobs = 100_000 } = read
-  const limits = { runtime, retention, maxJobs, sendTimeout: read.sendTimeout ?? 5_000 }
+  const callbacks = callbackSettings(read.callbacks ?? {}, environment)
+  const limits = { runtime, retention, maxJobs, sendTimeout: read.sendTimeout ?? 5_000, callbacks }
   if (engine !== undefined && read.url !== undefined) {
     throw badOption('new Celeriac', 'url and engine both say where the jobs are kept: give one of them')
   }
@@ -65,6 +70,7 @@ interface ReadOptions {
   readonly retention?: number
   readonly maxJobs?: number
   readonly sendTimeout?: number
+  readonly callbacks?: ReturnType<typeof readCallbacks>
   readonly runtime?: Runtime
 }
 
@@ -85,6 +91,7 @@ const readers: OptionReaders<ReadOptions> = {
   retention: (value, what) => milliseconds(value as Duration, what),
   maxJobs: wholeNumber(1, 1_000_000),
   sendTimeout: longerThanNothing,
+  callbacks: readCallbacks,
   runtime: (value) => value as Runtime,
 }
 

@@ -6,10 +6,11 @@ import type { StoredOptions } from '../core/job.ts'
 /**
  * Tells one canvas from another: the same calls, options and structure have the same fingerprint, in every process and
  * whatever the order of the properties in their arguments. The defaults of tasks are not in it: they may change from one
- * version of a service to the next, while what was asked for is the same.
+ * version of a service to the next, while what was asked for is the same. Who is called back is: somebody else would
+ * wait in vain.
  */
-export function fingerprintOf(node: CanvasNode, options: StoredOptions): string {
-  const text = ordered([JSON.parse(nodeText(node)), options])
+export function fingerprintOf(node: CanvasNode, options: StoredOptions, callbackUrl?: string): string {
+  const text = ordered([JSON.parse(nodeText(node)), options, ...(callbackUrl === undefined ? [] : [callbackUrl])])
   return createHash('sha256').update(text).digest('base64url')
 }
 

@@ -1,9 +1,12 @@
 import { CeleriacError } from '../core/errors.ts'
+import type { CallbackSettings } from './callback-settings.ts'
 import type { Access } from './handles.ts'
 import type { SubmissionContext } from './submission.ts'
 
 /** What an app is made of, for the parts of this package that work with one: the worker, the command line. */
-export interface AppParts extends SubmissionContext, Access {}
+export interface AppParts extends SubmissionContext, Access {
+  readonly callbacks: CallbackSettings
+}
 
 /** Where an app keeps its parts. A registered symbol, because two copies of this package may meet in one process. */
 export const parts: unique symbol = Symbol.for('celeriac.parts')

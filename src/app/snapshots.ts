@@ -43,7 +43,7 @@ export async function valueOf(store: Resolver, stored: StoredResult | null): Pro
 }
 
 /** Did everything that this result refers to come along? */
-function isWhole(stored: StoredResult): boolean {
+export function isWhole(stored: StoredResult): boolean {
   return 'json' in stored || (stored.results !== null && stored.results.every(isWhole))
 }
 

@@ -2,13 +2,14 @@ import { compile, type CompileContext } from '../canvas/compile.ts'
 import type { TaskDefinition } from '../canvas/definition.ts'
 import type { CanvasNode } from '../canvas/node.ts'
 import type { CallTerms, SubmitTerms } from '../core/call-options.ts'
-import { CeleriacError } from '../core/errors.ts'
-import type { Graph, Input } from '../core/graph.ts'
+import type { Graph, GraphJob, Input } from '../core/graph.ts'
 import type { StoredOptions } from '../core/job.ts'
 import { validate } from '../core/schema.ts'
 import { one } from '../core/shape.ts'
 import { inherit, noOptions } from '../core/stored-options.ts'
 import type { Submission } from '../engine/intake.ts'
+import type { CallbackSettings } from './callback-settings.ts'
+import { checkCallbackUrl } from './callback-url.ts'
 import { fingerprintOf, fingerprintOfCall } from './fingerprint.ts'
 import type { Registry } from './registry.ts'
 
@@ -20,6 +21,7 @@ export interface SubmissionContext {
   readonly retention: number
   /** The most jobs that a canvas may come to. */
   readonly maxJobs: number
+  readonly callbacks: Pick<CallbackSettings, 'allow'>
 }
 
 /** What the compiler needs of an app: also for the canvases that handlers return. */
@@ -58,10 +60,12 @@ export async function submissionOfCanvas(
   node: CanvasNode,
   terms: SubmitTerms,
 ): Promise<Submission> {
-  if (terms.callbackUrl !== undefined) throw noCallbacks()
-  const graph = compile(node, { ...compileContext(context), options: terms.job })
+  const { callbackUrl } = terms
+  if (callbackUrl !== undefined) checkCallbackUrl(callbackUrl, context.callbacks.allow, 'callbackUrl')
+  const callsBack = callbackUrl !== undefined
+  const graph = compile(node, { ...compileContext(context), options: terms.job, callsBack })
   await checkArguments(context.registry, graph)
-  const alone = graph.exit === null ? graph.jobs[0] : undefined
+  const alone = jobAlone(graph, callsBack)
   const ofTask = alone && context.registry.get(alone.task).terms
   // A canvas as a whole is kept and tagged as its own outermost options say, then those of the submission.
   const options = alone ? alone.options : inherit(node.options, terms.job)
@@ -70,19 +74,17 @@ export async function submissionOfCanvas(
     description: terms.description ?? ofTask?.description ?? null,
     actor: terms.actor ?? null,
     tags: options.tags ?? noTags,
-    callbackUrl: null,
+    callbackUrl: callbackUrl ?? null,
     retention: options.retention ?? context.retention,
-    idempotency: idempotencyOf(terms, () => fingerprintOf(node, terms.job)),
+    idempotency: idempotencyOf(terms, () => fingerprintOf(node, terms.job, callbackUrl)),
     unique: terms.unique ?? ofTask?.unique?.(JSON.parse(alone?.args ?? '[]') as unknown[]) ?? null,
   }
 }
 
-/** To take an address and never call it would be worse than to say so. */
-function noCallbacks(): CeleriacError {
-  return new CeleriacError(
-    'UNSUPPORTED',
-    'callbackUrl is not available in this version of celeriac: leave it out, and follow the collection by its events or put finally(…) on the canvas.',
-  )
+/** The one call that a submission is, with or without a callback: what its task says of itself counts for the whole. */
+function jobAlone({ jobs, exit, shape }: Graph, callsBack: boolean): GraphJob | undefined {
+  const isAlone = callsBack ? jobs.length === 2 && shape === one : exit === null
+  return isAlone ? jobs[0] : undefined
 }
 
 /**

@@ -108,11 +108,15 @@ describe('submitTerms', () => {
     'javascript:alert(1)',
     'https://',
     'http://a b',
+    'https://user@a.example',
+    'https://user:hunter2@a.example/',
+    'https://:hunter2@a.example/',
     5,
     `https://a.example/${'x'.repeat(2048)}`,
   ])('refuses %.30s to call back', (callbackUrl) => {
     expect(() => submit({ callbackUrl })).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }))
     expect(() => submit({ callbackUrl })).toThrow(/^submit: callbackUrl: /)
+    expect(() => submit({ callbackUrl })).toThrow(/^(?!.*hunter2)/)
   })
 })
 

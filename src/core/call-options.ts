@@ -155,9 +155,12 @@ const readTransaction: OptionReader<object> = (value, what) => {
 const urlLimit = 2048
 const readUrl: OptionReader<string> = (value, what) => {
   const text = shortText(urlLimit)(value instanceof URL ? value.href : value, what)
-  const isWeb = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
-  if (!isWeb)
-    throw badOption(what, `a whole address that begins with https:// or http:// is needed, not ${shown(text)}`)
+  const url = URL.canParse(text) ? new URL(text) : null
+  // Never the text itself: there may be a password in it, or a token.
+  if (!url || !/^https?:$/.test(url.protocol))
+    throw badOption(what, 'a whole address that begins with https:// or http:// is needed')
+  if (url.username !== '' || url.password !== '')
+    throw badOption(what, 'there is a user or a password in it: leave them out, callbacks are known by their signature')
   return text
 }
 

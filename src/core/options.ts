@@ -47,7 +47,7 @@ export interface CallOptions extends JobOptions {
 }
 
 export interface SubmitOptions extends CallOptions {
-  /** Called by a signed POST once the collection has settled, whatever the outcome. Reserved: refused until it is built. */
+  /** Called by a signed POST once the collection has settled, whatever the outcome, and again after each retry. */
   readonly callbackUrl?: string | undefined
 }
 

@@ -51,7 +51,13 @@ async function openDatabase(open: OpenStore): Promise<Database> {
 
 /** What `delay` would have stored of the same call. */
 function sentByCode(args: unknown[], options: CallOptions) {
-  const context = { registry: createRegistry(), newId: createIds(systemRuntime), retention: 1, maxJobs: 1 }
+  const context = {
+    registry: createRegistry(),
+    newId: createIds(systemRuntime),
+    retention: 1,
+    maxJobs: 1,
+    callbacks: { allow: [] },
+  }
   const definition = defineTask('mail.send', {}, () => undefined)
   return submissionOfCall(context, definition, argumentsText(args), callTerms(options, 'with'))
 }
