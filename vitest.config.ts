@@ -22,8 +22,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^celeriac$/, replacement: source('index.ts') },
-      { find: /^celeriac\/http$/, replacement: source('http/http.ts') },
-      { find: /^celeriac\/worker$/, replacement: source('worker/worker.ts') },
+      { find: /^celeriac\/(worker|callbacks|http)$/, replacement: source('$1/$1.ts') },
       { find: /^celeriac\/(sqlite|postgres|redis)$/, replacement: source('engines/$1/$1.ts') },
     ],
   },

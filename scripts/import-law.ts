@@ -12,7 +12,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   'engines/*': ['core', 'engine'],
   'transports/*': ['core', 'engine'],
   app: ['core', 'canvas', 'engine'],
-  worker: ['core', 'canvas', 'engine', 'app'],
+  worker: ['core', 'canvas', 'engine', 'app', 'callbacks'],
   scheduler: ['core', 'canvas', 'engine', 'app'],
   callbacks: ['core', 'canvas', 'engine', 'app'],
   alerts: ['core', 'canvas', 'engine', 'app'],

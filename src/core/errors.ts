@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'UNKNOWN_TASK'
   | 'DUPLICATE_TASK'
   | 'NOT_AN_APP'
+  | 'BAD_SIGNATURE'
   // what is stored
   | 'NOT_FOUND'
   | 'IDEMPOTENCY_MISMATCH'

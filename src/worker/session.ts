@@ -1,6 +1,5 @@
 import { hostname } from 'node:os'
 import type { CompileContext } from '../canvas/compile.ts'
-import { eachTask } from '../canvas/fragment.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Graph } from '../core/graph.ts'
@@ -11,7 +10,6 @@ import type { Signal } from '../engine/feed.ts'
 import type { ClaimedJob, SessionRecord } from '../engine/work.ts'
 import type { Attempt } from './attempt.ts'
 import { complete, type CompletionParts, tellLate } from './complete.ts'
-import { builtInEach } from './each-task.ts'
 import { execute, executeTimedOut, failureOf, type Workshop } from './execute.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { createReporter, type Reporter } from './report.ts'
@@ -28,7 +26,7 @@ import { createUnknownTasks } from './unknown-tasks.ts'
 export interface SessionAccess {
   readonly engine: Engine
   readonly runtime: Runtime
-  /** undefined: no such task can run here. */
+  /** undefined: no such task can run here. The package's own are among them. */
   readonly findTask: (name: string) => RunnableTask | undefined
   readonly compiling: CompileContext
   /** Refuses a canvas whose arguments its tasks would not take. */
@@ -206,7 +204,7 @@ export class Session {
     return {
       runtime,
       store: engine,
-      findTask: (name) => (name === eachTask ? builtInEach : findTask(name)),
+      findTask,
       compiling,
       checkGraph,
       delayForUnknown: createUnknownTasks(runtime, this.#reporter),

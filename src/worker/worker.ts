@@ -3,6 +3,8 @@ import { type AppParts, partsOf } from '../app/parts.ts'
 import { checkArguments, compileContext } from '../app/submission.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Duration } from '../core/time.ts'
+import { createCallbackTask } from './callback-task.ts'
+import { builtInEach } from './each-task.ts'
 import type { RunnableTask } from './runnable-task.ts'
 import { Session, type SessionAccess } from './session.ts'
 import { stopSettings, type WorkerOptions, type WorkerSettings, workerSettings } from './settings.ts'
@@ -83,13 +85,15 @@ export class Worker {
 }
 
 function accessOf(app: AppParts, engine: SessionAccess['engine']): SessionAccess {
-  const { registry, runtime } = app
+  const { registry, runtime, callbacks } = app
+  const own = [builtInEach, createCallbackTask({ store: engine, runtime, settings: callbacks })]
+  const builtIn = new Map(own.map((task) => [task.name, task]))
   return {
     engine,
     runtime,
     findTask(name) {
       const found = registry.find(name)
-      return found && found.handler !== null ? (found as RunnableTask) : undefined
+      return found && found.handler !== null ? (found as RunnableTask) : builtIn.get(name)
     },
     compiling: compileContext(app),
     checkGraph: (graph) => checkArguments(registry, graph),

@@ -1,0 +1,3 @@
+export type { CallbackPayload, SentFailure, SettledCollection, SettledJob } from './payload.ts'
+export { verifyCallback } from './verify.ts'
+export type { RawRequest, VerifyOptions, WebRequest } from './verify.ts'
