@@ -94,7 +94,6 @@ function noteworthy(job: JobSummary, view: View): string[] {
     failures > 0 && state === 'scheduled' ? `after ${failures === 1 ? 'a failure' : `${failures} failures`}` : '',
     wait > 0 ? `in ${formatDuration(wait)}` : '',
     job.cancelling && !isFinal(state) ? 'cancelling' : '',
-    job.role === 'callback' ? 'callback' : '',
     job.reason !== undefined && !['failed', 'cancelled', 'upstream'].includes(job.reason) ? job.reason : '',
   ]
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { addCallbacks } from './callbacks.ts'
 import { addCancel } from './cancel.ts'
 import { addCollections } from './collections.ts'
 import type { AddCommand, Context } from './context.ts'
@@ -23,7 +24,7 @@ const groups: readonly (readonly [heading: string, commands: readonly AddCommand
   ['Run:', [addDev, addWorker, addSubmit, addTasks]],
   ['Look:', [addCollections, addJobs, addShow, addFollow, addQueues, addWorkers]],
   ['Act:', [addRetry, addCancel]],
-  ['Keep:', [addMigrate, addCopy, addDoctor]],
+  ['Keep:', [addMigrate, addCopy, addCallbacks, addDoctor]],
 ]
 
 /** Runs one command line; answers with the exit code: 0 for success, 1 for an error, 2 for a command written wrongly. */

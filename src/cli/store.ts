@@ -35,8 +35,9 @@ export async function withStore<T>(
   context: Context,
   options: GlobalOptions,
   use: (app: Celeriac) => Promise<T>,
+  open: () => Promise<Celeriac> = () => openApp(context, options),
 ): Promise<T> {
-  const app = await openApp(context, options)
+  const app = await open()
   try {
     await checkStoreExists(app, context)
     return await use(app)
