@@ -206,7 +206,7 @@ test('an unknown task is refused by name, with the one it resembles, and nothing
   await expect(app.submit(chain(add.s(1), other.s()))).rejects.toThrow(
     'There is no task "math.ad": did you mean "math.add"?',
   )
-  for (const name of ['constructor', '__proto__', 'celeriac.each']) {
+  for (const name of ['constructor', '__proto__', 'celeriac.each', 'celeriac.callback']) {
     const canvas = { type: 'signature', task: name, args: [] } as unknown as ReturnType<typeof add.si>
     await expect(app.submit(canvas)).rejects.toMatchObject({ code: 'UNKNOWN_TASK' })
   }
