@@ -9,10 +9,12 @@ import { addDev } from './dev.ts'
 import { addDoctor } from './doctor.ts'
 import { addFollow } from './follow.ts'
 import { addJobs } from './jobs.ts'
+import { addKeys } from './keys.ts'
 import { addMigrate } from './migrate.ts'
 import { addQueues } from './queues.ts'
 import { reportError } from './report.ts'
 import { addRetry } from './retry.ts'
+import { addServer } from './server.ts'
 import { addShow } from './show.ts'
 import { addSubmit } from './submit.ts'
 import { addTasks } from './tasks.ts'
@@ -21,10 +23,10 @@ import { addWorkers } from './workers.ts'
 
 /** The commands, in the order of the help: a new one is a file of its own and a word here. */
 const groups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
-  ['Run:', [addDev, addWorker, addSubmit, addTasks]],
+  ['Run:', [addDev, addWorker, addServer, addSubmit, addTasks]],
   ['Look:', [addCollections, addJobs, addShow, addFollow, addQueues, addWorkers]],
   ['Act:', [addRetry, addCancel]],
-  ['Keep:', [addMigrate, addCopy, addCallbacks, addDoctor]],
+  ['Keep:', [addKeys, addMigrate, addCopy, addCallbacks, addDoctor]],
 ]
 
 /** Runs one command line; answers with the exit code: 0 for success, 1 for an error, 2 for a command written wrongly. */

@@ -8,6 +8,8 @@ export interface OwnWorkerOptions {
   readonly name?: string
   readonly lease?: Duration
   readonly grace?: Duration
+  /** The port at which it serves the HTTP API too: for the worker that `dev` runs. */
+  readonly http?: number
 }
 
 /** @param grace what it is where it is not given */
@@ -20,8 +22,8 @@ export const addWorkerOptions = (command: Command, grace: string): Command =>
     .option('--grace <duration>', `how long it waits for jobs when it stops (default: ${grace})`)
 
 /** The same options again, for the process that is to work. */
-export function writeWorkerOptions({ queues, concurrency, name, lease, grace }: OwnWorkerOptions): string[] {
-  const written = { queues: queues?.join(','), concurrency, name, lease, grace }
+export function writeWorkerOptions({ queues, concurrency, name, lease, grace, http }: OwnWorkerOptions): string[] {
+  const written = { queues: queues?.join(','), concurrency, name, lease, grace, http }
   return Object.entries(written).flatMap(([option, value]) =>
     value === undefined ? [] : [`--${option}`, String(value)],
   )

@@ -1,4 +1,5 @@
 import { relative } from 'node:path'
+import { Option } from 'commander'
 import { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
 import { CeleriacError } from '../core/errors.ts'
@@ -9,6 +10,7 @@ import { type AddCommand, type Context, optionsOf } from './context.ts'
 import { supervised, tellImports } from './imports.ts'
 import { JobLog } from './job-log.ts'
 import { UsageError } from './mistake.ts'
+import { readPort } from './server.ts'
 import { addressOf, engineOf, fileOf, openModule } from './store.ts'
 import { addWorkerOptions, type OwnWorkerOptions } from './worker-options.ts'
 
@@ -17,6 +19,7 @@ export const addWorker: AddCommand = (program, context) => {
     .command('worker')
     .description('run the jobs of an app')
     .argument('[module]', 'the file that exports the app')
+  command.addOption(new Option('--http <port>').argParser(readPort).hideHelp())
   addWorkerOptions(command, '10s').action(async (given: string | undefined, _own, self) => {
     const options = optionsOf<OwnWorkerOptions>(self)
     const module = given ?? findModule(context, options)
@@ -33,7 +36,7 @@ async function work(
   context: Context,
   app: Celeriac,
   module: string,
-  { queues, concurrency, name, lease, grace }: OwnWorkerOptions,
+  { queues, concurrency, name, lease, grace, http }: OwnWorkerOptions,
   isSupervised: boolean,
 ): Promise<void> {
   const { terminal } = context
@@ -41,11 +44,27 @@ async function work(
   const log = isSupervised ? new JobLog(engine, terminal) : undefined
   const greeting = [describeWork(context, app, module, engine)]
   await log?.start()
+  const serving = http === undefined ? undefined : await serveBeside(app, http, (message) => terminal.note(message))
   await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) =>
     terminal.note(...greeting.splice(0), message),
   )
+  await serving?.close()
   await log?.stop()
   await app.close()
+}
+
+/** Who develops wants to work on, whatever else there is at that port. */
+async function serveBeside(app: Celeriac, port: number, tell: (message: string) => void) {
+  const { serve } = await import('../http/serve.ts')
+  try {
+    const serving = await serve(app, { port })
+    tell(`Serving at ${serving.url}: /docs lists all there is.`)
+    return serving
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
+    tell(`Port ${port} is taken, so the HTTP API is not served: name another with --port.`)
+    return undefined
+  }
 }
 
 function describeWork({ folder }: Context, app: Celeriac, module: string, engine: Engine): string {

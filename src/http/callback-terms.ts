@@ -1,8 +1,50 @@
-import { collectionDetail } from './schemas.ts'
 import { z } from 'zod'
+import { collectionDetail, instant, job, jobDetail, settledState } from './schemas.ts'
 
-const body = z
-  .object({ type: z.literal('collection.settled'), timestamp: z.iso.datetime(), data: collectionDetail })
+const settledJob = z
+  .object({
+    ...job.pick({
+      id: true,
+      task: true,
+      state: true,
+      reason: true,
+      role: true,
+      queue: true,
+      parent_id: true,
+      attempt: true,
+      failures: true,
+      round: true,
+      failure: true,
+      failed_job_id: true,
+      description: true,
+      tags: true,
+      created_at: true,
+      started_at: true,
+      finished_at: true,
+    }).shape,
+    result: jobDetail.shape.result,
+  })
+  .meta({ id: 'SettledJob' })
+
+const { callback_url: _url, cancelling: _cancelling, ...parts } = collectionDetail.shape
+
+export const callbackPayload = z
+  .object({
+    type: z.literal('collection.settled'),
+    timestamp: instant.meta({ description: 'When it settled.' }),
+    data: z
+      .object({
+        ...parts,
+        state: settledState,
+        settled_at: instant,
+        jobs: z.array(settledJob),
+        truncated: z
+          .literal(true)
+          .optional()
+          .meta({ description: 'The whole would be more than 1 MiB: results are left out, and maybe the last jobs.' }),
+      })
+      .meta({ id: 'SettledCollection' }),
+  })
   .meta({ id: 'CollectionSettled' })
 
 const headers = z.object({
@@ -22,7 +64,7 @@ export const settledCallback = (field: string): object => ({
         summary: 'All of it has settled',
         description: 'Signed as Standard Webhooks says; sent again for about a day unless it is answered with 2xx.',
         requestParams: { header: headers },
-        requestBody: { required: true, content: { 'application/json': { schema: body } } },
+        requestBody: { required: true, content: { 'application/json': { schema: callbackPayload } } },
         responses: {
           '2XX': { description: 'Taken.' },
           410: { description: 'Not wanted any more: it is not sent again.' },

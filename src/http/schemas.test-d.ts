@@ -10,7 +10,9 @@ import type {
   JobSnapshot,
   JobSummary,
 } from '../core/handle.ts'
+import type { CallbackPayload, SettledCollection, SettledJob } from '../callbacks/payload.ts'
 import type { Snake } from '../core/snake.ts'
+import type { callbackPayload } from './callback-terms.ts'
 import type * as schemas from './schemas.ts'
 
 /** Every value of the library is one of the schema, and has no property that the schema does not name. */
@@ -33,4 +35,11 @@ test('what is answered is what the document says', () => {
   expectTypeOf<Documented<Snake<CollectionSnapshot>, typeof schemas.collectionDetail>>().toBeNever()
   expectTypeOf<Documented<Snake<CollectionEvent>, typeof schemas.collectionEvent>>().toBeNever()
   expectTypeOf<Documented<Snake<JobEvent>, typeof schemas.jobEvent>>().toBeNever()
+})
+
+test('what is called back is what the document says', () => {
+  type Data = (typeof callbackPayload)['shape']['data']
+  expectTypeOf<Documented<CallbackPayload, typeof callbackPayload>>().toBeNever()
+  expectTypeOf<Documented<SettledCollection, Data>>().toBeNever()
+  expectTypeOf<Documented<SettledJob, Data['shape']['jobs']['element']>>().toBeNever()
 })

@@ -28,7 +28,7 @@ export const failure = z
 
 export const jobState = z.enum(jobStates).meta({ id: 'JobState' })
 export const collectionState = z.enum(collectionStates).meta({ id: 'CollectionState' })
-const settledState = z.enum(['succeeded', 'failed', 'cancelled'])
+export const settledState = z.enum(['succeeded', 'failed', 'cancelled'])
 const role = z.enum(['main', 'side', 'callback'])
 const reason = z.enum(['failed', 'timeout', 'poisoned', 'cancelled', 'expired', 'fail-fast', 'upstream', 'not-needed'])
 
