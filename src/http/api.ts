@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
@@ -56,21 +56,31 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   hono.notFound(({ req }) => problemResponse(noSuchPath(req.path)))
   if (origins.length > 0) hono.use('*', cors({ origin: [...origins], exposeHeaders: ['location'] }))
   for (const one of routes) {
-    hono.on(one.method.toUpperCase(), honoPath(base, one.path), async ({ req, env }) => {
+    const answer = async ({ req, env }: Asking): Promise<Response> => {
       const request = req.raw
-      const identity =
-        one.scope === null ? nobody : await authenticator.identify(request, env.peer, one.takesTicket === true)
+      const takesTicket = one.takesTicket === true
+      const identity = one.scope === null ? nobody : await authenticator.identify(request, env.peer, takesTicket)
       return run(one, { service, identity, request, base, names: req.param() })
-    })
+    }
+    for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
   }
   let document: OpenApiDocument | undefined
-  hono.get(`${base}/openapi.json`, () => Response.json((document ??= documentOf(routes, base))))
-  hono.get(`${base}/docs`, () => docsPage((document ??= documentOf(routes, base)), base))
+  const known = (): OpenApiDocument => (document ??= documentOf(routes, base))
+  for (const path of pathsOf(base, '/api/openapi.json')) hono.get(path, () => Response.json(known()))
+  for (const path of pathsOf(base, '/api/docs')) hono.get(path, () => docsPage(known(), base))
   for (const path of new Set(routes.map((one) => one.path))) hono.all(honoPath(base, path), () => refuseMethod(path))
 
   const answer: Answer = async (request, peer = { address: undefined }) => hono.fetch(request, { peer })
   return { answer, authenticator, service, base }
 }
+
+type Asking = Context<{ Bindings: { peer: Peer } }>
+
+/** What no app of one's own has at those places may be found there too: `/docs`, `/openapi.json`, `/health/live`. */
+const shortOf = /^\/api(?=\/(openapi\.json|docs|health\/))/
+
+const pathsOf = (base: string, path: string): readonly string[] =>
+  shortOf.test(path) ? [base + path, base + path.replace(shortOf, '')] : [honoPath(base, path)]
 
 const nobody: Identity = { name: 'nobody', scopes: [], actor: null, collectionId: null }
 

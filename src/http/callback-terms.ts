@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { ZodOpenApiCallbacksObject } from 'zod-openapi'
 import { collectionDetail, instant, job, jobDetail, settledState } from './schemas.ts'
 
 const settledJob = z
@@ -56,7 +57,7 @@ const headers = z.object({
 })
 
 /** The `callbacks` of an operation, as OpenAPI has them. `field` is where its body names the url. */
-export const settledCallback = (field: string): object => ({
+export const settledCallback = (field: string): ZodOpenApiCallbacksObject => ({
   settled: {
     [`{$request.body#/${field}}`]: {
       post: {

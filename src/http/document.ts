@@ -74,7 +74,7 @@ function operationOf(one: Route): ZodOpenApiOperationObject {
         Object.entries(one.answers).map(([status, answer]) => [status, responseOf(answer, status)]),
       ),
     },
-    ...(one.callbacks && { callbacks: one.callbacks as never }),
+    ...(one.callbacks && { callbacks: one.callbacks }),
   } as ZodOpenApiOperationObject
 }
 

@@ -49,14 +49,11 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     (request, env) => answer(request, { address: (env as HttpBindings).incoming.socket.remoteAddress }),
     { overrideGlobalObjects: false },
   ) as RequestListener
-  const isOurs = (path: string): boolean =>
-    ['/api', '/health', '/docs', '/openapi.json'].some(
-      (one) => path === base + one || path.startsWith(`${base}${one}/`),
-    )
-
+  // Beside routes of somebody's own, no more is taken than was said.
+  const ours = base === '' ? '/api' : base
   const node: Handler['node'] = (message, response, next) => {
     const path = (message.url ?? '').split('?', 1)[0] as string
-    if (next && !isOurs(path)) next()
+    if (next && path !== ours && !path.startsWith(`${ours}/`)) next()
     else void listen(message, response)
   }
   return Object.assign((request: Request) => answer(request), {
@@ -68,12 +65,10 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
       // The body is left to be read here, with bounds of its own.
       fastify.removeAllContentTypeParsers()
       fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
-      for (const path of ['/api/*', '/health/*', '/docs', '/openapi.json']) {
-        fastify.all(base + path, ({ raw }, reply) => {
-          reply.hijack()
-          node(raw, reply.raw)
-        })
-      }
+      fastify.all(`${ours}/*`, ({ raw }, reply) => {
+        reply.hijack()
+        node(raw, reply.raw)
+      })
     },
   })
 }

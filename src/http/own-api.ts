@@ -3,11 +3,12 @@ import type { CollectionHandle } from '../core/handle.ts'
 import type { Duration } from '../core/time.ts'
 import { tellOutside } from './answers.ts'
 import { settledCallback } from './callback-terms.ts'
+import { callbackUrl } from './inputs.ts'
 import { json } from './route.ts'
 import { documentOptions } from './document.ts'
 import { acceptedCollection } from './schemas.ts'
 
-export { callbackUrl } from './inputs.ts'
+export { callbackUrl }
 
 export interface Accepted {
   /** Where it can be read: default no such header. */
@@ -32,6 +33,8 @@ export async function accepted(
   return json(202, { ...told, ...known }, location === undefined ? {} : { location })
 }
 
+type PathItem = Readonly<Record<string, object>>
+
 /** What your own document needs to say that an endpoint answers with a collection, and calls back. */
 export interface OpenApiParts {
   /** For `components.schemas`: what the parts below refer to. */
@@ -39,7 +42,7 @@ export interface OpenApiParts {
   /** For `responses['202']` of an operation. */
   readonly accepted: object
   /** For `callbacks` of an operation. */
-  readonly callbacks: object
+  readonly callbacks: Record<string, Record<string, PathItem>>
 }
 
 /**
@@ -52,8 +55,9 @@ export interface OpenApiParts {
 export function openapi(field = 'callback_url'): OpenApiParts {
   const description = 'Under way: read it, follow it, wait for the callback.'
   const operation = {
+    requestBody: { content: { 'application/json': { schema: callbackUrl } } },
     responses: { 202: { description, content: { 'application/json': { schema: acceptedCollection } } } },
-    callbacks: settledCallback(field) as never,
+    callbacks: settledCallback(field),
   }
   const { components, paths } = createDocument(
     {
@@ -67,6 +71,6 @@ export function openapi(field = 'callback_url'): OpenApiParts {
   return {
     schemas: (components?.schemas ?? {}) as Record<string, object>,
     accepted: made?.responses?.['202'] as object,
-    callbacks: made?.callbacks as object,
+    callbacks: made?.callbacks as Record<string, Record<string, PathItem>>,
   }
 }

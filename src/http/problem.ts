@@ -114,9 +114,11 @@ export function problemOf(thrown: unknown): { readonly problem: Problem; readonl
 }
 
 export function problemResponse(about: Problem, headers: Readonly<Record<string, string>> = {}): Response {
+  // The rest of a body that is not read cannot be told from the next request.
+  const closing = about.status === 408 || about.status === 413 ? { connection: 'close' } : {}
   return new Response(JSON.stringify(about), {
     status: about.status,
-    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...closing, ...headers },
   })
 }
 

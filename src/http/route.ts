@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { ZodOpenApiCallbacksObject } from 'zod-openapi'
 import type { Celeriac } from '../app/celeriac.ts'
 import type { Connection } from '../app/events.ts'
 import type { AppParts } from '../app/parts.ts'
@@ -52,7 +53,7 @@ export interface RouteTerms<
   readonly body?: Body
   readonly headers?: z.ZodObject
   readonly answers: Readonly<Record<number, AnswerTerms>>
-  readonly callbacks?: object
+  readonly callbacks?: ZodOpenApiCallbacksObject
   handle(given: Given<Read<Params>, Read<Query>, Read<Body>>): Promise<Response>
 }
 

@@ -179,7 +179,7 @@ export const systemRoutes = [
   }),
   route({
     method: 'get',
-    path: '/health/live',
+    path: '/api/health/live',
     operationId: 'isLive',
     tag: 'Health',
     summary: 'Whether this process answers',
@@ -189,7 +189,7 @@ export const systemRoutes = [
   }),
   route({
     method: 'get',
-    path: '/health/ready',
+    path: '/api/health/ready',
     operationId: 'isReady',
     tag: 'Health',
     summary: 'Whether the store answers too',
