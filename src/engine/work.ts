@@ -151,11 +151,12 @@ export interface Tally {
   readonly task: string
   /** The instant at which the minute begins, in milliseconds, by the clock of the worker. */
   readonly minute: number
+  /** Those that returned, also where they go on as a canvas. */
   readonly succeeded: number
   readonly failed: number
   readonly retried: number
   readonly cancelled: number
-  /** How long they ran, added up, and the longest, in milliseconds. */
+  /** How long they ran, added up, and the longest, in whole milliseconds. */
   readonly ran: number
   readonly longest: number
 }

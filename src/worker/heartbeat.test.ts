@@ -5,6 +5,7 @@ import type { ClaimedJob, Heartbeat as Beat, HeartbeatAnswer } from '../engine/w
 import { Attempt } from './attempt.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { createReporter } from './report.ts'
+import { Tallies } from './tallies.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 const job = { id: 'a', ref: 'a', token: 1, attempt: 1 } as ClaimedJob
@@ -18,13 +19,19 @@ async function start(answer: (beat: Beat) => Promise<HeartbeatAnswer> = () => Pr
   const told: string[] = []
   const notices: string[] = []
   const held: ClaimedJob[] = [job]
-  const heartbeat = new Heartbeat({
+  const tallies = new Tallies({
+    now: () => runtime.now(),
+    unsettledSince: () => null,
+    onChange: () => heartbeat.noteTallies(),
+  })
+  const heartbeat: Heartbeat = new Heartbeat({
     runtime,
     reporter: createReporter(({ message }) => void notices.push(message)),
     session: { id: 's', name: 'w', host: 'h', pid: 1, queues: null, concurrency: 1 },
     lease: 12_000,
     held: () => held,
     isHolding: () => held.length > 0,
+    tallies,
     onCancel: (id, token) => void told.push(`cancel ${id} ${token}`),
     onLost: (id, token) => void told.push(`lost ${id} ${token}`),
     store: {
@@ -50,7 +57,7 @@ async function start(answer: (beat: Beat) => Promise<HeartbeatAnswer> = () => Pr
     },
     0,
   )
-  return { runtime, heartbeat, beats, told, notices, held, pass, attempt }
+  return { runtime, heartbeat, beats, told, notices, held, pass, attempt, tallies }
 }
 
 test('it beats three times in a lease, and lists the jobs held', async () => {
@@ -160,4 +167,55 @@ test('the last beat says so, and none comes after it', async () => {
   expect(beats).toHaveLength(2)
   expect(beats[1]).toMatchObject({ ended: true, held: [] })
   expect(runtime.pending).toBe(0)
+})
+
+const counted = { task: 't', outcome: 'succeeded', answer: 'accepted', endedAt: Date.UTC(2026, 0, 1), ran: 1 } as const
+
+test('tallies are told within 5 s, by a worker that is idle and whose session a thread keeps alive too', async () => {
+  const { heartbeat, beats, held, pass, tallies } = await start()
+  heartbeat.isRelieved = true
+  held.pop()
+  await pass(100)
+  tallies.count(counted)
+  expect(beats).toHaveLength(1)
+  await pass(5_000)
+  expect(beats).toHaveLength(2)
+  expect(beats[1]?.tallies).toMatchObject([{ task: 't', succeeded: 1 }])
+  await pass(10_000, 100)
+  expect(beats).toHaveLength(2)
+})
+
+test('tallies go with a beat that goes anyway, yet not with every one of many', async () => {
+  const { beats, pass, tallies, attempt } = await start()
+  const told = (): number => beats.filter((beat) => beat.tallies !== undefined).length
+  for (let n = 0; n < 30; n++) {
+    tallies.count(counted)
+    attempt.log.info('line')
+    await pass(100)
+  }
+  expect(beats.length).toBeGreaterThan(25)
+  expect(told()).toBe(3)
+  await pass(5_000)
+  expect(told()).toBe(4)
+  expect(beats.findLast((beat) => beat.tallies !== undefined)?.tallies).toMatchObject([{ succeeded: 30 }])
+})
+
+test('tallies of a beat that failed go with the next, and the last beat takes the rest', async () => {
+  let isAway = false
+  const { beats, pass, tallies, heartbeat, held } = await start(() =>
+    isAway ? Promise.reject(new CeleriacError('STORE_BUSY', 'Busy.')) : Promise.resolve(nothing),
+  )
+  heartbeat.isRelieved = true
+  held.pop()
+  tallies.count(counted)
+  isAway = true
+  await pass(5_000, 100)
+  expect(beats.at(-1)?.tallies).toHaveLength(1)
+  isAway = false
+  await pass(2_000, 100)
+  expect(beats.at(-1)?.tallies).toHaveLength(1)
+  expect(tallies.hasChanged).toBe(false)
+  tallies.count(counted)
+  await heartbeat.end()
+  expect(beats.at(-1)).toMatchObject({ ended: true, tallies: [{ succeeded: 2 }] })
 })

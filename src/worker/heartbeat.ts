@@ -1,8 +1,9 @@
 import type { Runtime, Timer } from '../core/runtime.ts'
 import type { Signal } from '../engine/feed.ts'
-import type { ClaimedJob, Heartbeat as Beat, HeartbeatAnswer, SessionRecord, Work } from '../engine/work.ts'
+import type { ClaimedJob, Heartbeat as Beat, HeartbeatAnswer, SessionRecord, Tally, Work } from '../engine/work.ts'
 import type { Attempt, News } from './attempt.ts'
 import type { Reporter } from './report.ts'
+import type { Tallies } from './tallies.ts'
 
 export interface HeartbeatParts {
   readonly store: Pick<Work, 'heartbeat'>
@@ -11,6 +12,7 @@ export interface HeartbeatParts {
   /** The jobs in this worker's hands, begun or not, up to the store's answer for what they came to. */
   readonly held: () => readonly ClaimedJob[]
   readonly isHolding: () => boolean
+  readonly tallies: Pick<Tallies, 'hasChanged' | 'take' | 'giveBack' | 'forgetOver'>
   readonly session: SessionRecord
   /** How long the session lives without a beat, in milliseconds. */
   readonly lease: number
@@ -22,6 +24,9 @@ export interface HeartbeatParts {
 
 /** Progress and log lines are sent at most so often, in milliseconds. */
 const newsEvery = 50
+/** What attempts came to is told after so long, or by a beat that goes before; but not by every one of many. */
+const talliesAfter = 5_000
+const talliesEvery = 1_000
 /** Nudges from other processes may come for nothing, and beats nudge the others in turn: in between, wait so long. */
 const firstQuiet = 50
 const longestQuiet = 500
@@ -44,7 +49,9 @@ export class Heartbeat {
   #tick: Timer | null = null
   #newsTimer: Timer | null = null
   #nudgeTimer: Timer | null = null
+  #talliesTimer: Timer | null = null
   #lastBeatAt = -Infinity
+  #lastTalliesAt = -Infinity
   #lastNudgeAt = -Infinity
   #quiet = firstQuiet
   #isStopped = false
@@ -91,6 +98,15 @@ export class Heartbeat {
     })
   }
 
+  /** There are tallies to tell, where there were none. */
+  noteTallies(): void {
+    if (this.#talliesTimer !== null || this.#isStopped) return
+    this.#talliesTimer = this.#in(talliesAfter, () => {
+      this.#talliesTimer = null
+      if (this.#parts.tallies.hasChanged) this.#beatAnyhow()
+    })
+  }
+
   /** Sends what is not sent yet; null when there is nothing. No outcome may overtake the lines of its job. */
   sendNews(): Promise<void> | null {
     return this.#tellers.size > 0 ? this.beat() : null
@@ -125,14 +141,15 @@ export class Heartbeat {
   async end(): Promise<void> {
     this.stop()
     await this.#beating?.catch(() => {})
-    const { store, session, lease } = this.#parts
-    await store.heartbeat({ session, lease, held: [], progress: [], log: [], ended: true })
+    const { store, session, lease, tallies } = this.#parts
+    await store.heartbeat({ session, lease, held: [], progress: [], log: [], ...told(tallies.take()), ended: true })
   }
 
   /** Beats no more. */
   stop(): void {
     this.#isStopped = true
-    for (const timer of [this.#tick, this.#newsTimer, this.#nudgeTimer]) timer?.cancel()
+    const timers = [this.#tick, this.#newsTimer, this.#nudgeTimer, this.#talliesTimer]
+    for (const timer of timers) timer?.cancel()
   }
 
   /** At the end of this turn of the event loop where there is nothing to wait for. */
@@ -150,10 +167,10 @@ export class Heartbeat {
     if (this.#isStopped) return
     this.#tick?.cancel()
     this.#tick = this.#parts.runtime.after(wait, () => {
-      const { lease, runtime, isHolding } = this.#parts
+      const { lease, runtime, isHolding, tallies } = this.#parts
       // Not for ever: of a claim whose answer was lost the store knows only from what is not in the list.
       const isRecent = runtime.elapsed() - this.#lastBeatAt < lease
-      if (this.isRelieved && !isHolding() && isRecent) this.#scheduleTick(beatEvery(lease))
+      if (this.isRelieved && !isHolding() && !tallies.hasChanged && isRecent) this.#scheduleTick(beatEvery(lease))
       else this.#beatAnyhow()
     })
   }
@@ -168,37 +185,49 @@ export class Heartbeat {
   }
 
   async #send(): Promise<void> {
-    const { reporter } = this.#parts
+    const { reporter, tallies } = this.#parts
     this.#lastBeatAt = this.#parts.runtime.elapsed()
     const news = [...this.#tellers].map((attempt) => ({ attempt, ...attempt.takeNews() }))
     this.#tellers.clear()
+    const taken = this.#takeTallies()
     try {
-      await this.#sendWith(news)
+      await this.#sendWith(news, taken)
+      if (taken.length > 0) tallies.forgetOver()
       reporter.over('heartbeat', 'Heartbeats work again.')
     } catch (error) {
       for (const { attempt, ...unsent } of news) {
         attempt.giveBackNews(unsent)
         this.#tellers.add(attempt)
       }
+      tallies.giveBack(taken)
       if (!this.#isStopped) reporter.trouble('heartbeat', 'A heartbeat failed', error)
       throw error
     }
   }
 
+  #takeTallies(): readonly Tally[] {
+    const { runtime, tallies } = this.#parts
+    if (!tallies.hasChanged || runtime.elapsed() - this.#lastTalliesAt < talliesEvery) return []
+    this.#lastTalliesAt = runtime.elapsed()
+    this.#talliesTimer?.cancel()
+    this.#talliesTimer = null
+    return tallies.take()
+  }
+
   /** News that the store does not take is dropped: better than a session that dies of it. */
-  async #sendWith(news: readonly AttemptNews[]): Promise<void> {
+  async #sendWith(news: readonly AttemptNews[], tallies: readonly Tally[]): Promise<void> {
     try {
-      await this.#request(news)
+      await this.#request(news, tallies)
     } catch (error) {
       if (news.length === 0) throw error
-      await this.#request([])
+      await this.#request([], tallies)
       this.#parts.reporter.warn('news', 'The store refused progress or log lines; they are left out.')
     }
   }
 
-  async #request(news: readonly AttemptNews[]): Promise<void> {
+  async #request(news: readonly AttemptNews[], tallies: readonly Tally[] = []): Promise<void> {
     const { store, session, lease, held } = this.#parts
-    this.#heed(await store.heartbeat({ session, lease, held: held(), ...carried(news) }))
+    this.#heed(await store.heartbeat({ session, lease, held: held(), ...carried(news), ...told(tallies) }))
   }
 
   #heed({ lost, toCancel }: HeartbeatAnswer): void {
@@ -207,6 +236,9 @@ export class Heartbeat {
     for (const { id, token } of toCancel) this.#parts.onCancel(id, token)
   }
 }
+
+/** A beat without them costs what it did before there were any. */
+const told = (tallies: readonly Tally[]): Pick<Beat, 'tallies'> => (tallies.length === 0 ? {} : { tallies })
 
 type AttemptNews = News & { readonly attempt: Attempt }
 

@@ -7,7 +7,7 @@ import { createTokens } from '../core/id.ts'
 import { type Runtime, systemRuntime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Signal } from '../engine/feed.ts'
-import type { ClaimedJob, SessionRecord } from '../engine/work.ts'
+import type { ClaimedJob, SessionRecord, SettleAnswer } from '../engine/work.ts'
 import type { Attempt } from './attempt.ts'
 import { complete, type CompletionParts, tellLate } from './complete.ts'
 import { execute, executeTimedOut, failureOf, type Workshop } from './execute.ts'
@@ -16,9 +16,10 @@ import { createReporter, type Reporter } from './report.ts'
 import type { RunnableTask } from './runnable-task.ts'
 import { SessionThread } from './session-thread.ts'
 import type { WorkerSettings } from './settings.ts'
-import { Settler } from './settler.ts'
+import { type OwedSettlement, Settler } from './settler.ts'
 import { Slots } from './slots.ts'
 import { Source } from './source.ts'
+import { Tallies } from './tallies.ts'
 import { Timekeeper } from './timekeeper.ts'
 import { createUnknownTasks } from './unknown-tasks.ts'
 
@@ -48,6 +49,7 @@ export class Session {
   readonly #source: Source
   readonly #settler: Settler
   readonly #heartbeat: Heartbeat
+  readonly #tallies: Tallies
   readonly #timekeeper: Timekeeper
   #thread: SessionThread | null = null
   #unsubscribe: (() => void) | null = null
@@ -59,6 +61,7 @@ export class Session {
     this.#settings = settings
     this.#reporter = createReporter(settings.log)
     this.record = recordOf(access.compiling.newId(), settings)
+    this.#tallies = this.#createTallies()
     this.#heartbeat = this.#createHeartbeat()
     this.#settler = this.#createSettler()
     this.#slots = this.#createSlots()
@@ -144,6 +147,14 @@ export class Session {
     return { store: this.#access.engine, runtime: this.#access.runtime, reporter: this.#reporter }
   }
 
+  #createTallies(): Tallies {
+    return new Tallies({
+      now: () => this.#access.runtime.now(),
+      unsettledSince: () => this.#settler.unsettledSince,
+      onChange: () => this.#heartbeat.noteTallies(),
+    })
+  }
+
   #createHeartbeat(): Heartbeat {
     return new Heartbeat({
       ...this.#shared(),
@@ -151,6 +162,7 @@ export class Session {
       lease: this.#settings.lease,
       held: () => [...this.#slots.jobs(), ...this.#source.jobs(), ...this.#settler.jobs()],
       isHolding: () => this.#slots.runningCount + this.#source.waitingCount + this.#settler.size > 0,
+      tallies: this.#tallies,
       onCancel: (id, token) => this.#cancel(id, token),
       onLost: (id, token) => this.#lose(id, token),
     })
@@ -165,6 +177,7 @@ export class Session {
         const error = new CeleriacError('STORE_FAILED', `The store refused what the job came to: ${why}`)
         return { type: 'failed', reason: 'failed', failure: failureOf(job, this.#access.runtime, error) }
       },
+      onAnswered: (item, answer) => this.#count(item, answer),
       // What a job of a workflow lets go can be claimed at once.
       onSent: (batch) =>
         batch.some(({ job }) => job.collectionId !== job.id) ? this.#source.wake() : this.#source.pull(),
@@ -252,7 +265,7 @@ export class Session {
 
   #cancel(id: string, token: number): void {
     const unbegun = this.#source.withdraw(id, token)
-    if (unbegun) this.#settler.add({ ref: unbegun.ref, token, outcome: { type: 'cancelled' }, job: unbegun })
+    if (unbegun) this.#addUnbegun(unbegun, { type: 'cancelled' })
     else this.#slots.abort(id, token, 'cancel')
   }
 
@@ -262,7 +275,10 @@ export class Session {
 
   #settle(attempt: Attempt, outcome: Outcome): void {
     const { job, settledAs } = attempt
-    if (settledAs === null) return this.#settler.add({ ref: job.ref, token: job.token, outcome, job })
+    const ran = this.#slots.lastEndAt - attempt.startedAt
+    const item = { ref: job.ref, token: job.token, outcome, job, endedAt: this.#access.runtime.now(), ran }
+    if (settledAs === null) return this.#settler.add(item)
+    this.#count({ ...item, outcome: { type: 'succeeded', ...settledAs } }, 'accepted')
     const late = tellLate(outcome, settledAs)
     if (late === null) return
     // What was thrown goes to the job's own log: a notice holds no payload.
@@ -274,8 +290,17 @@ export class Session {
   }
 
   #giveBack(job: ClaimedJob): void {
-    const outcome = { type: 'released', started: false, delay: 0 } as const
-    this.#settler.add({ ref: job.ref, token: job.token, outcome, job })
+    this.#addUnbegun(job, { type: 'released', started: false, delay: 0 })
+  }
+
+  #addUnbegun(job: ClaimedJob, outcome: Outcome): void {
+    const endedAt = this.#access.runtime.now()
+    this.#settler.add({ ref: job.ref, token: job.token, outcome, job, endedAt, ran: 0 })
+  }
+
+  /** What the package does for itself, such as handing out the elements of a list, is no task of anybody's. */
+  #count({ job: { task }, outcome: { type: outcome }, endedAt, ran }: OwedSettlement, answer: SettleAnswer): void {
+    if (task !== eachTask) this.#tallies.count({ task, outcome, answer, endedAt, ran })
   }
 }
 

@@ -14,6 +14,8 @@ const owed = (id: string, outcome: Outcome = succeeded): OwedSettlement => ({
   token: 1,
   outcome,
   job: job(id),
+  endedAt: 0,
+  ran: 0,
 })
 const away = (): CeleriacError => new CeleriacError('STORE_UNREACHABLE', 'It is away.')
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
@@ -46,6 +48,7 @@ function start(
       reason: 'failed',
       failure: { name: 'Error', message: why, attempt: 1, at: '' },
     }),
+    onAnswered: () => {},
     onSent: () => {},
     onFlushed: () => {},
     ...change,

@@ -3,7 +3,7 @@ import type { Graph } from '../core/graph.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Intake } from '../engine/intake.ts'
-import type { ClaimedJob, Settlement, Work } from '../engine/work.ts'
+import type { ClaimedJob, SettleAnswer, Settlement, Work } from '../engine/work.ts'
 import { Backoff } from '../core/backoff.ts'
 import { isPassing } from './passing.ts'
 import type { Reporter } from './report.ts'
@@ -11,6 +11,9 @@ import type { Reporter } from './report.ts'
 /** A settlement on its way, and the job it is of. */
 export interface OwedSettlement extends Settlement {
   readonly job: ClaimedJob
+  /** When its attempt ended, and how long that ran; nothing where it had not begun. In milliseconds. */
+  readonly endedAt: number
+  readonly ran: number
   /** It stands in the place of one that was refused. */
   readonly isSubstitute?: true
 }
@@ -25,6 +28,8 @@ export interface SettlerParts {
   readonly probe: () => Promise<unknown>
   /** What a job comes to when the store refuses the data of what it came to. */
   readonly asRefused: (job: ClaimedJob, why: string) => Outcome
+  /** The store has answered for one. */
+  readonly onAnswered: (item: OwedSettlement, answer: SettleAnswer) => void
   /** A group has just been sent: a claim that is made now may share its commit. */
   readonly onSent: (batch: readonly OwedSettlement[]) => void
   /** A flush is over: there may be room again. */
@@ -71,8 +76,18 @@ export class Settler {
 
   /** The jobs whose outcomes these are. */
   jobs(): ClaimedJob[] {
+    return this.#items().map(({ job }) => job)
+  }
+
+  /** When the first of these attempts ended; null when there is none. */
+  get unsettledSince(): number | null {
+    const items = this.#items()
+    return items.length === 0 ? null : items.reduce((first, { endedAt }) => Math.min(first, endedAt), Infinity)
+  }
+
+  #items(): OwedSettlement[] {
     const sent = [...this.#groups].flatMap(({ items }) => items)
-    return [...sent, ...this.#pending, ...this.#uploading].map(({ job }) => job)
+    return [...sent, ...this.#pending, ...this.#uploading]
   }
 
   /** Is it so far behind, or the store away, that nothing more should be claimed? */
@@ -157,8 +172,12 @@ export class Settler {
     this.#answersLater = isLater
     group.isAnswered = true
     for (let n = 0; n < batch.length; n++) {
-      if (answers[n] === 'invalid') this.#refuse(batch[n]!, 'the store does not take its data')
-      else this.#settled()
+      if (answers[n] === 'invalid') {
+        this.#refuse(batch[n]!, 'the store does not take its data')
+        continue
+      }
+      this.#parts.onAnswered(batch[n]!, answers[n]!)
+      this.#settled()
     }
   }
 

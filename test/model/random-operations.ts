@@ -148,6 +148,7 @@ async function operate(stage: Stage, operation: Operation): Promise<void> {
           selection: { jobId: job.id },
           expectedRound: await roundOf(engine, graph),
           mode: 'failed',
+          ...(random() < 0.5 && { args: JSON.stringify(['other', Math.floor(random() * 100)]) }),
         }))
       )
     case 'retry collection':

@@ -17,6 +17,7 @@ import { resultFunctions } from './results.ts'
 import { retentionFunctions } from './retention.ts'
 import { retryFunctions } from './retry.ts'
 import { settleFunctions } from './settle.ts'
+import { statisticsFunctions } from './statistics.ts'
 import { submitFunctions } from './submit.ts'
 import { sweepFunctions } from './sweep.ts'
 import { transferFunctions } from './transfer.ts'
@@ -70,4 +71,5 @@ export const functions: readonly string[] = [
   withinFunctions,
   enqueueFunctions,
   valueFunctions,
+  statisticsFunctions,
 ]

@@ -11,7 +11,7 @@ type Row = readonly [bits: number, lost: readonly number[], toCancel: string]
 export async function heartbeat(
   requests: Requests,
   now: number | null,
-  { session, lease, held, progress, log, ended }: Heartbeat,
+  { session, lease, held, progress, log, tallies, ended }: Heartbeat,
 ): Promise<{ readonly answer: HeartbeatAnswer; readonly bits: number }> {
   // Of what came in between two beats the last word counts.
   const last = [...new Map(progress.map((each) => [(each.ref as Ref).seq, each])).values()]
@@ -34,6 +34,7 @@ export async function heartbeat(
     log.length === 0
       ? null
       : JSON.stringify(log.map(({ ref, token, line }) => ({ job: (ref as Ref).seq, token, ...line }))),
+    tallies === undefined ? null : JSON.stringify(tallies),
   )
   const [bits, lost, toCancel] = rows[0] as Row
   return {
@@ -52,7 +53,8 @@ export const runningOf = `cross join unnest(k.seqs) n join celeriac.jobs j
 export const heartbeatFunctions = `
 create or replace function celeriac.heartbeat(
   a_now bigint, a_id text, a_name text, a_host text, a_pid integer, a_queues text, a_concurrency integer, a_lease bigint,
-  a_ended boolean, a_held bigint[], a_held_tokens bigint[], a_jobs bigint[], a_tokens bigint[], a_progress text[], a_log json
+  a_ended boolean, a_held bigint[], a_held_tokens bigint[], a_jobs bigint[], a_tokens bigint[], a_progress text[], a_log json,
+  a_tallies json
 ) returns table (bits integer, lost integer[], to_cancel text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -64,6 +66,7 @@ begin
   to_cancel := '[]';
   if a_jobs is not null then c := celeriac.store_progress(c, a_jobs, a_tokens, a_progress); end if;
   if a_log is not null then perform celeriac.store_lines(a_log); end if;
+  if a_tallies is not null then perform celeriac.store_tallies(v_session, a_tallies); end if;
   if a_ended then
     c := celeriac.give_back(c, array(select j.seq from celeriac.claims k ${runningOf} where k.session = v_session));
     delete from celeriac.claims where session = v_session;

@@ -39,6 +39,7 @@ import { loadResult } from './results.ts'
 import { remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle, settleAndClaim } from './settle.ts'
+import { statistics } from './statistics.ts'
 import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
@@ -358,6 +359,7 @@ class PostgresEngine implements Engine {
     return workers(await this.#ready())
   }
   readonly counts: Engine['counts'] = async (query) => counts(await this.#ready(), query)
+  readonly statistics: Engine['statistics'] = async (query) => statistics(await this.#ready(), query)
   readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   async resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(await this.#ready(), result)

@@ -44,7 +44,7 @@ declare
   v_together bigint[];
 begin
   if c.now < celeriac.noted('retain_at') then return; end if;
-  perform celeriac.trim(c.now);
+  perform celeriac.trim(c.now), celeriac.trim_tallies(c.now);
   -- What was removed leaves gaps.
   v_first := least(
     (select seq from celeriac.jobs where seq > v_after order by seq limit 1),

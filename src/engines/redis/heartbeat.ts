@@ -5,6 +5,7 @@ import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
 import { section } from './pack.ts'
 import type { Runs } from './scripts.ts'
 import { settling } from './settle.ts'
+import { tallyArguments, tallying } from './statistics.ts'
 import { writing } from './work.ts'
 
 /** A job keeps so many log lines; what comes after is left out. */
@@ -78,6 +79,7 @@ for at = 1, number() do
   holds[at] = {seq, arg()}
   held[seq] = holds[at][2]
 end
+storeTallies(session)
 if hasEnded then
   for _, seq in ipairs(running) do
     local job = S.jobAt(seq)
@@ -108,10 +110,11 @@ end
 return {lost, toCancel}
 `,
   settling,
+  tallying,
 )
 
 export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatAnswer> {
-  const { session, lease, ended, held, progress, log } = beat
+  const { session, lease, ended, held, progress, log, tallies = [] } = beat
   const fields = ['name', session.name, 'host', session.host, 'pid', session.pid, 'concurrency', session.concurrency]
   if (session.queues !== null) fields.push('queues', JSON.stringify(session.queues))
   const [lost, toCancel] = await runs.write<[number[], string[]]>(heartbeatScript, [
@@ -123,6 +126,7 @@ export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatA
     ...section(log.map((each) => [seqOf(each), String(each.token), lineText(each.line)])),
     held === null ? 0 : 1,
     ...section((held ?? []).map((each) => [seqOf(each), String(each.token)])),
+    ...section(tallies.map(tallyArguments)),
   ])
   return {
     lost: lost.map((at) => {

@@ -80,6 +80,7 @@ import { library } from './scripts.ts'
  * values            hash: kind NUL id → expiresAt LF text (no expiresAt: until it is taken)
  * values-ids        sorted set, all scores 0, so that those of a kind are in the order of their ids: kind NUL id
  * values-until      sorted set: expiresAt → kind NUL id
+ * tallies:<hour>    hash: minute,session,task → succeeded,failed,retried,cancelled,ran,longest; the hour counted from 1970. Expires
  * uploads           hash: id of a graph whose rows are not to be seen yet → collection,base,jobs,barriers,createdAt,touchedAt; the barrier that
  *                     holds back its entries is base − 1
  * work              hash: number → kind,subject,detail,after: what is left to do of large changes

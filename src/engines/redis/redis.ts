@@ -36,6 +36,7 @@ import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
 import type { Runs } from './scripts.ts'
 import { settle, settleAndClaim } from './settle.ts'
+import { statistics } from './statistics.ts'
 import { submit } from './submit.ts'
 import { upload } from './upload.ts'
 import { sweep } from './sweep.ts'
@@ -268,6 +269,7 @@ class RedisEngine implements Engine {
     return workers(await this.#ready())
   }
   readonly counts: Engine['counts'] = async (query) => counts(await this.#ready(), query)
+  readonly statistics: Engine['statistics'] = async (query) => statistics(await this.#ready(), query)
   readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(this.#runs, result)

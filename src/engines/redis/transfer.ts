@@ -21,6 +21,7 @@ import { defaultQueue } from './keys.ts'
 import { hidden } from './record.ts'
 import { reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
+import { talliesKeys } from './statistics.ts'
 import { tie } from './tie.ts'
 import { writing } from './work.ts'
 import { workingSet } from './working-set.ts'
@@ -282,6 +283,7 @@ async function clear(db: Database): Promise<void> {
   ]
   for (let at = 0; at < names.length; at += 1_000)
     await db.send('UNLINK', ...names.slice(at, at + 1_000).map((name) => `${db.prefix}${name}`))
+  await db.send('UNLINK', ...talliesKeys(db))
   await db.send('HDEL', meta(db), 'oldest')
   await db.send('HSET', meta(db), 'epoch', freshEpoch(db))
 }

@@ -3,6 +3,7 @@ import { type Change, endJob } from './change.ts'
 import type { Ref } from './claim.ts'
 import { reason, state } from '../../engine/codes.ts'
 import { putBack, recordAttempt } from './settle.ts'
+import { storeTallies } from './statistics.ts'
 
 /** A job keeps so many log lines; what comes after is left out. */
 const logLimit = 1_000
@@ -12,6 +13,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   for (const { ref, token, progress } of beat.progress)
     storeProgress(change, ref as Ref, token, JSON.stringify(progress))
   for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
+  if (beat.tallies !== undefined) storeTallies(change, session, beat.tallies)
   const running = change.db.all<Running>(`${selectRunning} and session = ?`, session)
   if (beat.ended) {
     for (const job of running) release(change, job)

@@ -1,6 +1,7 @@
 import { type Change, later, rowsPerCall, type WorkItem } from './change.ts'
 import { work } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
+import { trimTallies } from './statistics.ts'
 
 /** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
 const collectionRetention = 7 * 24 * 60 * 60_000
@@ -28,6 +29,7 @@ export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
 export function retain(change: Change, pass: RetentionPass): void {
   if (change.now < pass.nextAt) return
   trim(change)
+  trimTallies(change)
   const first = firstAfter(change.db, pass.after)
   if (first === null) {
     pass.after = 0

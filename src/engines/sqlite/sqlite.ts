@@ -37,6 +37,7 @@ import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf }
 import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle } from './settle.ts'
+import { statistics } from './statistics.ts'
 import { submit, upload } from './submit.ts'
 import { nextSweepAt, sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
@@ -317,6 +318,7 @@ class SqliteEngine implements Engine {
     return this.#read((db) => workers(db, this.#runtime.now()))
   }
   readonly counts: Engine['counts'] = async (query) => counts(await this.#ready(), this.#runtime, query)
+  readonly statistics: Engine['statistics'] = (query) => this.#read((db) => statistics(db, this.#runtime.now(), query))
   readonly actorsOf: Engine['actorsOf'] = (ids) => this.#read((db) => actorsOf(db, ids))
   resolve(result: StoredResult): Promise<StoredResult> {
     return this.#read((db) => loadResult(db, result))
