@@ -69,8 +69,7 @@ async function addResults(store: Store, body: Body): Promise<void> {
   for (let n = 0; n < ids.length; n += atOnce) {
     const jobs = await Promise.all(ids.slice(n, n + atOnce).map((id) => store.job(id, { history: false })))
     for (const job of jobs) {
-      // A side branch may have been retried since.
-      if (job?.state !== 'succeeded') continue
+      if (job === null) continue
       const result = await resultOf(store, job.result)
       if (result === null) return body.truncate()
       if (!body.addResult(job.id, result)) return

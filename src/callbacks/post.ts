@@ -58,6 +58,7 @@ export function post({ url, headers, body, addresses, signal }: Post): Promise<A
 
 function optionsFor(url: URL, headers: Post['headers'], addresses: readonly LookupAddress[]): RequestOptions {
   const host = hostOf(url)
+  // Servers know themselves by the name without the dot of the root.
   const tls = { servername: isIP(host) === 0 ? host : '', rejectUnauthorized: true }
   return {
     method: 'POST',

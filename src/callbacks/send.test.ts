@@ -1,7 +1,7 @@
 import { createServer as createSafeServer } from 'node:https'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { Webhook } from 'standardwebhooks'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { verifyCallback } from 'celeriac/callbacks'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
 import { turns } from '../../test/fixtures/working.ts'
@@ -191,6 +191,13 @@ test('a connection that is refused or broken off is told of, without the query',
   expect(refused.message).toBe(`127.0.0.1:${port} could not be reached: connect ECONNREFUSED 127.0.0.1:${port}`)
 })
 
+test('a receiver that wants to speak something else than HTTP gives no answer', async () => {
+  const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n'
+  const { url, port } = await receiver((response) => void response.socket?.write(upgrade))
+  const { message } = await failure(sending(url))
+  expect(message).toBe(`127.0.0.1:${port} could not be reached: the connection was closed without an answer`)
+})
+
 test('nothing is sent to a host that is not public', async () => {
   const { url, port, received } = await receiver()
   for (const to of [url, `http://localhost:${port}/`, `http://a.example:${port}/`]) {
@@ -213,9 +220,15 @@ test('a name that leads elsewhere when it is asked for again is called where it 
 })
 
 test('over TLS a receiver is believed only under the name of its certificate, and only a certificate that is trusted', async () => {
+  const asked: unknown[] = []
   const { port, received } = await receiver(undefined, (listener) =>
-    createSafeServer({ cert: certificate, key: certificateKey }, listener),
+    createSafeServer({ cert: certificate, key: certificateKey }, listener).on('secureConnection', ({ servername }) =>
+      asked.push(servername),
+    ),
   )
+  // Nor may the environment say otherwise.
+  vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+  onTestFinished(() => void vi.unstubAllEnvs())
   const untrusted = await failure(sending(`https://right.example:${port}/`))
   expect(untrusted.message).toContain(`right.example:${port} could not be reached: self-signed certificate`)
   const trusted = getCACertificates('default')
@@ -227,8 +240,10 @@ test('over TLS a receiver is believed only under the name of its certificate, an
     )
   }
   expect(received).toEqual([])
+  asked.length = 0
   // With the dot of the root it is the same name.
   for (const host of ['right.example', 'right.example.']) {
     expect(await sending(`https://${host}:${port}/`)).toEqual({ status: 204 })
   }
+  expect(asked).toEqual(['right.example', 'right.example'])
 })
