@@ -35,7 +35,7 @@ async function rotate(context: Context, options: GlobalOptions): Promise<void> {
     const secret = await rotateSecret(source, partsOf(app).newId)
     if (options.json) return printJson(terminal, { secret })
     terminal.print(secret)
-    terminal.note('It signs from now on, and for a day the one before does too: give receivers the new one by then.')
+    terminal.note('It signs from now on, and for a day the one before does too.', 'Give receivers the new one by then.')
   })
 }
 

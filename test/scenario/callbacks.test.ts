@@ -201,6 +201,15 @@ describeEngines((engine) => {
       expect(Math.max(...sizes)).toBeLessThanOrEqual(1024 * 1024)
     })
 
+    test('of a canvas that is stored in parts', async () => {
+      const receiver = await receive()
+      const count = 2_500
+      await app.submit(group(...Array.from({ length: count }, (_, n) => tasks.id.s(n))), { callbackUrl: receiver.url })
+      const { data } = payloadOf((await receiver.arrived(1))[0]!)
+      expect(data).toMatchObject({ state: 'succeeded', progress: { done: count, total: count } })
+      expect(data.jobs.every(({ result }, n) => result === n)).toBe(true)
+    })
+
     test('of a canvas without jobs, of each of many, and of what is done in a queue of its own', async () => {
       const receiver = await receive()
       const { url: callbackUrl } = receiver
