@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import type { CompileContext } from '../canvas/compile.ts'
+import { eachTask } from '../canvas/fragment.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Graph } from '../core/graph.ts'
