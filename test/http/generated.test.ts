@@ -159,7 +159,7 @@ describeEngines((engine) => {
           requests(api, () => ids),
           async ({ method, path, query, body, headers }) => {
             // A stream that goes on has no end to read up to.
-            if (path.endsWith('/events') || path === '/api/statistics') return
+            if (path.endsWith('/events')) return
             faults.length = 0
             const { status, body: answer } = await api.ask(method, `${path}${query}`, body, headers)
             statuses.set(status, (statuses.get(status) ?? 0) + 1)

@@ -108,7 +108,7 @@ export class Database extends Asking {
   /** Loads the driver. Every other method needs it. */
   async open(): Promise<void> {
     if (this.#pool !== null) return
-    if (this.settings.pool === undefined) this.#driver ??= await loadDriver()
+    if (this.settings.pool === undefined) this.#driver ??= loadDriver()
     this.#pool ??= this.#newPool()
   }
 

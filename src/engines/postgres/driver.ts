@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { connect as connectSocket } from 'node:net'
 import { CeleriacError } from '../../core/errors.ts'
 
@@ -53,12 +54,12 @@ export interface PgDriver {
 }
 
 /** Loads `pg`, which users install only where they need it. */
-export async function loadDriver(): Promise<PgDriver> {
+export function loadDriver(): PgDriver {
   try {
-    const { default: pg } = await import('pg')
-    return pg as unknown as PgDriver
+    // Required, not imported: in a thread under load, the wrapper that `pg` has for imports was seen to be run before what it wraps.
+    return createRequire(import.meta.url)('pg') as PgDriver
   } catch (cause) {
-    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND'
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'MODULE_NOT_FOUND'
     if (!isMissing) throw cause
     throw new CeleriacError(
       'DRIVER_MISSING',
