@@ -19,6 +19,7 @@ export class Live {
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: mostHeard, clientTracking: false })
   readonly #owners: ReturnType<typeof rememberedOwners>
   readonly #sockets = new Set<LiveSocket>()
+  #isClosed = false
 
   constructor(authenticator: Authenticator, service: Service, base: string) {
     this.#authenticator = authenticator
@@ -36,6 +37,7 @@ export class Live {
   }
 
   close(): void {
+    this.#isClosed = true
     for (const socket of this.#sockets) socket.close()
   }
 
@@ -50,6 +52,8 @@ export class Live {
         const live = new LiveSocket(opened, identity, this.#service, this.#owners, runtime)
         this.#sockets.add(live)
         opened.on('close', () => this.#sockets.delete(live))
+        // It was let in while the server went away.
+        if (this.#isClosed) live.close()
       })
     } catch (error) {
       refuse(socket, error)

@@ -4,23 +4,30 @@ import { RequestError } from '../problem.ts'
 /** What is followed: one collection, one job, or everything one may see. */
 export type Subject = { readonly collection: string } | { readonly job: string } | { readonly all: true }
 
-const ofCollection = z.strictObject({
+/**
+ * The subject, and a name of the reader's own for this following of it: two parts of a page may follow the same thing from
+ * different places, and what was on its way when one ended must not be taken for what the next one is told.
+ */
+export type Address = Subject & { readonly as?: string | undefined }
+
+const terms = {
   type: z.enum(['follow', 'unfollow']),
-  collection: z.string(),
+  as: z.string().max(64).optional(),
   after: z.string().optional(),
-})
-const ofJob = z.strictObject({ type: z.enum(['follow', 'unfollow']), job: z.string(), after: z.string().optional() })
-const ofAll = z.strictObject({
-  type: z.enum(['follow', 'unfollow']),
-  all: z.literal(true),
-  after: z.string().optional(),
-})
-const message = z.union([ofCollection, ofJob, ofAll])
+  live: z.boolean().optional(),
+}
+const message = z.union([
+  z.strictObject({ collection: z.string(), ...terms }),
+  z.strictObject({ job: z.string(), ...terms }),
+  z.strictObject({ all: z.literal(true), ...terms }),
+])
 
 export interface Order {
   readonly type: 'follow' | 'unfollow'
-  readonly subject: Subject
+  readonly address: Address
   readonly after: string | undefined
+  /** Go on after it settled. */
+  readonly live: boolean
 }
 
 /** @throws RequestError BAD_REQUEST */
@@ -29,11 +36,11 @@ export function readOrder(text: string): Order {
   if (!read.success) {
     throw new RequestError(
       'BAD_REQUEST',
-      'Write {"type":"follow","collection":id}, with "job":id or "all":true in its place, "after":cursor to resume, and "unfollow" to end it.',
+      'Write {"type":"follow","collection":id}, with "job":id or "all":true in its place, "after":cursor to resume, "live":false to end with it, "as":name to tell two of them apart, and "unfollow" to end it.',
     )
   }
-  const { type, after, ...subject } = read.data
-  return { type, after, subject }
+  const { type, after, live = true, ...address } = read.data
+  return { type, address, after, live }
 }
 
 function parsed(text: string): unknown {

@@ -9,13 +9,15 @@ import { demandMany, type Identity } from '../identity.ts'
 import { problemOf, RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
-import { readOrder, type Subject } from './messages.ts'
+import { type Order, readOrder, type Subject } from './messages.ts'
 
 /** More than so many bytes unsent, and nothing more is taken from what is followed until they are. */
 const mostUnsent = 262_144
 /** Who reads nothing for so long is let go, in milliseconds; so is one who answers no ping. */
 const patience = 15_000
 const pingEvery = 30_000
+/** How long one may take to say goodbye when the server goes away. */
+const grace = 1_000
 const mostFollowed = 1_000
 /** The reader was too slow: what it missed, it resumes from by the cursor of the last event that it has. */
 export const slowReader = 4008
@@ -48,6 +50,7 @@ export class LiveSocket {
 
   close(): void {
     this.#socket.close(goingAway, 'The server is going away: come back and resume.')
+    this.#runtime.after(grace, () => this.#socket.terminate(), { unref: true })
   }
 
   #end(): void {
@@ -63,6 +66,8 @@ export class LiveSocket {
         if (!this.#isAlive) return this.#socket.terminate()
         this.#isAlive = false
         this.#socket.ping()
+        // Pages are told of no pings: by this they know that the line is not dead.
+        this.#say({ type: 'beat' })
         this.#startPing()
       },
       { unref: true },
@@ -71,33 +76,33 @@ export class LiveSocket {
 
   #hear(text: string): void {
     try {
-      const { type, subject, after } = readOrder(text)
-      const name = JSON.stringify(subject)
+      const order = readOrder(text)
+      const name = JSON.stringify(order.address)
       this.#followed.get(name)?.abort()
       this.#followed.delete(name)
-      if (type === 'unfollow') return
-      if (this.#followed.size >= mostFollowed) {
-        throw new RequestError('BAD_REQUEST', `One line follows at most ${mostFollowed} things: unfollow some.`)
-      }
-      const abort = new AbortController()
-      this.#followed.set(name, abort)
-      void this.#follow(subject, name, abort, after)
+      if (order.type === 'follow') void this.#follow(order, name)
     } catch (error) {
       this.#say({ type: 'problem', problem: problemOf(error).problem })
     }
   }
 
-  async #follow(subject: Subject, name: string, abort: AbortController, after: string | undefined): Promise<void> {
+  async #follow({ address, after, live }: Order, name: string): Promise<void> {
+    const abort = new AbortController()
     const { signal } = abort
     try {
-      const events = await this.#open(subject, { live: true, signal, ...(after !== undefined && { after }) })
+      if (this.#followed.size >= mostFollowed) {
+        throw new RequestError('BAD_REQUEST', `One line follows at most ${mostFollowed} things: unfollow some.`)
+      }
+      this.#followed.set(name, abort)
+      const events = await this.#open(address, { live, signal, ...(after !== undefined && { after }) })
       for await (const event of events) {
         if (signal.aborted) return
-        this.#say({ type: 'event', ...subject, event: tell(this.#identity, event) })
+        this.#say({ type: 'event', ...address, event: tell(this.#identity, event) })
         if (this.#socket.bufferedAmount > mostUnsent) await this.#untilRoom()
       }
+      if (!signal.aborted) this.#say({ type: 'end', ...address })
     } catch (error) {
-      if (!signal.aborted) this.#say({ type: 'problem', ...subject, problem: problemOf(error).problem })
+      if (!signal.aborted) this.#say({ type: 'problem', ...address, problem: problemOf(error).problem })
     } finally {
       if (this.#followed.get(name) === abort) this.#followed.delete(name)
     }
@@ -128,7 +133,7 @@ export class LiveSocket {
     this.#room ??= new Promise<void>((resolve) => {
       const clock = this.#runtime.after(patience, () => {
         this.#socket.close(slowReader, 'Too slow: resume from the last cursor.')
-        this.#socket.terminate()
+        this.#end()
       })
       const done = (): void => {
         clock.cancel()
