@@ -1,32 +1,7 @@
 import type { Change } from '../core/event.ts'
-import type { CollectionState } from '../core/collection.ts'
-import type { FollowOptions } from '../core/handle.ts'
-import type { JobState, Progress } from '../core/job.ts'
+import type { FeedEvent, FollowOptions } from '../core/handle.ts'
 import { type Connection, eventStream, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
-
-interface At {
-  /** Go on from behind this event by `after`. */
-  readonly cursor: string
-}
-interface OfCollection extends At {
-  readonly at: Date
-  readonly collectionId: string
-}
-
-/** Whatever happens to any job or collection. */
-export type FeedEvent =
-  /** From here on every change is told: whoever shows lists reads them now. Comes again where changes were lost. */
-  | (At & { readonly type: 'start' })
-  | (OfCollection & {
-      readonly type: 'job'
-      readonly jobId: string
-      readonly state: JobState
-      readonly attempt: number
-    })
-  | (OfCollection & { readonly type: 'progress'; readonly jobId: string } & Progress)
-  /** It settled, or began another round, or jobs joined it. */
-  | (OfCollection & { readonly type: 'collection'; readonly state: CollectionState; readonly round: number })
 
 /** Who asked for these collections: null for nobody; without those that are not there any more. */
 export type FindOwners = (collectionIds: readonly string[]) => Promise<ReadonlyMap<string, string | null>>

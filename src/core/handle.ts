@@ -175,6 +175,22 @@ export type CollectionEvent<R = unknown> =
   | (At & { readonly type: 'round'; readonly round: number })
   | (At & { readonly type: 'settled'; readonly at: Date; readonly state: SettledState; readonly round: number })
 
+type OfCollection = At & { readonly at: Date; readonly collectionId: string }
+
+/** Whatever happens to any job or collection. */
+export type FeedEvent =
+  /** From here on every change is told: whoever shows lists reads them now. Comes again where changes were lost. */
+  | (At & { readonly type: 'start' })
+  | (OfCollection & {
+      readonly type: 'job'
+      readonly jobId: string
+      readonly state: JobState
+      readonly attempt: number
+    })
+  | (OfCollection & { readonly type: 'progress'; readonly jobId: string } & Progress)
+  /** It settled, or began another round, or jobs joined it. */
+  | (OfCollection & { readonly type: 'collection'; readonly state: CollectionState; readonly round: number })
+
 /** What a handler knows of the job it runs as. Outside a worker it is inert: nothing is stored, `signal` never aborts. */
 export interface CurrentJob {
   readonly id: string

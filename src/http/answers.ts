@@ -1,5 +1,5 @@
 import type { Failure } from '../core/failure.ts'
-import type { CollectionEvent, JobEvent } from '../core/handle.ts'
+import type { CollectionEvent, FeedEvent, JobEvent } from '../core/handle.ts'
 import { type Snake, toSnake } from '../core/snake.ts'
 import type { Identity } from './identity.ts'
 
@@ -14,7 +14,8 @@ export function tellOutside<const T>(value: T): Snake<T> {
   return told
 }
 
-export const tellEvent = (identity: Identity, event: CollectionEvent | JobEvent): unknown => tell(identity, event)
+export const tellEvent = (identity: Identity, event: CollectionEvent | JobEvent | FeedEvent): unknown =>
+  tell(identity, event)
 
 /** Failures stand in a collection, in its jobs and in their attempts. */
 function hideStacks(told: unknown): void {

@@ -9,6 +9,7 @@ import { docsPage } from './docs-page.ts'
 import { documentOf, type OpenApiDocument } from './document.ts'
 import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
+import { rememberedOwners } from './live/owners.ts'
 import { problemOf, problemResponse, RequestError } from './problem.ts'
 import { queryOf, readBy, type Route, type Service } from './route.ts'
 import { collectionRoutes } from './routes/collections.ts'
@@ -45,7 +46,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   const connect = () => parts.connect()
   const keyring = new Keyring(connect)
   const authenticator = new Authenticator(auth, keyring, origins, parts.runtime, connect)
-  const service: Service = { app, parts, keyring, connect }
+  const service: Service = { app, parts, keyring, connect, owners: rememberedOwners(connect) }
   const hono = new Hono<{ Bindings: { peer: Peer } }>()
 
   hono.onError((error, { req }) => {

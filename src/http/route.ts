@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { ZodOpenApiCallbacksObject } from 'zod-openapi'
 import type { Celeriac } from '../app/celeriac.ts'
 import type { Connection } from '../app/events.ts'
+import type { FindOwners } from '../app/feed-events.ts'
 import type { AppParts } from '../app/parts.ts'
 import { type Identity, type Scope } from './identity.ts'
 import type { Keyring } from './keys.ts'
@@ -12,7 +13,8 @@ export interface Service {
   readonly app: Celeriac
   readonly parts: AppParts
   readonly keyring: Keyring
-  connect(): Promise<Connection>
+  readonly connect: () => Promise<Connection>
+  readonly owners: FindOwners
 }
 
 type Read<Schema extends z.ZodType | undefined> = Schema extends z.ZodType ? z.output<Schema> : undefined

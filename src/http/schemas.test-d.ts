@@ -5,6 +5,7 @@ import type {
   CollectionEvent,
   CollectionSnapshot,
   CollectionSummary,
+  FeedEvent,
   JobEvent,
   JobLogLine,
   JobSnapshot,
@@ -35,6 +36,7 @@ test('what is answered is what the document says', () => {
   expectTypeOf<Documented<Snake<CollectionSnapshot>, typeof schemas.collectionDetail>>().toBeNever()
   expectTypeOf<Documented<Snake<CollectionEvent>, typeof schemas.collectionEvent>>().toBeNever()
   expectTypeOf<Documented<Snake<JobEvent>, typeof schemas.jobEvent>>().toBeNever()
+  expectTypeOf<Documented<Snake<FeedEvent>, typeof schemas.feedEvent>>().toBeNever()
 })
 
 test('what is called back is what the document says', () => {

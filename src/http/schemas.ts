@@ -175,6 +175,20 @@ export const jobEvent = z
   .discriminatedUnion('type', [snapshotOfJob, stateEvent, progressEvent])
   .meta({ id: 'JobEvent' })
 
+const ofCollection = { cursor, at: instant, collection_id: id }
+export const feedEvent = z
+  .discriminatedUnion('type', [
+    z
+      .object({ type: z.literal('start'), cursor })
+      .meta({ description: 'From here on every change is told. Comes again where changes were lost.' }),
+    z.object({ type: z.literal('job'), ...ofCollection, job_id: id, state: jobState, attempt: count }),
+    z.object({ type: z.literal('progress'), ...ofCollection, job_id: id, ...progressParts }),
+    z
+      .object({ type: z.literal('collection'), ...ofCollection, state: collectionState, round: count })
+      .meta({ description: 'It settled, or began another round, or jobs joined it.' }),
+  ])
+  .meta({ id: 'FeedEvent' })
+
 export const problem = z
   .object({
     type: text,

@@ -5,7 +5,6 @@ import type { Authenticator } from '../authenticate.ts'
 import { demand } from '../identity.ts'
 import { problemOf } from '../problem.ts'
 import type { Service } from '../route.ts'
-import { rememberedOwners } from './owners.ts'
 import { LiveSocket } from './socket.ts'
 
 /** What a browser may send at once: it only says what to follow. */
@@ -17,7 +16,6 @@ export class Live {
   readonly #service: Service
   readonly #path: string
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: mostHeard, clientTracking: false })
-  readonly #owners: ReturnType<typeof rememberedOwners>
   readonly #sockets = new Set<LiveSocket>()
   #isClosed = false
 
@@ -25,7 +23,6 @@ export class Live {
     this.#authenticator = authenticator
     this.#service = service
     this.#path = `${base}/api/live`
-    this.#owners = rememberedOwners(() => service.connect())
   }
 
   /** Takes what Node's server tells as `upgrade`. False where it is for somebody else. */
@@ -49,7 +46,7 @@ export class Live {
       demand(identity, 'read')
       const { runtime } = await this.#service.connect()
       this.#server.handleUpgrade(message, socket, head, (opened: WebSocket) => {
-        const live = new LiveSocket(opened, identity, this.#service, this.#owners, runtime)
+        const live = new LiveSocket(opened, identity, this.#service, runtime)
         this.#sockets.add(live)
         opened.on('close', () => this.#sockets.delete(live))
         // It was let in while the server went away.

@@ -1,14 +1,14 @@
 import type { WebSocket } from 'ws'
 import { collectionEvents } from '../../app/collection-events.ts'
-import { feedEvents, type FindOwners } from '../../app/feed-events.ts'
 import { jobEvents } from '../../app/job-events.ts'
 import type { FollowOptions } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
 import { tell } from '../answers.ts'
-import { demandMany, type Identity } from '../identity.ts'
+import type { Identity } from '../identity.ts'
 import { problemOf, RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
+import { followFeed } from './feed.ts'
 import { type Order, readOrder, type Subject } from './messages.ts'
 
 /** More than so many bytes unsent, and nothing more is taken from what is followed until they are. */
@@ -28,18 +28,16 @@ export class LiveSocket {
   readonly #socket: WebSocket
   readonly #identity: Identity
   readonly #service: Service
-  readonly #owners: FindOwners
   readonly #runtime: Runtime
   readonly #followed = new Map<string, AbortController>()
   #room: Promise<void> | null = null
   #ping: Timer | undefined
   #isAlive = true
 
-  constructor(socket: WebSocket, identity: Identity, service: Service, owners: FindOwners, runtime: Runtime) {
+  constructor(socket: WebSocket, identity: Identity, service: Service, runtime: Runtime) {
     this.#socket = socket
     this.#identity = identity
     this.#service = service
-    this.#owners = owners
     this.#runtime = runtime
     socket.on('message', (data, isBinary) => this.#hear(isBinary ? '' : String(data)))
     socket.on('pong', () => (this.#isAlive = true))
@@ -119,9 +117,7 @@ export class LiveSocket {
       const { collectionId } = await seeJob(connection, this.#identity, subject.job, false)
       return jobEvents(connect, { id: subject.job, collectionId }, options)
     }
-    demandMany(this.#identity)
-    const { actor } = this.#identity
-    return feedEvents(connect, actor === null ? null : { actor, owners: this.#owners }, options)
+    return followFeed(this.#service, this.#identity, options)
   }
 
   #say(message: unknown): void {

@@ -1,5 +1,5 @@
-import { z } from 'zod'
-import type { CollectionEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
+import { z, type ZodType } from 'zod'
+import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
 import { tellEvent } from '../answers.ts'
 import type { Identity } from '../identity.ts'
@@ -12,11 +12,7 @@ const beatEvery = 15_000
 /** Who reads nothing for so long is let go: what it missed, it resumes from. */
 const patience = 45_000
 
-export const eventsQuery = z.strictObject({
-  live: z
-    .enum(['true', 'false'])
-    .optional()
-    .meta({ description: 'Go on after it has settled: side branches still run, somebody may retry it.' }),
+const whereToBegin = {
   after: z
     .string()
     .max(4096)
@@ -27,25 +23,37 @@ export const eventsQuery = z.strictObject({
     .max(200)
     .optional()
     .meta({ description: 'From `POST /api/tickets`, where no header can be sent.' }),
+}
+
+export const feedQuery = z.strictObject(whereToBegin)
+export const eventsQuery = z.strictObject({
+  live: z
+    .enum(['true', 'false'])
+    .optional()
+    .meta({ description: 'Go on after it has settled: side branches still run, somebody may retry it.' }),
+  ...whereToBegin,
 })
 
+const streamOf = (event: string, schema: ZodType, ends: string) => ({
+  description: `Server-sent events: \`data\` is a ${event}, \`id\` its cursor, \`event\` its type. ${ends}`,
+  type: 'text/event-stream',
+  schema,
+})
+
+export const feedAnswers = { 200: streamOf('FeedEvent', schemas.feedEvent, 'Never ends by itself.') }
 export const eventsAnswers = (event: 'CollectionEvent' | 'JobEvent') => ({
-  200: {
-    description: `Server-sent events: \`data\` is a ${event}, \`id\` its cursor, \`event\` its type. Ends once it has settled.`,
-    type: 'text/event-stream',
-    schema: event === 'JobEvent' ? schemas.jobEvent : schemas.collectionEvent,
-  },
+  200: streamOf(event, event === 'JobEvent' ? schemas.jobEvent : schemas.collectionEvent, 'Ends once it has settled.'),
   204: {
     description: 'It had settled by the event named, and nothing happened since: there is nothing to come back for.',
   },
   ...schemas.notFound,
 })
 
-type Event = CollectionEvent | JobEvent
+type Event = CollectionEvent | JobEvent | FeedEvent
 
 interface Terms {
   readonly identity: Identity
-  readonly query: z.output<typeof eventsQuery>
+  readonly query: { readonly live?: 'true' | 'false' | undefined; readonly after?: string | undefined }
   readonly request: Request
   readonly runtime: Runtime
 }

@@ -2,10 +2,13 @@ import { z } from 'zod'
 import { listQueues, setPaused } from '../../app/queues.ts'
 import { listWorkers } from '../../app/workers.ts'
 import { collectionStates } from '../../core/collection.ts'
+import type { FollowOptions } from '../../core/handle.ts'
 import { jobStates } from '../../core/job.ts'
 import { shortText } from '../../core/option.ts'
 import { toSnake } from '../../core/snake.ts'
 import { demandMany } from '../identity.ts'
+import { followFeed } from '../live/feed.ts'
+import { feedAnswers, feedQuery, streamEvents } from '../live/sse.ts'
 import { RequestError } from '../problem.ts'
 import { type Given, json, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
@@ -175,6 +178,22 @@ export const systemRoutes = [
     async handle({ service, identity }) {
       const { ticket, expiresAt } = await issueTicket(await service.connect(), identity)
       return json(201, { ticket, expires_at: expiresAt.toISOString() })
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/events',
+    operationId: 'followAll',
+    tag: 'Live',
+    summary: 'Follow everything that one may see',
+    scope: 'read',
+    takesTicket: true,
+    query: feedQuery,
+    answers: feedAnswers,
+    async handle({ service, identity, query, request }) {
+      const { runtime } = await service.connect()
+      const follow = (options: FollowOptions) => followFeed(service, identity, options)
+      return streamEvents(follow, { identity, query, request, runtime })
     },
   }),
   route({
