@@ -1,8 +1,5 @@
-import type { JobSummary } from '../core/handle.ts'
-import type { JobState } from '../core/job.ts'
-import type { Outline } from './outline.ts'
+import { jobsOf, type Outline, stateOf } from '../core/outline.ts'
 import { isFinal } from '../core/transitions.ts'
-import { joinStates } from './state.ts'
 
 /** One part to be drawn, or several that are told in one line. */
 export type Folded = { readonly part: Outline } | { readonly folded: readonly Outline[] }
@@ -20,17 +17,6 @@ export function foldParts(kind: 'chain' | 'group', parts: readonly Outline[], mo
   const folded = parts.filter((part) => !kept.has(part))
   return [...parts.filter((part) => kept.has(part)).map((part) => ({ part })), { folded }]
 }
-
-/** The state of a canvas seen as one. A job that waits for the canvas it returned is in the state of that one. */
-export function stateOf(outline: Outline): JobState {
-  if (outline.kind !== 'job') return joinStates(outline.parts.map(stateOf))
-  const { job, inside } = outline
-  return job.continued && inside && !isFinal(job.state) ? stateOf(inside) : job.state
-}
-
-/** The jobs of a canvas itself: neither what their handlers returned nor side branches. */
-export const jobsOf = (outline: Outline): readonly JobSummary[] =>
-  outline.kind === 'job' ? [outline.job] : outline.parts.flatMap(jobsOf)
 
 function mostUrgent(parts: readonly Outline[], limit: number): readonly Outline[] {
   const ranked = parts.map((part) => ({ part, rank: rankOf(part) }))

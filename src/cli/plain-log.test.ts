@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { collectionSnapshot, jobSummary, later } from '../../test/fixtures/snapshots.ts'
 import type { CollectionEvent } from '../core/handle.ts'
-import { Followed } from './followed.ts'
+import { Followed } from '../core/followed.ts'
 import { formatTimeOfDay } from './instant.ts'
 import { PlainLog } from './plain-log.ts'
 

@@ -1,5 +1,5 @@
 import type { CollectionEvent, CollectionSnapshot, JobSummary } from '../core/handle.ts'
-import type { Followed } from './followed.ts'
+import type { Followed } from '../core/followed.ts'
 import { describeFailure } from './job-line.ts'
 import { formatCount, describeCounts } from './state.ts'
 import { formatDuration } from '../core/time.ts'

@@ -1,7 +1,6 @@
 import type { CollectionState } from '../core/collection.ts'
 import type { JobState } from '../core/job.ts'
 import { jobStates } from '../core/job.ts'
-import { isFinal } from '../core/transitions.ts'
 import type { Style, View } from './view.ts'
 
 interface Look {
@@ -39,19 +38,6 @@ export const countStates = (jobs: readonly { readonly state: JobState }[]): { [s
   const counts: { [state in JobState]?: number } = {}
   for (const { state } of jobs) counts[state] = (counts[state] ?? 0) + 1
   return counts
-}
-
-/** The state of jobs seen as one: what needs attention first, then what is under way, then how it ended. */
-export function joinStates(states: readonly JobState[]): JobState {
-  const has = (state: JobState): boolean => states.includes(state)
-  const isOver = states.every(isFinal)
-  if (isOver) return (['failed', 'cancelled', 'succeeded', 'skipped'] as const).find(has) ?? 'succeeded'
-  const hasBegun = states.some(isFinal)
-  return (
-    (['running', 'queued', 'scheduled', 'waiting'] as const).find(
-      (state) => has(state) || (state === 'running' && hasBegun),
-    ) ?? 'waiting'
-  )
 }
 
 export const formatCount = (count: number): string => count.toLocaleString('en-US')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { JobSummary } from '../core/handle.ts'
+import type { JobSummary } from './handle.ts'
 import { outlineOf, type Outline } from './outline.ts'
 import { jobSummary } from '../../test/fixtures/snapshots.ts'
 

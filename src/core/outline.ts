@@ -1,4 +1,6 @@
-import type { JobSummary } from '../core/handle.ts'
+import type { JobSummary } from './handle.ts'
+import type { JobState } from './job.ts'
+import { isFinal } from './transitions.ts'
 
 /**
  * A collection's jobs as the canvas they came from: what is stored is only which job waits for which, and a reader thinks
@@ -33,6 +35,30 @@ export function outlineOf(jobs: readonly JobSummary[], { all = false }: OutlineO
   const children = Map.groupBy(shown, ({ parentId }) => (parentId && known.has(parentId) ? parentId : null))
   const within = (parent: JobSummary | null): Outline | null => outlineOfCanvas(parent, children, within)
   return within(null)
+}
+
+/** The state of a canvas seen as one. A job that waits for the canvas it returned is in the state of that one. */
+export function stateOf(outline: Outline): JobState {
+  if (outline.kind !== 'job') return joinStates(outline.parts.map(stateOf))
+  const { job, inside } = outline
+  return job.continued && inside && !isFinal(job.state) ? stateOf(inside) : job.state
+}
+
+/** The jobs of a canvas itself: neither what their handlers returned nor side branches. */
+export const jobsOf = (outline: Outline): readonly JobSummary[] =>
+  outline.kind === 'job' ? [outline.job] : outline.parts.flatMap(jobsOf)
+
+/** The state of jobs seen as one: what needs attention first, then what is under way, then how it ended. */
+function joinStates(states: readonly JobState[]): JobState {
+  const has = (state: JobState): boolean => states.includes(state)
+  const isOver = states.every(isFinal)
+  if (isOver) return (['failed', 'cancelled', 'succeeded', 'skipped'] as const).find(has) ?? 'succeeded'
+  const hasBegun = states.some(isFinal)
+  return (
+    (['running', 'queued', 'scheduled', 'waiting'] as const).find(
+      (state) => has(state) || (state === 'running' && hasBegun),
+    ) ?? 'waiting'
+  )
 }
 
 /** The jobs that one submission, or one handler, brought: its main path, with the side branches hung on it. */

@@ -1,7 +1,7 @@
-import type { CollectionEvent, CollectionSnapshot, JobSummary } from '../core/handle.ts'
-import { type JobState, jobStates } from '../core/job.ts'
-import type { JobCounts } from '../core/collection.ts'
-import { isFinal } from '../core/transitions.ts'
+import type { CollectionEvent, CollectionSnapshot, JobSummary } from './handle.ts'
+import { type JobState, jobStates } from './job.ts'
+import type { JobCounts } from './collection.ts'
+import { isFinal } from './transitions.ts'
 
 /**
  * A collection as it stands after the events heard so far. Events tell less than a snapshot: of a failure only that it

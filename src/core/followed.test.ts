@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { collectionSnapshot, jobSummary, later } from '../../test/fixtures/snapshots.ts'
-import type { CollectionEvent, JobSummary } from '../core/handle.ts'
+import type { CollectionEvent, JobSummary } from './handle.ts'
 import { Followed } from './followed.ts'
 
 const state = (jobId: string, name: JobSummary['state'], ms: number, attempt = 1): CollectionEvent => ({
