@@ -22,7 +22,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^celeriac$/, replacement: source('index.ts') },
-      { find: /^celeriac\/(worker|callbacks|http)$/, replacement: source('$1/$1.ts') },
+      { find: /^celeriac\/(worker|callbacks|http|client)$/, replacement: source('$1/$1.ts') },
       { find: /^celeriac\/(sqlite|postgres|redis)$/, replacement: source('engines/$1/$1.ts') },
     ],
   },

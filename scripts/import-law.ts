@@ -18,6 +18,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   alerts: ['core', 'canvas', 'engine', 'app'],
   telemetry: ['core', 'canvas', 'engine', 'app'],
   http: ['core', 'canvas', 'engine', 'app'],
+  client: ['core'],
   celery: ['core', 'canvas', 'engine', 'app'],
   testing: ['core', 'canvas', 'engine', 'engines/*', 'app', 'worker'],
   cli: ['*'],

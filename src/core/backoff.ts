@@ -1,19 +1,18 @@
 import type { Runtime, Timer } from './runtime.ts'
 
-const first = 50
-const defaultLongest = 5_000
-
 /** Growing pauses between tries of something that fails: 50 ms, doubling up to a longest (5 s), the upper half drawn by chance. */
 export class Backoff {
   readonly #runtime: Runtime
   readonly #longest: number
+  readonly #first: number
   #failures = 0
   #cancelled = false
   readonly #waiting = new Map<() => void, Timer>()
 
-  constructor(runtime: Runtime, longest = defaultLongest) {
+  constructor(runtime: Runtime, longest = 5_000, first = 50) {
     this.#runtime = runtime
     this.#longest = longest
+    this.#first = first
   }
 
   /** How many pauses there were since it last worked. */
@@ -22,7 +21,7 @@ export class Backoff {
   }
 
   wait(): Promise<void> {
-    const full = Math.min(this.#longest, first * 2 ** this.#failures++)
+    const full = Math.min(this.#longest, this.#first * 2 ** this.#failures++)
     if (this.#cancelled) return Promise.resolve()
     return new Promise((resolve) => {
       const wait = Math.round(full / 2 + (full / 2) * this.#runtime.random())

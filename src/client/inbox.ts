@@ -1,0 +1,99 @@
+/** What is followed: one collection, one job, or everything one may see. */
+export type Subject = { readonly collection: string } | { readonly job: string } | { readonly all: true }
+
+/** As much as is needed to know of an event here. */
+export interface AnyEvent {
+  readonly type: string
+  readonly cursor: string
+}
+
+export interface FollowOptions {
+  /** A cursor from an event seen before: changes since then come first, without a snapshot unless they are gone. */
+  readonly after?: string | undefined
+  /** Go on after it settled: side branches still run, somebody may retry it. Ends by `signal` or `break`. */
+  readonly live?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** More than this, unread, and nothing more is asked for until it is read. */
+const mostHeld = 2_000
+/** More than a server tells again to one who resumes. */
+const mostRemembered = 500
+
+/** What one follower has been told and not yet read, and where it goes on from. */
+export class Inbox {
+  readonly subject: Subject
+  readonly live: boolean
+  /** The cursor of the last event told. */
+  after: string | undefined
+  /** What it is called on the line just now. */
+  name: string | undefined
+  #events: AnyEvent[] = []
+  #end: { readonly error?: unknown } | undefined
+  #isStopped = false
+  #wake: (() => void) | undefined
+  #recent = new Set<string>()
+  #before = new Set<string>()
+
+  constructor(subject: Subject, { after, live = false }: FollowOptions) {
+    this.subject = subject
+    this.after = after
+    this.live = live
+  }
+
+  get isFull(): boolean {
+    return this.#events.length >= mostHeld
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== undefined
+  }
+
+  /** Nothing more is to be read from it. */
+  get isStopped(): boolean {
+    return this.#isStopped
+  }
+
+  hear(event: AnyEvent): void {
+    this.after = event.cursor
+    if (!this.#isNews(event)) return
+    this.#events.push(event)
+    this.#wake?.()
+  }
+
+  /** Nothing more will come: what is there is still to be read, then the error, if there is one. */
+  end(end: { readonly error?: unknown } = {}): void {
+    this.#end ??= end
+    this.#wake?.()
+  }
+
+  /** Nobody reads any more. */
+  stop(): void {
+    this.#isStopped = true
+    this.end()
+  }
+
+  /** Waits for something to read; null: it is over. */
+  async take(): Promise<readonly AnyEvent[] | null> {
+    if (this.#events.length === 0 && !this.#end) await new Promise<void>((resolve) => (this.#wake = resolve))
+    const events = this.#events
+    if (this.#isStopped) return null
+    if (events.length === 0 && this.#end && 'error' in this.#end) throw this.#end.error
+    this.#events = []
+    return events.length === 0 ? null : events
+  }
+
+  /** Where a late transaction has slipped in, a server rather tells again what came behind it than leave it out. */
+  #isNews({ cursor: _cursor, ...event }: AnyEvent): boolean {
+    // These tell how things stand, whatever was told before.
+    if (event.type === 'snapshot' || event.type === 'start' || event.type === 'jobs') return true
+    const text = JSON.stringify(event)
+    if (this.#recent.has(text) || this.#before.has(text)) return false
+    if (this.#recent.size >= mostRemembered) {
+      this.#before = this.#recent
+      this.#recent = new Set()
+    }
+    this.#recent.add(text)
+    return true
+  }
+}

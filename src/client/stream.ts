@@ -1,0 +1,100 @@
+import { Backoff } from '../core/backoff.ts'
+import type { JobState } from '../core/job.ts'
+import type { Runtime, Timer } from '../core/runtime.ts'
+import { isFinal } from '../core/transitions.ts'
+import type { AnyEvent, Inbox, Subject } from './inbox.ts'
+import { isLasting } from './problem.ts'
+import type { Requests } from './requests.ts'
+
+// Server-sent events, read by `fetch`: an EventSource sends no headers, and comes back with the ticket that it has used.
+
+/** Three beats of the server's: then the stream is taken for dead. In milliseconds. */
+const silence = 45_000
+const shortestPause = 300
+const longestPause = 15_000
+
+/** Tells an inbox all that happens, until that is over, or `signal` is aborted, or the inbox is full, or `isEnough` says so. */
+export async function streamInto(
+  inbox: Inbox,
+  requests: Requests,
+  { signal, isEnough }: { readonly signal: AbortSignal; readonly isEnough: () => boolean },
+): Promise<void> {
+  const backoff = new Backoff(requests.runtime, longestPause, shortestPause)
+  signal.addEventListener('abort', () => backoff.cancel())
+  while (!signal.aborted && !inbox.isFull) {
+    try {
+      if ((await streamOnce(inbox, requests, { signal, backoff })) === 'over') return inbox.end()
+    } catch (error) {
+      if (signal.aborted) return
+      if (isLasting(error)) return inbox.end({ error })
+    }
+    await backoff.wait()
+    if (isEnough()) return
+  }
+}
+
+async function streamOnce(
+  inbox: Inbox,
+  requests: Requests,
+  { signal, backoff }: { readonly signal: AbortSignal; readonly backoff: Backoff },
+): Promise<'over' | 'closed'> {
+  const quiet = new AbortController()
+  const both = AbortSignal.any([signal, quiet.signal])
+  const { after, live, subject } = inbox
+  const response = await requests.open('GET', pathOf(subject), {
+    ...('all' in subject ? {} : { query: { live } }),
+    ...(after !== undefined && { headers: { 'last-event-id': after } }),
+    signal: both,
+  })
+  // There was nothing more to come already.
+  if (response.status === 204) return 'over'
+  try {
+    for await (const event of eventsOf(response.body as ReadableStream<Uint8Array>, requests.runtime, quiet)) {
+      backoff.reset()
+      inbox.hear(event)
+      if (!live && isLast(subject, event)) return 'over'
+      if (inbox.isFull) break
+    }
+    return 'closed'
+  } finally {
+    quiet.abort()
+  }
+}
+
+/** Of a body nobody can see whether it ended or was cut off. */
+function isLast(subject: Subject, event: AnyEvent & Partial<JobEvent>): boolean {
+  if (!('job' in subject)) return event.type === 'settled'
+  const { state } = event.job ?? event
+  return state !== undefined && isFinal(state)
+}
+
+/** What is told of one job. */
+interface JobEvent {
+  readonly state: JobState
+  readonly job: { readonly state: JobState }
+}
+
+const pathOf = (subject: Subject): string =>
+  'all' in subject
+    ? '/api/events'
+    : 'job' in subject
+      ? `/api/jobs/${encodeURIComponent(subject.job)}/events`
+      : `/api/collections/${encodeURIComponent(subject.collection)}/events`
+
+async function* eventsOf(
+  body: ReadableStream<Uint8Array>,
+  runtime: Runtime,
+  quiet: AbortController,
+): AsyncGenerator<AnyEvent> {
+  const reader = body.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  for (;;) {
+    const clock: Timer = runtime.after(silence, () => quiet.abort(new Error('The stream of events is dead.')))
+    const { done, value } = await reader.read().finally(() => clock.cancel())
+    if (done) return
+    const lines = (text + decoder.decode(value, { stream: true })).split('\n')
+    text = lines.pop() ?? ''
+    for (const line of lines) if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as AnyEvent
+  }
+}
