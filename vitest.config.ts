@@ -23,6 +23,7 @@ export default defineConfig({
     alias: [
       { find: /^celeriac$/, replacement: source('index.ts') },
       { find: /^celeriac\/(worker|callbacks|http|client)$/, replacement: source('$1/$1.ts') },
+      { find: /^celeriac\/client\/element$/, replacement: source('client/element/element.ts') },
       { find: /^celeriac\/(sqlite|postgres|redis)$/, replacement: source('engines/$1/$1.ts') },
     ],
   },

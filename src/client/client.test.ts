@@ -240,6 +240,8 @@ describe.each(['WebSocket', 'server-sent events'])('what is followed by %s', (wa
     const end = events.next()
     stop.abort()
     expect(await end).toEqual({ done: true, value: undefined })
+    // By the next answer the server has seen that nobody reads any more.
+    await client.jobs.list()
   })
 
   it('goes on behind what it has, when connections are cut', async () => {

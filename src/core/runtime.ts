@@ -25,7 +25,8 @@ export const systemRuntime: Runtime = {
   now: () => Date.now(),
   elapsed: () => performance.now(),
   random: () => Math.random(),
-  randomBytes: (into) => void crypto.getRandomValues(into),
+  // As the types of browsers have it, memory may be shared, which this never is.
+  randomBytes: (into) => void crypto.getRandomValues(into as Uint8Array<ArrayBuffer>),
   after(ms, call, options) {
     // Node fires a longer timer at once; whoever waits that long looks again when it wakes.
     const timer = setTimeout(call, Math.min(ms, 2_147_483_647))

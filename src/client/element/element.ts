@@ -1,0 +1,241 @@
+import { Followed } from '../../core/followed.ts'
+import type { CollectionEvent } from '../../core/handle.ts'
+import { outlineOf } from '../../core/outline.ts'
+import { systemRuntime, type Timer } from '../../core/runtime.ts'
+import { formatDuration } from '../../core/time.ts'
+import { type Client, createClient } from '../client.ts'
+import { Announcer } from './announcer.ts'
+import { LineView, part } from './line-view.ts'
+import { rowsOf } from './rows.ts'
+import { sheet } from './sheet.ts'
+import { eventOf, jobOf } from './told.ts'
+import { TreeView } from './tree-view.ts'
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'celeriac-progress': CeleriacProgress
+  }
+}
+
+/** Between drawings, in milliseconds: longer where drawing itself takes long. */
+const shortestPause = 50
+/** Events do not tell why something failed: it is looked up, at most so often. */
+const lookUpPause = 300
+/** Of more than so many, all is read at once. */
+const mostLookedUp = 8
+
+const runtime = systemRuntime
+/** Elements with the same token share a client, and so its one WebSocket. */
+const clients = new Map<string, { readonly client: Client; users: number }>()
+
+// Where pages are made on a server there are no elements, and importing this must do no harm.
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement)
+
+/**
+ * Shows a collection while it runs: its jobs as a tree, how far they are, what failed.
+ *
+ * ```html
+ * <celeriac-progress collection="019a…" token="…" url="https://jobs.example.com"></celeriac-progress>
+ * ```
+ *
+ * Dispatches `settled` with `{ state, round }`, and `failed` before it where it has failed.
+ */
+export class CeleriacProgress extends Base {
+  static readonly observedAttributes = ['collection', 'token', 'url']
+  readonly #head = new LineView('head')
+  readonly #tree = new TreeView(() => this.#draw())
+  readonly #announcer = new Announcer(runtime)
+  #problem!: HTMLElement
+  #client: Client | undefined
+  #abort: AbortController | undefined
+  #isDue = false
+  #followed: Followed | undefined
+  readonly #lacking = new Set<string>()
+  /** The last round whose end was told. */
+  #toldRound = 0
+  #drawing: Timer | undefined
+  #pause = shortestPause
+  #ticking: Timer | undefined
+  #lookingUp: Timer | undefined
+
+  constructor() {
+    super()
+    const root = this.attachShadow({ mode: 'open' })
+    const styles = new CSSStyleSheet()
+    styles.replaceSync(sheet)
+    root.adoptedStyleSheets = [styles]
+    this.#problem = part('div', 'problem')
+    this.#problem.role = 'alert'
+    root.append(this.#head.element, this.#tree.element, this.#problem, this.#announcer.element)
+    this.#clear()
+  }
+
+  /** A client of the page's own in place of `url` and `token`, as where the token is renewed. */
+  get client(): Client | undefined {
+    return this.#client
+  }
+
+  set client(client: Client | undefined) {
+    this.#client = client
+    this.#restart()
+  }
+
+  connectedCallback(): void {
+    this.#restart()
+  }
+
+  disconnectedCallback(): void {
+    this.#restart()
+  }
+
+  attributeChangedCallback(_name: string, before: string | null, now: string | null): void {
+    if (before !== now) this.#restart()
+  }
+
+  // ── following ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Once for all that changes together. */
+  #restart(): void {
+    if (this.#isDue) return
+    this.#isDue = true
+    queueMicrotask(() => {
+      this.#isDue = false
+      this.#abort?.abort()
+      this.#clear()
+      const id = this.getAttribute('collection')
+      if (!this.isConnected || !id) return
+      this.#abort = new AbortController()
+      void this.#follow(id, this.#abort.signal)
+    })
+  }
+
+  async #follow(id: string, signal: AbortSignal): Promise<void> {
+    const shared = this.#client ? null : share(this.getAttribute('url') ?? '.', this.getAttribute('token'))
+    try {
+      const client = this.#client ?? shared!.client
+      for await (const event of client.collection(id).follow({ live: true, signal })) {
+        this.#hear(eventOf(event), client, signal)
+      }
+    } catch (error) {
+      if (signal.aborted) return
+      this.#clear()
+      this.#problem.hidden = false
+      this.#problem.textContent = error instanceof Error ? error.message : String(error)
+    } finally {
+      shared?.release()
+    }
+  }
+
+  #hear(event: CollectionEvent, client: Client, signal: AbortSignal): void {
+    if (event.type === 'snapshot') this.#followed ??= new Followed(event.collection)
+    const followed = this.#followed
+    if (!followed) return
+    followed.hear(event)
+    if (event.type !== 'progress') this.#announcer.hear(event, followed.snapshot)
+    if (event.type === 'settled') this.#tell(event)
+    // It was over before anybody looked.
+    if (event.type === 'snapshot' && event.collection.state !== 'running') this.#tell(event.collection)
+    for (const id of followed.lacking) {
+      this.#lacking.add(id)
+      // Noted here: what fails again while it is looked up, is looked up again.
+      followed.giveUp(id)
+    }
+    if (this.#lacking.size > 0) this.#lookUpSoon(client, signal)
+    this.#drawSoon()
+  }
+
+  #tell({ state, round }: { readonly state: string; readonly round: number }): void {
+    if (round === this.#toldRound) return
+    this.#toldRound = round
+    const about = { detail: { state, round }, bubbles: true, composed: true }
+    if (state === 'failed') this.dispatchEvent(new CustomEvent('failed', about))
+    this.dispatchEvent(new CustomEvent('settled', about))
+  }
+
+  #lookUpSoon(client: Client, signal: AbortSignal): void {
+    this.#lookingUp ??= runtime.after(lookUpPause, () => void this.#lookUp(client, signal))
+  }
+
+  async #lookUp(client: Client, signal: AbortSignal): Promise<void> {
+    const lacking = new Set(this.#lacking)
+    this.#lacking.clear()
+    const id = this.getAttribute('collection') ?? ''
+    try {
+      const found =
+        lacking.size > mostLookedUp
+          ? (await client.collection(id).read({ signal })).jobs.filter((job) => lacking.has(job.id))
+          : await Promise.all([...lacking].map((one) => client.job(one).read({ signal })))
+      for (const job of found) this.#followed?.complete(jobOf(job))
+      this.#drawSoon()
+    } catch {
+      // It is shown without: a retry of everything takes jobs away, and what fails next is looked up again.
+    }
+    if (signal.aborted) return
+    this.#lookingUp = undefined
+    if (this.#lacking.size > 0) this.#lookUpSoon(client, signal)
+  }
+
+  #clear(): void {
+    for (const timer of [this.#drawing, this.#ticking, this.#lookingUp]) timer?.cancel()
+    this.#drawing = this.#ticking = this.#lookingUp = this.#followed = undefined
+    this.#lacking.clear()
+    this.#toldRound = 0
+    this.#announcer.stop()
+    this.#tree.open.clear()
+    this.#tree.shown.clear()
+    this.#tree.show([])
+    this.#head.element.hidden = this.#tree.element.hidden = this.#problem.hidden = true
+  }
+
+  // ── drawing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Soon, and not while nobody looks. */
+  #drawSoon(): void {
+    this.#drawing ??= runtime.after(this.#pause, () => requestAnimationFrame(() => this.#draw()))
+  }
+
+  #draw(): void {
+    this.#drawing?.cancel()
+    this.#drawing = undefined
+    const followed = this.#followed
+    if (!followed) return
+    const before = runtime.elapsed()
+    const snapshot = followed.snapshot
+    const { state, progress, description, createdAt, settledAt, failure } = snapshot
+    const { done, total } = progress
+    const now = runtime.now()
+    this.#head.show({
+      name: description ?? 'Progress',
+      state,
+      about: state === 'running' ? '' : `${done} of ${total}`,
+      progress: state === 'running' ? { ...progress, text: `${done} of ${total}` } : null,
+      failure: snapshot.jobs.length === 0 && failure ? failure.message : '',
+      duration: formatDuration(Math.max(0, (settledAt?.getTime() ?? now) - createdAt.getTime())),
+    })
+    this.#tree.element.ariaLabel = description ?? 'Jobs'
+    this.#tree.show(rowsOf(outlineOf(snapshot.jobs), this.#tree, now))
+    this.#head.element.hidden = this.#tree.element.hidden = false
+    this.#pause = Math.max(shortestPause, 5 * (runtime.elapsed() - before))
+    // For the times that pass.
+    this.#ticking?.cancel()
+    this.#ticking = state === 'running' ? runtime.after(1_000, () => this.#drawSoon()) : undefined
+  }
+}
+
+function share(url: string, token: string | null): { readonly client: Client; release(): void } {
+  const name = JSON.stringify([url, token])
+  const known = clients.get(name) ?? { client: createClient({ url, token: token ?? undefined }), users: 0 }
+  clients.set(name, known)
+  known.users++
+  return {
+    client: known.client,
+    release() {
+      known.users--
+      if (known.users === 0) clients.delete(name)
+    },
+  }
+}
+
+if (globalThis.customElements && !customElements.get('celeriac-progress')) {
+  customElements.define('celeriac-progress', CeleriacProgress)
+}

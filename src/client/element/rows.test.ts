@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest'
+import { jobSummary, later, start } from '../../../test/fixtures/snapshots.ts'
+import type { JobSummary } from '../../core/handle.ts'
+import { outlineOf } from '../../core/outline.ts'
+import { type Choices, type Row, rowsOf } from './rows.ts'
+
+const job = (id: string, after: readonly string[] = [], more: Partial<JobSummary> = {}): JobSummary =>
+  jobSummary({ id, after, task: `task.${id}`, ...more })
+
+const nothing: Choices = { open: new Map(), shown: new Map() }
+const rows = (jobs: readonly JobSummary[], choices = nothing): Row[] =>
+  rowsOf(outlineOf(jobs), choices, later(60_000).getTime())
+
+/** `  name (place of size) state about`, indented by level; `+` is closed, `-` open. */
+const drawn = (list: readonly Row[]): string[] =>
+  list.map(({ level, name, isOpen, state, about, place, size, isSide }) =>
+    [
+      '  '.repeat(level - 1) + (isSide ? '↳ ' : '') + (isOpen === null ? '' : isOpen ? '- ' : '+ ') + name,
+      `${place}/${size}`,
+      state,
+      about,
+    ]
+      .filter(Boolean)
+      .join(' '),
+  )
+
+describe('rows', () => {
+  it('tell a chain as rows, and groups nested', () => {
+    const jobs = [
+      job('a', [], { state: 'succeeded' }),
+      job('b', ['a'], { state: 'running', attempt: 2 }),
+      job('c', ['a'], { state: 'queued' }),
+      job('d', ['c']),
+      job('e', ['b', 'd']),
+      job('side', ['e'], { role: 'side' }),
+    ]
+    expect(drawn(rows(jobs))).toEqual([
+      'task.a 1/4 succeeded',
+      '- group of 2 2/4 running 1 waiting, 1 queued, 1 running',
+      '  task.b 1/2 running attempt 2',
+      '  - chain of 2 2/2 queued 1 waiting, 1 queued',
+      '    task.c 1/2 queued',
+      '    task.d 2/2 waiting',
+      'task.e 3/4 waiting',
+      '↳ task.side 4/4 waiting',
+    ])
+  })
+
+  it('tell what a handler returned inside its job, and close what people close', () => {
+    const jobs = [
+      job('a', [], { state: 'waiting', continued: true }),
+      job('x', [], { parentId: 'a', state: 'running' }),
+      job('y', ['x'], { parentId: 'a' }),
+    ]
+    const open = rows(jobs)
+    expect(drawn(open)).toEqual(['- task.a 1/1 running', '  task.x 1/2 running', '  task.y 2/2 waiting'])
+    const choices = { open: new Map([[open[0]!.key, false]]), shown: new Map() }
+    expect(drawn(rows(jobs, choices))).toEqual(['+ task.a 1/1 running'])
+  })
+
+  it('fold a group of hundreds into one row, which can be opened, a hundred at a time', () => {
+    const jobs = Array.from({ length: 500 }, (_, n) =>
+      job(`j${n}`, [], {
+        task: 'photos.resize',
+        state: n === 7 ? 'failed' : n < 250 ? 'succeeded' : 'waiting',
+        ...(n === 7 && { failure: { name: 'Error', message: 'no memory', attempt: 1, at: '' }, failedJobId: 'j7' }),
+      }),
+    )
+    const [folded, ...others] = rows(jobs)
+    expect(others).toEqual([])
+    expect(folded).toMatchObject({
+      name: '500 × photos.resize',
+      isOpen: false,
+      about: '250 waiting, 249 succeeded, 1 failed',
+      failure: 'no memory',
+      progress: { done: 250, total: 500, text: '250 of 500' },
+    })
+    const open = new Map([[folded!.key, true]])
+    const opened = rows(jobs, { open, shown: new Map() })
+    expect(opened).toHaveLength(1 + 100 + 1)
+    expect(opened[0]).toMatchObject({ isOpen: true, failure: '' })
+    expect(opened.at(-1)).toMatchObject({ name: 'Show 100 more of 400', place: 101, size: 101, level: 2 })
+    const more = rows(jobs, { open, shown: new Map([[folded!.key, 500]]) })
+    expect(more).toHaveLength(501)
+    expect(new Set(more.map(({ key }) => key)).size).toBe(501)
+  })
+
+  it('say how far a job is, how long it has run, and why it failed', () => {
+    const failure = { name: 'TypeError', message: 'not a table', attempt: 1, at: '' }
+    const [running, failed, retried, behind] = rows([
+      job('a', [], { state: 'running', startedAt: start, progress: { done: 1, total: 3, message: 'sawing' } }),
+      job('b', [], { state: 'failed', startedAt: start, finishedAt: later(1_500), failure, failedJobId: 'b' }),
+      job('c', [], { state: 'scheduled', failures: 2, attempt: 2, failure, dueAt: later(65_000) }),
+      job('d', [], { state: 'skipped', reason: 'upstream', failure, failedJobId: 'b' }),
+    ]).slice(1)
+    expect(running).toMatchObject({ progress: { done: 1, total: 3, text: '33 % sawing' }, duration: '1m 00s' })
+    expect(failed).toMatchObject({ failure: 'TypeError: not a table', duration: '1.5 s', progress: null })
+    expect(retried).toMatchObject({ about: 'after 2 failures, in 5.0 s', failure: 'TypeError: not a table' })
+    expect(behind).toMatchObject({ failure: '', duration: '' })
+  })
+})

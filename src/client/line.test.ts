@@ -1,0 +1,172 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, it, onTestFinished } from 'vitest'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { all } from '../../test/fixtures/app-by-hand.ts'
+import { manualRuntime } from '../../test/fixtures/clock.ts'
+import { turns } from '../../test/fixtures/working.ts'
+import { clientWith, type CollectionEvent } from './client.ts'
+import { Requests } from './requests.ts'
+
+interface Order {
+  readonly type: string
+  readonly as: string
+  readonly collection: string
+  readonly after?: string
+}
+
+/** A server that says what the test tells it to, to a client whose time the test moves. */
+async function standIn() {
+  const tickets: string[] = []
+  const server = createServer((_request, response) => {
+    tickets.push(`t${tickets.length + 1}`)
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ ticket: tickets.at(-1) }))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const sockets = new WebSocketServer({ server })
+  const opened: { readonly socket: WebSocket; readonly ticket: string | null; readonly orders: Order[] }[] = []
+  const wake: (() => void)[] = []
+  const changed = (): void => wake.splice(0).forEach((one) => one())
+  sockets.on('connection', (socket, { url }) => {
+    const line = { socket, ticket: new URL(url ?? '', 'http://x').searchParams.get('ticket'), orders: [] as Order[] }
+    opened.push(line)
+    socket.on('message', (data) => {
+      line.orders.push(JSON.parse(String(data)) as Order)
+      changed()
+    })
+    changed()
+  })
+  const clock = manualRuntime()
+  const { port } = server.address() as AddressInfo
+  const client = clientWith(new Requests(`http://127.0.0.1:${port}`, undefined, clock))
+  onTestFinished(() => {
+    for (const socket of sockets.clients) socket.terminate()
+    server.close()
+    server.closeAllConnections()
+  })
+  /** The n-th line, once it has been told so many orders. Time passes only where it is said. */
+  const line = async (n: number, orders = 1, passing = 0) => {
+    while ((opened[n - 1]?.orders.length ?? -1) < orders) {
+      if (passing > 0) {
+        clock.pass(passing)
+        await turns()
+      } else await new Promise<void>((resolve) => wake.push(resolve))
+    }
+    return opened[n - 1]!
+  }
+  return { client, clock, line, opened }
+}
+
+const state = (n: number, state = 'running'): CollectionEvent => ({
+  type: 'state',
+  cursor: `c${n}`,
+  at: '2026-01-01T00:00:00.000Z',
+  job_id: `job ${n}`,
+  state: state as 'running',
+  attempt: 1,
+})
+const tell = ({ socket, orders }: { socket: WebSocket; orders: Order[] }, ...events: CollectionEvent[]): void => {
+  for (const event of events) socket.send(JSON.stringify({ type: 'event', as: orders.at(-1)!.as, event }))
+}
+const cursors = (events: readonly { readonly cursor: string }[]): string[] => events.map(({ cursor }) => cursor)
+
+it('comes back at once where it read too slowly, with another ticket, from behind what it has', async () => {
+  const { client, line } = await standIn()
+  const following = all(client.collection('a').follow())
+  const first = await line(1)
+  expect(first.orders).toEqual([{ type: 'follow', collection: 'a', as: '1', live: false }])
+  tell(first, state(1), state(2))
+  first.socket.close(4008)
+  // No time passes.
+  const second = await line(2)
+  expect([first.ticket, second.ticket]).toEqual(['t1', 't2'])
+  expect(second.orders).toEqual([{ type: 'follow', collection: 'a', as: '2', after: 'c2', live: false }])
+  tell(second, state(3))
+  second.socket.send(JSON.stringify({ type: 'end', as: '2' }))
+  expect(cursors(await following)).toEqual(['c1', 'c2', 'c3'])
+})
+
+it('waits before it comes back from any other end', async () => {
+  const { client, clock, line, opened } = await standIn()
+  const following = all(client.collection('a').follow())
+  const first = await line(1)
+  tell(first, state(1))
+  first.socket.close(1001)
+  await once(first.socket, 'close')
+  clock.pass(149)
+  await turns(50)
+  expect(opened).toHaveLength(1)
+  const second = await line(2, 1, 50)
+  second.socket.send(JSON.stringify({ type: 'end', as: '2' }))
+  expect(cursors(await following)).toEqual(['c1'])
+})
+
+it('leaves out what it is told again, and what was for one who follows no more', async () => {
+  const { client, line } = await standIn()
+  const events = client.collection('a').follow()[Symbol.asyncIterator]()
+  void events.next()
+  const first = await line(1)
+  await events.return?.()
+  const following = all(client.collection('a').follow())
+  await line(1, 3)
+  expect(first.orders.map(({ type, as }) => `${type} ${as}`)).toEqual(['follow 1', 'unfollow 1', 'follow 2'])
+  first.socket.send(JSON.stringify({ type: 'event', as: '1', event: state(7) }))
+  tell(first, state(1), state(2))
+  first.socket.close(4008)
+  const second = await line(2)
+  tell(second, { ...state(1), cursor: 'c4' }, { ...state(2), cursor: 'c5' }, state(6))
+  second.socket.send(JSON.stringify({ type: 'end', as: second.orders.at(-1)!.as }))
+  expect(cursors(await following)).toEqual(['c1', 'c2', 'c6'])
+})
+
+it('asks again where the store is away, and throws what will not change', async () => {
+  const { client, line } = await standIn()
+  const following = all(client.collection('a').follow())
+  const first = await line(1)
+  const problem = (status: number, as: string): string =>
+    JSON.stringify({ type: 'problem', as, problem: { title: '', status, code: `C${status}`, detail: 'so it is' } })
+  first.socket.send(problem(503, '1'))
+  await line(1, 2, 500)
+  expect(first.orders.at(-1)).toMatchObject({ type: 'unfollow' })
+  await line(1, 3, 500)
+  first.socket.send(problem(404, first.orders.at(-1)!.as))
+  await expect(following).rejects.toMatchObject({ name: 'ApiProblem', status: 404, detail: 'so it is' })
+})
+
+it('takes a line that says nothing for dead', async () => {
+  const { client, clock, line } = await standIn()
+  const events = client.collection('a').follow()[Symbol.asyncIterator]()
+  const next = events.next()
+  const first = await line(1)
+  tell(first, state(1))
+  await next
+  const more = events.next()
+  clock.pass(90_000)
+  await once(first.socket, 'close')
+  const second = await line(2, 1, 50)
+  expect(second.orders[0]).toMatchObject({ after: 'c1' })
+  await events.return?.()
+  await more
+})
+
+it('asks for no more than is read', async () => {
+  const { client, line } = await standIn()
+  const events = client.collection('a').follow()[Symbol.asyncIterator]()
+  const next = events.next()
+  const first = await line(1)
+  tell(first, state(0))
+  await next
+  tell(first, ...Array.from({ length: 2_500 }, (_, n) => state(n + 1)))
+  await line(1, 2)
+  expect(first.orders.at(-1)).toMatchObject({ type: 'unfollow', as: '1' })
+  const read: string[] = []
+  while (read.length < 2_000) read.push((await events.next()).value.cursor)
+  const more = events.next()
+  await line(1, 3)
+  expect(first.orders.at(-1)).toMatchObject({ type: 'follow', as: '2', after: read.at(-1) })
+  expect(read).toEqual(Array.from({ length: 2_000 }, (_, n) => `c${n + 1}`))
+  await events.return?.()
+  await more
+})

@@ -1,0 +1,14 @@
+import { gzipSync } from 'node:zlib'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+import { bundle } from '../../test/fixtures/bundle.ts'
+
+it.each([
+  { name: 'client.ts', most: 4_608 },
+  // With the client.
+  { name: 'element/element.ts', most: 12_288 },
+])('$name stands alone in a page, in at most $most bytes compressed', async ({ name, most }) => {
+  const code = await bundle(fileURLToPath(new URL(name, import.meta.url)))
+  expect(code).not.toMatch(/\bimport\b|\brequire\b|\bprocess\b|\bBuffer\b|node:|ZodType/)
+  expect(gzipSync(code).length).toBeLessThan(most)
+})
