@@ -195,9 +195,11 @@ describe.each(['WebSocket', 'server-sent events'])('what is followed by %s', (wa
 
   it('begins behind a cursor, and goes on where it is live', async () => {
     const { client, stage, work } = await begin()
-    await work()
     const collection = await client.submit('wait', ['gate'])
     const events = collection.follow({ live: true })[Symbol.asyncIterator]()
+    // What is told before the snapshot stands in it.
+    await until(events, (event) => event.type === 'snapshot')
+    await work()
     const progress = await until(events, (event) => event.type === 'progress')
     stage.open('gate')
     const { state, cursor } = await until(events, (event) => event.type === 'settled')
