@@ -14,12 +14,12 @@ export const addDev: AddCommand = (program, context) => {
     .command('dev')
     .description('run a worker, and the HTTP API, that restart when the module, or what it imports, changes')
     .argument('[module]', 'the file that exports the app')
-  command.option('--port <port>', 'where the HTTP API listens', readPort, 8080)
+  command.option('--port <port>', 'where the HTTP API listens (default: 8080, or what is free)', readPort)
   addWorkerOptions(command, grace).action(async (given: string | undefined, _own, self) => {
-    const options = optionsOf<OwnWorkerOptions & { readonly port: number }>(self)
+    const options = optionsOf<OwnWorkerOptions & { readonly port?: number }>(self)
     const module = given ?? findModule(context, options)
     if (module === undefined) throw new UsageError('Name the module that exports the app: celeriac dev tasks.ts')
-    const own = writeWorkerOptions({ grace, ...options, http: options.port })
+    const own = writeWorkerOptions({ grace, ...options, http: options.port ?? 'anywhere' })
     await supervise(context, resolve(context.folder, module), [
       'worker',
       module,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Duration } from '../core/time.ts'
 import { readCount } from './list-options.ts'
+import { readPort } from './server.ts'
 
 export interface OwnWorkerOptions {
   readonly queues?: readonly string[]
@@ -8,9 +9,14 @@ export interface OwnWorkerOptions {
   readonly name?: string
   readonly lease?: Duration
   readonly grace?: Duration
-  /** The port at which it serves the HTTP API too: for the worker that `dev` runs. */
-  readonly http?: number
+  /** Where it serves the HTTP API too: for the worker that `dev` runs. */
+  readonly http?: ServedAt
 }
+
+/** A port; or 8080, and where that is taken any other. */
+export type ServedAt = number | 'anywhere'
+
+export const readServedAt = (text: string): ServedAt => (text === 'anywhere' ? text : readPort(text))
 
 /** @param grace what it is where it is not given */
 export const addWorkerOptions = (command: Command, grace: string): Command =>

@@ -10,16 +10,15 @@ import { type AddCommand, type Context, optionsOf } from './context.ts'
 import { supervised, tellImports } from './imports.ts'
 import { JobLog } from './job-log.ts'
 import { UsageError } from './mistake.ts'
-import { readPort } from './server.ts'
 import { addressOf, engineOf, fileOf, openModule } from './store.ts'
-import { addWorkerOptions, type OwnWorkerOptions } from './worker-options.ts'
+import { addWorkerOptions, type OwnWorkerOptions, readServedAt, type ServedAt } from './worker-options.ts'
 
 export const addWorker: AddCommand = (program, context) => {
   const command = program
     .command('worker')
     .description('run the jobs of an app')
     .argument('[module]', 'the file that exports the app')
-  command.addOption(new Option('--http <port>').argParser(readPort).hideHelp())
+  command.addOption(new Option('--http <port>').argParser(readServedAt).hideHelp())
   addWorkerOptions(command, '10s').action(async (given: string | undefined, _own, self) => {
     const options = optionsOf<OwnWorkerOptions>(self)
     const module = given ?? findModule(context, options)
@@ -44,7 +43,7 @@ async function work(
   const log = isSupervised ? new JobLog(engine, terminal) : undefined
   const greeting = [describeWork(context, app, module, engine)]
   await log?.start()
-  const serving = http === undefined ? undefined : await serveBeside(app, http, (message) => terminal.note(message))
+  const serving = http === undefined ? undefined : await serveBeside(app, http, (message) => greeting.push(message))
   await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) =>
     terminal.note(...greeting.splice(0), message),
   )
@@ -54,17 +53,20 @@ async function work(
 }
 
 /** Who develops wants to work on, whatever else there is at that port. */
-async function serveBeside(app: Celeriac, port: number, tell: (message: string) => void) {
+async function serveBeside(app: Celeriac, wanted: ServedAt, tell: (message: string) => void) {
   const { serve } = await import('../http/serve.ts')
-  try {
-    const serving = await serve(app, { port })
-    tell(`Serving at ${serving.url}: /docs lists all there is.`)
-    return serving
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
-    tell(`Port ${port} is taken, so the HTTP API is not served: name another with --port.`)
-    return undefined
+  const ports = wanted === 'anywhere' ? [8080, 0] : [wanted]
+  for (const port of ports) {
+    try {
+      const serving = await serve(app, { port })
+      tell(`Serving at ${serving.url}: /docs lists all there is.`)
+      return serving
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
+    }
   }
+  tell(`Port ${wanted} is taken, so the HTTP API is not served: name another with --port.`)
+  return undefined
 }
 
 function describeWork({ folder }: Context, app: Celeriac, module: string, engine: Engine): string {

@@ -37,6 +37,8 @@ function install(kinds: readonly EngineKind[]): void {
     ...(kinds.includes('postgres') && findPostgres() === null ? ['postgresql'] : []),
     ...(kinds.includes('postgres') && findProgram('pgbouncer') === null ? ['pgbouncer'] : []),
     ...(kinds.includes('redis') && findRedis() === null ? ['redis-server'] : []),
+    // The documentation shows it.
+    ...(findProgram('curl') === null ? ['curl'] : []),
   ]
   if (packages.length === 0 || !mayInstall()) return
   console.log(`Installing what the tests need and this machine lacks: ${packages.join(', ')}`)
