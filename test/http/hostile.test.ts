@@ -204,6 +204,21 @@ describeEngines((engine) => {
     expect(items).toEqual([])
   })
 
+  test('a body that does not say how long it is, is read no further than it may be', async () => {
+    const { handler } = await openApiOn(engine)
+    let sent = 0
+    const body = new ReadableStream({
+      pull(controller) {
+        controller.enqueue(new Uint8Array(65_536).fill(0x20))
+        sent++
+      },
+    })
+    const request = { method: 'POST', headers: json, body, duplex: 'half' }
+    const answer = await handler(new Request('http://localhost/api/tasks/math.add', request as object))
+    expect(answer.status).toBe(413)
+    expect(sent).toBeLessThan(20)
+  })
+
   test('a public key is no secret', async () => {
     const provider = await identityProvider()
     const { as } = await openApiOn(engine, { auth: { jwt: { issuer, audience, jwks: provider.jwks } } })

@@ -110,6 +110,8 @@ describeEngines((engine) => {
     const names = (await listKeys(connection.engine)).map(({ name }) => name)
     expect(names.sort()).toEqual(['dashboard', 'ops', 'root', 'shop'])
     expect(JSON.stringify(await connection.engine.values('key'))).not.toContain(reads.slice('cel_0123456789ab_'.length))
+    const other = reads.slice(0, -43) + submits.slice(-43)
+    expect((await as(other)('GET', `/api/jobs/${id}`)).status).toBe(401)
     expect(await revokeKey(connection.engine, about.id)).toBe(true)
     expect(await revokeKey(connection.engine, about.id)).toBe(false)
     // One that has not asked before is told at once; who was let in just now, within five seconds.
