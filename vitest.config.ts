@@ -41,8 +41,9 @@ export default defineConfig({
       project('unit', ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{servers,fixtures}/**/*.test.ts'], 0, 10),
       project('contract', ['test/contract/**/*.test.ts', 'test/model/**/*.test.ts'], 1, 20),
       project('scenario', ['test/{scenario,http}/**/*.test.ts'], 2, 30),
-      project('chaos', ['test/chaos/**/*.test.ts'], 3, 120),
-      project('long', ['test/long/**/*.test.ts'], 4, 600),
+      project('browser', ['test/browser/**/*.test.ts'], 3, 60),
+      project('chaos', ['test/chaos/**/*.test.ts'], 4, 120),
+      project('long', ['test/long/**/*.test.ts'], 5, 600),
     ],
   },
 })

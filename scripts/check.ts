@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 
 const beforeTests = ['format:check', 'lint', 'law', 'typecheck']
-const testProjects = ['unit', 'contract', 'scenario', 'chaos']
+const testProjects = ['unit', 'contract', 'scenario', 'browser', 'chaos']
 
 for (const script of beforeTests) {
   console.log(`> ${script}`)

@@ -68,6 +68,13 @@ test('an engine skipped whole fails the run', () => {
   expect(status).toBe(1)
 })
 
+test('a browser skipped whole fails the run, with the reason', () => {
+  const source = `test('a', () => {}); describe.skip('browser chromium', () => { test('t', () => {}) })`
+  const { status, lines } = runWith({ CELERIAC_UNTESTED_CHROMIUM: 'there is none' }, source)
+  expect(lines.at(-2)).toBe('FAILED, NOT TESTED: browser chromium, because there is none')
+  expect(status).toBe(1)
+})
+
 test('a run narrowed by name may leave an engine out', () => {
   expect(run(skippedEngine, '-t', 'engine a').status).toBe(0)
 })

@@ -9,7 +9,7 @@ export interface Totals {
 
 /**
  * A vitest reporter that ends the run with one line, `N passed, N failed, N skipped`, and fails a run in which every
- * test of an engine (a `describe('engine <name>')`) in a file was skipped: such a run would prove nothing about it.
+ * test of an engine or a browser (a `describe('engine <name>')`) in a file was skipped: such a run would prove nothing about it.
  * Where the environment says why in `CELERIAC_UNTESTED_<NAME>`, it is told once, with the reason. A run narrowed by `-t`
  * is spared, but told all the same; with `CI=true` it is not spared.
  */
@@ -34,18 +34,18 @@ export class ClosingLine implements Reporter {
     for (const module of modules) {
       this.#totals.failed += brokenOutsideTests(module)
       for (const test of module.children.allTests()) this.#totals[verdict(test)] += 1
-      for (const engine of skippedEngines(module)) this.#complain(engine, module)
+      for (const name of skippedWhole(module)) this.#complain(name, module)
     }
   }
 
-  #complain(engine: string, module: TestModule): void {
-    const reason = process.env[`CELERIAC_UNTESTED_${engine.replace('engine ', '').toUpperCase()}`]
+  #complain(name: string, module: TestModule): void {
+    const reason = process.env[`CELERIAC_UNTESTED_${name.replace(isTold, '').toUpperCase()}`]
     if (this.#isFiltered && reason === undefined) return
     const isSpared = this.#isFiltered && process.env['CI'] !== 'true'
     const complaint =
       reason === undefined
-        ? `FAILED: every test of "${engine}" in ${module.relativeModuleId} was skipped`
-        : `${isSpared ? 'NOT TESTED' : 'FAILED, NOT TESTED'}: ${engine}, because ${reason}`
+        ? `FAILED: every test of "${name}" in ${module.relativeModuleId} was skipped`
+        : `${isSpared ? 'NOT TESTED' : 'FAILED, NOT TESTED'}: ${name}, because ${reason}`
     if (this.#complaints.includes(complaint)) return
     this.#complaints.push(complaint)
     if (!isSpared) this.#totals.failed += 1
@@ -67,15 +67,13 @@ function brokenOutsideTests(module: TestModule): number {
   return suites.filter((suite) => suite.errors().length > 0).length
 }
 
-function skippedEngines(module: TestModule): string[] {
+const isTold = /^(engine|browser) /
+
+function skippedWhole(module: TestModule): string[] {
   return [...module.children.allSuites()]
-    .filter(isEngine)
+    .filter(({ name }) => isTold.test(name))
     .filter(isSkippedWhole)
     .map((suite) => suite.name)
-}
-
-function isEngine(suite: TestSuite): boolean {
-  return suite.name.startsWith('engine ')
 }
 
 function isSkippedWhole(suite: TestSuite): boolean {

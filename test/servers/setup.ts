@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
 import { hire, type Hired } from './hire.ts'
 import { findPostgres } from './postgres.ts'
+import { findChromium } from './chromium.ts'
 import { findProgram, installPackages, mayInstall } from './programs.ts'
 import { findRedis } from './redis.ts'
 
@@ -15,7 +16,9 @@ const reasonOf = (kind: EngineKind): string => `CELERIAC_UNTESTED_${kind.toUpper
 export default async function setup(root: TestProject): Promise<() => Promise<void>> {
   const needed = await neededBy(root)
   const missing = needed.filter((kind) => !process.env[urlOf(kind)])
-  install(missing)
+  const isBrowserNeeded = await needsBrowser(root)
+  install(missing, isBrowserNeeded)
+  if (isBrowserNeeded && findChromium() === null) process.env['CELERIAC_UNTESTED_CHROMIUM'] = noBrowser
   const hired = await Promise.all(missing.map(start))
   return async () => void (await Promise.all(hired.map(async (server) => server?.remove())))
 }
@@ -32,13 +35,16 @@ async function start(kind: EngineKind): Promise<Hired | null> {
   }
 }
 
-function install(kinds: readonly EngineKind[]): void {
+const noBrowser = 'there is no chromium on PATH: install it, or run the tests as root where apt-get can'
+
+function install(kinds: readonly EngineKind[], isBrowserNeeded: boolean): void {
   const packages = [
     ...(kinds.includes('postgres') && findPostgres() === null ? ['postgresql'] : []),
     ...(kinds.includes('postgres') && findProgram('pgbouncer') === null ? ['pgbouncer'] : []),
     ...(kinds.includes('redis') && findRedis() === null ? ['redis-server'] : []),
     // The documentation shows it.
     ...(findProgram('curl') === null ? ['curl'] : []),
+    ...(isBrowserNeeded && findChromium() === null ? ['chromium'] : []),
   ]
   if (packages.length === 0 || !mayInstall()) return
   console.log(`Installing what the tests need and this machine lacks: ${packages.join(', ')}`)
@@ -50,17 +56,24 @@ function install(kinds: readonly EngineKind[]): void {
   }
 }
 
+async function needsBrowser(root: TestProject): Promise<boolean> {
+  return (await chosenFiles(root)).some((file) => file.includes('/test/browser/'))
+}
+
+async function chosenFiles(root: TestProject): Promise<string[]> {
+  const { filenamePattern } = root.vitest as { readonly filenamePattern?: string[] }
+  const chosen = await root.vitest.globTestSpecifications(filenamePattern)
+  return chosen.map((specification) => specification.moduleId)
+}
+
 /** Engines named in a run narrowed by `-t` are all that it needs, and a file beside the source says what it needs. */
 async function neededBy(root: TestProject): Promise<EngineKind[]> {
-  const { filenamePattern } = root.vitest as { readonly filenamePattern?: string[] }
-  const files = (await root.vitest.globTestSpecifications(filenamePattern)).map(
-    (specification) => specification.moduleId,
-  )
-  if (!files.some(needsServers)) return []
+  if (!(await chosenFiles(root)).some(needsServers)) return []
   const name = root.vitest.config.testNamePattern?.source ?? ''
   const isNarrowed = /sqlite|postgres|redis/.test(name)
   return (['postgres', 'redis'] as const).filter((kind) => !isNarrowed || name.includes(kind))
 }
 
 const isAboutServers = /test\/(engines|servers\/|fixtures\/(store|system))|CELERIAC_TEST_(POSTGRES|REDIS)_URL/
-const needsServers = (file: string): boolean => /\/test\//.test(file) || isAboutServers.test(readFileSync(file, 'utf8'))
+const needsServers = (file: string): boolean =>
+  (/\/test\//.test(file) && !file.includes('/test/browser/')) || isAboutServers.test(readFileSync(file, 'utf8'))

@@ -6,7 +6,7 @@ import { formatDuration } from '../../core/time.ts'
 import { type Client, createClient } from '../client.ts'
 import { Announcer } from './announcer.ts'
 import { LineView, part } from './line-view.ts'
-import { rowsOf } from './rows.ts'
+import { describeCounts, rowsOf } from './rows.ts'
 import { sheet } from './sheet.ts'
 import { eventOf, jobOf } from './told.ts'
 import { TreeView } from './tree-view.ts'
@@ -201,15 +201,15 @@ export class CeleriacProgress extends Base {
     if (!followed) return
     const before = runtime.elapsed()
     const snapshot = followed.snapshot
-    const { state, progress, description, createdAt, settledAt, failure } = snapshot
+    const { state, progress, counts, description, createdAt, settledAt } = snapshot
     const { done, total } = progress
     const now = runtime.now()
     this.#head.show({
       name: description ?? 'Progress',
       state,
-      about: state === 'running' ? '' : `${done} of ${total}`,
+      about: state === 'running' ? '' : describeCounts(counts),
       progress: state === 'running' ? { ...progress, text: `${done} of ${total}` } : null,
-      failure: snapshot.jobs.length === 0 && failure ? failure.message : '',
+      failure: '',
       duration: formatDuration(Math.max(0, (settledAt?.getTime() ?? now) - createdAt.getTime())),
     })
     this.#tree.element.ariaLabel = description ?? 'Jobs'

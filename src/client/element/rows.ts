@@ -165,11 +165,16 @@ function nameOf({ kind, parts }: Extract<Outline, { kind: 'chain' | 'group' }>):
   return kind === 'group' && tasks.size === 1 && task ? `${parts.length} × ${task}` : `${kind} of ${parts.length}`
 }
 
-/** `3 succeeded, 1 failed`, where they are not all in one state. */
+/** `3 succeeded, 1 failed` */
+export function describeCounts(counts: { readonly [state in JobState]?: number }): string {
+  return jobStates.flatMap((state) => (counts[state] ? `${counts[state]} ${state}` : [])).join(', ')
+}
+
+/** Where they are not all in one state. */
 function countsOf(jobs: readonly JobSummary[]): string {
-  const counts = Map.groupBy(jobs, ({ state }) => state)
-  if (counts.size < 2) return ''
-  return jobStates.flatMap((state) => (counts.has(state) ? `${counts.get(state)?.length} ${state}` : [])).join(', ')
+  const counts: { [state in JobState]?: number } = {}
+  for (const { state } of jobs) counts[state] = (counts[state] ?? 0) + 1
+  return Object.keys(counts).length < 2 ? '' : describeCounts(counts)
 }
 
 function aboutJob(job: JobSummary, now: number): string {
