@@ -6,7 +6,7 @@ import { formatDuration } from '../../core/time.ts'
 import { type Client, createClient } from '../client.ts'
 import { Announcer } from './announcer.ts'
 import { LineView, part } from './line-view.ts'
-import { describeCounts, rowsOf } from './rows.ts'
+import { describeCounts, progressOfJobs, rowsOf } from './rows.ts'
 import { sheet } from './sheet.ts'
 import { eventOf, jobOf } from './told.ts'
 import { TreeView } from './tree-view.ts'
@@ -201,19 +201,18 @@ export class CeleriacProgress extends Base {
     if (!followed) return
     const before = runtime.elapsed()
     const snapshot = followed.snapshot
-    const { state, progress, counts, description, createdAt, settledAt } = snapshot
-    const { done, total } = progress
+    const { jobs, state, counts, description, createdAt, settledAt } = snapshot
     const now = runtime.now()
     this.#head.show({
       name: description ?? 'Progress',
       state,
       about: state === 'running' ? '' : describeCounts(counts),
-      progress: state === 'running' ? { ...progress, text: `${done} of ${total}` } : null,
+      progress: state === 'running' ? progressOfJobs(jobs.filter(({ role }) => role === 'main')) : null,
       failure: '',
       duration: formatDuration(Math.max(0, (settledAt?.getTime() ?? now) - createdAt.getTime())),
     })
     this.#tree.element.ariaLabel = description ?? 'Jobs'
-    this.#tree.show(rowsOf(outlineOf(snapshot.jobs), this.#tree, now))
+    this.#tree.show(rowsOf(outlineOf(jobs), this.#tree, now))
     this.#head.element.hidden = this.#tree.element.hidden = false
     this.#pause = Math.max(shortestPause, 5 * (runtime.elapsed() - before))
     // For the times that pass.

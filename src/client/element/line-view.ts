@@ -80,20 +80,20 @@ export class LineView {
     write(this.#failure, failure)
     this.#about.hidden = about === ''
     this.#failure.hidden = failure === ''
+    this.#duration.hidden = duration === ''
     this.#showProgress(content)
   }
 
   #showProgress({ progress, name }: Content): void {
     this.#progress.hidden = !progress
     if (!progress) return
-    const { done, total = 0, text } = progress
-    const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0
-    this.#fill.style.setProperty('--share', String(share))
-    this.#bar.hidden = total <= 0
+    const { share, text } = progress
+    this.#fill.style.setProperty('--share', String(share ?? 0))
+    this.#bar.hidden = share === null
     this.#bar.ariaLabel = name
     this.#bar.ariaValueMin = '0'
     this.#bar.ariaValueMax = '100'
-    this.#bar.ariaValueNow = String(Math.floor(share * 100))
+    this.#bar.ariaValueNow = String(Math.floor((share ?? 0) * 100))
     this.#bar.ariaValueText = text
     write(this.#text, text)
   }

@@ -73,7 +73,7 @@ describe('rows', () => {
       isOpen: false,
       about: '250 waiting, 249 succeeded, 1 failed',
       failure: 'no memory',
-      progress: { done: 250, total: 500, text: '250 of 500' },
+      progress: { share: 0.5, text: '250 of 500' },
     })
     const open = new Map([[folded!.key, true]])
     const opened = rows(jobs, { open, shown: new Map() })
@@ -90,12 +90,22 @@ describe('rows', () => {
     const [running, failed, retried, behind] = rows([
       job('a', [], { state: 'running', startedAt: start, progress: { done: 1, total: 3, message: 'sawing' } }),
       job('b', [], { state: 'failed', startedAt: start, finishedAt: later(1_500), failure, failedJobId: 'b' }),
-      job('c', [], { state: 'scheduled', failures: 2, attempt: 2, failure, dueAt: later(65_000) }),
+      job('c', [], {
+        args: ['oak & co', { not: 'shown' }, 7],
+        state: 'scheduled',
+        failures: 2,
+        attempt: 2,
+        failure,
+        dueAt: later(65_000),
+      }),
       job('d', [], { state: 'skipped', reason: 'upstream', failure, failedJobId: 'b' }),
     ]).slice(1)
-    expect(running).toMatchObject({ progress: { done: 1, total: 3, text: '33 % sawing' }, duration: '1m 00s' })
+    expect(running).toMatchObject({ progress: { share: 1 / 3, text: '33 % sawing' }, duration: '1m 00s' })
     expect(failed).toMatchObject({ failure: 'TypeError: not a table', duration: '1.5 s', progress: null })
-    expect(retried).toMatchObject({ about: 'after 2 failures, in 5.0 s', failure: 'TypeError: not a table' })
+    expect(retried).toMatchObject({
+      about: 'oak & co 7, after 2 failures, in 5.0 s',
+      failure: 'TypeError: not a table',
+    })
     expect(behind).toMatchObject({ failure: '', duration: '' })
   })
 })

@@ -16,9 +16,10 @@ export interface Row {
   readonly state: JobState
   /** Hung on what it stands under: it does not change how that ended. */
   readonly isSide: boolean
-  /** What is worth saying beside that: attempts, waits, counts. */
+  /** What is worth saying beside that: with what, attempts, waits, counts. */
   readonly about: string
-  readonly progress: { readonly done: number; readonly total: number | undefined; readonly text: string } | null
+  /** `share` of the whole is from 0 to 1; null where nobody knows the whole. */
+  readonly progress: { readonly share: number | null; readonly text: string } | null
   readonly failure: string
   readonly duration: string
   /** null: there is nothing inside. */
@@ -93,14 +94,13 @@ class Rows {
   #ofParts(outline: Extract<Outline, { kind: 'chain' | 'group' }>, about: Place): Row {
     const jobs = jobsOf(outline)
     const state = stateOf(outline)
-    const done = jobs.filter((job) => isFinal(job.state)).length
     const failed = jobs.find((job) => failureOf(job) !== '')
     return {
       ...about,
       name: nameOf(outline),
       state,
       about: countsOf(jobs),
-      progress: isFinal(state) ? null : { done, total: jobs.length, text: `${done} of ${jobs.length}` },
+      progress: isFinal(state) ? null : progressOfJobs(jobs),
       // What cannot be seen inside is told here.
       failure: failed && about.isOpen === false ? failureOf(failed) : '',
       duration: this.#duration(jobs, state),
@@ -178,9 +178,10 @@ function countsOf(jobs: readonly JobSummary[]): string {
 }
 
 function aboutJob(job: JobSummary, now: number): string {
-  const { state, attempt, failures, dueAt, reason } = job
+  const { args, state, attempt, failures, dueAt, reason } = job
   const wait = state === 'scheduled' && dueAt ? dueAt.getTime() - now : 0
   return [
+    plainOf(args),
     attempt > 1 && state !== 'scheduled' ? `attempt ${attempt}` : '',
     state === 'scheduled' && failures > 0 ? `after ${failures === 1 ? 'a failure' : `${failures} failures`}` : '',
     wait > 0 ? `in ${formatDuration(wait)}` : '',
@@ -191,11 +192,25 @@ function aboutJob(job: JobSummary, now: number): string {
     .join(', ')
 }
 
+/** Enough to tell one call from another. */
+function plainOf(args: readonly unknown[]): string {
+  const plain = args.filter((arg) => ['string', 'number', 'boolean'].includes(typeof arg)).map(String)
+  return plain.map((text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text)).join(' ')
+}
+
 function progressOf({ state, progress }: JobSummary): Row['progress'] {
   if (!progress || isFinal(state) || state === 'waiting') return null
   const { done, total, message } = progress
-  const share = total ? `${Math.floor(Math.min(1, Math.max(0, done / total)) * 100)} %` : String(done)
-  return { done, total, text: message === undefined ? share : `${share} ${message}` }
+  const share = total ? Math.min(1, Math.max(0, done / total)) : null
+  const far = share === null ? String(done) : `${Math.floor(share * 100)} %`
+  return { share, text: message === undefined ? far : `${far} ${message}` }
+}
+
+/** How many are done; what is half done counts for half of the bar. */
+export function progressOfJobs(jobs: readonly JobSummary[]): NonNullable<Row['progress']> {
+  const done = jobs.filter(({ state }) => isFinal(state)).length
+  const begun = jobs.reduce((sum, job) => sum + (progressOf(job)?.share ?? 0), 0)
+  return { share: (done + begun) / jobs.length, text: `${done} of ${jobs.length}` }
 }
 
 /** Its own: what it has from another job is told there. */
