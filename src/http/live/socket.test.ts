@@ -1,0 +1,143 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { WebSocket } from 'ws'
+import { appByHand } from '../../../test/fixtures/app-by-hand.ts'
+import { turns } from '../../../test/fixtures/working.ts'
+import { createHandler } from '../handler.ts'
+import { serve } from '../serve.ts'
+
+interface Message {
+  readonly type: string
+  readonly as?: string
+  readonly collection?: string
+  readonly event?: { readonly type: string; readonly cursor: string }
+  readonly problem?: { readonly status: number; readonly code: string }
+}
+
+/** A line to an app whose time the test moves, and all that is said on it. */
+async function line() {
+  const byHand = appByHand()
+  const handler = createHandler(byHand.app, { auth: 'none' })
+  const server = createServer(handler.node).on('upgrade', (request, socket, head: Buffer) => {
+    handler.upgrade(request, socket, head)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/api/live`)
+  const heard: Message[] = []
+  const wake: (() => void)[] = []
+  socket.on('message', (data) => {
+    heard.push(JSON.parse(String(data)) as Message)
+    for (const resolve of wake.splice(0)) resolve()
+  })
+  await once(socket, 'open')
+  onTestFinished(() => {
+    socket.terminate()
+    handler.close()
+    server.close()
+  })
+  const until = async (is: (message: Message) => boolean): Promise<Message> => {
+    for (let at = 0; ; at++) {
+      while (at === heard.length) await new Promise<void>((resolve) => wake.push(resolve))
+      if (is(heard[at]!)) return heard[at]!
+    }
+  }
+  const say = (message: object): void => socket.send(JSON.stringify(message))
+  const add = byHand.app.task('add', (a: number, b: number) => a + b)
+  return { ...byHand, add, handler, socket, heard, until, say }
+}
+
+describe('a line', () => {
+  it('tells apart two that follow the same', async () => {
+    const { add, say, until, heard } = await line()
+    const { id } = await add.delay(1, 2)
+    say({ type: 'follow', collection: id, as: 'one' })
+    await until(({ as }) => as === 'one')
+    say({ type: 'follow', collection: id, as: 'two' })
+    await until(({ as }) => as === 'two')
+    expect(heard.map(({ type, as, collection, event }) => [type, as, collection, event?.type])).toEqual([
+      ['event', 'one', id, 'snapshot'],
+      ['event', 'two', id, 'snapshot'],
+    ])
+  })
+
+  it('ends with what is followed where that is wanted, also where it was over before', async () => {
+    const { app, add, say, until, heard } = await line()
+    const { id } = await add.delay(1, 2)
+    await (await app.collection(id)).cancel()
+    say({ type: 'follow', collection: id, as: 'one', live: false })
+    await until(({ type }) => type === 'end')
+    expect(heard.map(({ type, event }) => event?.type ?? type)).toEqual(['snapshot', 'settled', 'end'])
+    const { cursor } = heard[1]!.event!
+    say({ type: 'follow', collection: id, as: 'two', live: false, after: cursor })
+    await until(({ type, as }) => type === 'end' && as === 'two')
+    expect(heard.filter(({ as }) => as === 'two').map(({ type }) => type)).toEqual(['end'])
+  })
+
+  it('says whose problem it is', async () => {
+    const { say, until } = await line()
+    say({ type: 'follow', job: 'nobody', as: 'one' })
+    expect(await until(({ type }) => type === 'problem')).toMatchObject({ as: 'one', problem: { status: 404 } })
+    say({ type: 'fallow' })
+    expect(await until(({ problem }) => problem?.code === 'BAD_REQUEST')).not.toHaveProperty('as')
+  })
+
+  it('says now and then that it lives', async () => {
+    const { clock, until } = await line()
+    clock.pass(30_000)
+    await until(({ type }) => type === 'beat')
+  })
+
+  it('lets a reader go that reads nothing, and says so', async () => {
+    const { app, clock, socket, add, say, until } = await line()
+    const { id } = await app.submit(add.s(1, 'x'.repeat(200_000) as never))
+    say({ type: 'follow', collection: id })
+    await until(({ event }) => event?.type === 'snapshot')
+    const { pending } = clock
+    socket.pause()
+    // More than the network holds.
+    for (let n = 0; n < 100; n++) say({ type: 'follow', collection: id, as: String(n) })
+    while (clock.pending === pending) await turns()
+    clock.pass(15_000)
+    socket.resume()
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(4008)
+  })
+})
+
+describe('a server that goes away', () => {
+  it('waits for nobody who does not answer', async () => {
+    const { app, clock } = appByHand()
+    const { url, close } = await serve(app, { port: 0, auth: 'none' })
+    const silent = new WebSocket(`${url.replace('http', 'ws')}/api/live`)
+    await once(silent, 'open')
+    silent.pause()
+    const closed = close()
+    await turns()
+    clock.pass(1_000)
+    await turns()
+    clock.pass(2_000)
+    await closed
+    silent.terminate()
+  })
+
+  it('sends away who is let in meanwhile', async () => {
+    const { app } = appByHand()
+    const [asked, known] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const identify = async () => {
+      asked.resolve()
+      await known.promise
+      return { name: 'late', scopes: ['read'] as const, actor: null }
+    }
+    const { url, close } = await serve(app, { port: 0, auth: { identify } })
+    const late = new WebSocket(`${url.replace('http', 'ws')}/api/live`)
+    await asked.promise
+    const closed = close()
+    known.resolve()
+    const [code] = (await once(late, 'close')) as [number]
+    expect(code).toBe(1001)
+    await closed
+  })
+})
