@@ -14,7 +14,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
     storeProgress(change, ref as Ref, token, JSON.stringify(progress))
   for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
   if (beat.tallies !== undefined) storeTallies(change, session, beat.tallies)
-  const running = change.db.all<Running>(`${selectRunning} and session = ?`, session)
+  const running = change.db.all<Running>(`${selectRunning} and session = ? order by +seq`, session)
   if (beat.ended) {
     for (const job of running) release(change, job)
     change.db.run(

@@ -58,7 +58,11 @@ function loseSessions(change: Change): number {
   )
   let count = 0
   for (const { number, name } of sessions) {
-    const jobs = change.db.all<Lost>(`select ${lostColumns} from celeriac_jobs where state = 3 and session = ?`, number)
+    // In the order of the graph, whatever the claims' tokens are: the first that fails is what the others fail for.
+    const jobs = change.db.all<Lost>(
+      `select ${lostColumns} from celeriac_jobs where state = 3 and session = ? order by +seq`,
+      number,
+    )
     // One that was suspect already is to blame. Where none was, each of them may be.
     const suspects = jobs.some(({ crashes }) => crashes > 0)
     for (const job of jobs) giveUp(change, job, !suspects || job.crashes > 0, name)
