@@ -14,10 +14,16 @@ const reasonOf = (kind: EngineKind): string => `CELERIAC_UNTESTED_${kind.toUpper
 
 /** Starts, once for a run and side by side, the servers that the chosen tests need and that were not given. */
 export default async function setup(root: TestProject): Promise<() => Promise<void>> {
-  const needed = await neededBy(root)
-  const missing = needed.filter((kind) => !process.env[urlOf(kind)])
-  const isBrowserNeeded = await needsBrowser(root)
-  install(missing, isBrowserNeeded)
+  const files = await chosenFiles(root)
+  const missing = neededBy(files, root).filter((kind) => !process.env[urlOf(kind)])
+  const isBrowserNeeded = files.some((file) => file.includes('/test/browser/'))
+  // The documentation shows it.
+  const isCurlNeeded = files.some((file) => file.endsWith('/test/scenario/docs.test.ts'))
+  install([
+    ...packagesOf(missing),
+    ...(isBrowserNeeded && findChromium() === null ? ['chromium'] : []),
+    ...(isCurlNeeded && findProgram('curl') === null ? ['curl'] : []),
+  ])
   if (isBrowserNeeded && findChromium() === null) process.env['CELERIAC_UNTESTED_CHROMIUM'] = noBrowser
   const hired = await Promise.all(missing.map(start))
   return async () => void (await Promise.all(hired.map(async (server) => server?.remove())))
@@ -37,15 +43,13 @@ async function start(kind: EngineKind): Promise<Hired | null> {
 
 const noBrowser = 'there is no chromium on PATH: install it, or run the tests as root where apt-get can'
 
-function install(kinds: readonly EngineKind[], isBrowserNeeded: boolean): void {
-  const packages = [
-    ...(kinds.includes('postgres') && findPostgres() === null ? ['postgresql'] : []),
-    ...(kinds.includes('postgres') && findProgram('pgbouncer') === null ? ['pgbouncer'] : []),
-    ...(kinds.includes('redis') && findRedis() === null ? ['redis-server'] : []),
-    // The documentation shows it.
-    ...(findProgram('curl') === null ? ['curl'] : []),
-    ...(isBrowserNeeded && findChromium() === null ? ['chromium'] : []),
-  ]
+const packagesOf = (kinds: readonly EngineKind[]): string[] => [
+  ...(kinds.includes('postgres') && findPostgres() === null ? ['postgresql'] : []),
+  ...(kinds.includes('postgres') && findProgram('pgbouncer') === null ? ['pgbouncer'] : []),
+  ...(kinds.includes('redis') && findRedis() === null ? ['redis-server'] : []),
+]
+
+function install(packages: readonly string[]): void {
   if (packages.length === 0 || !mayInstall()) return
   console.log(`Installing what the tests need and this machine lacks: ${packages.join(', ')}`)
   try {
@@ -56,10 +60,6 @@ function install(kinds: readonly EngineKind[], isBrowserNeeded: boolean): void {
   }
 }
 
-async function needsBrowser(root: TestProject): Promise<boolean> {
-  return (await chosenFiles(root)).some((file) => file.includes('/test/browser/'))
-}
-
 async function chosenFiles(root: TestProject): Promise<string[]> {
   const { filenamePattern } = root.vitest as { readonly filenamePattern?: string[] }
   const chosen = await root.vitest.globTestSpecifications(filenamePattern)
@@ -67,8 +67,8 @@ async function chosenFiles(root: TestProject): Promise<string[]> {
 }
 
 /** Engines named in a run narrowed by `-t` are all that it needs, and a file beside the source says what it needs. */
-async function neededBy(root: TestProject): Promise<EngineKind[]> {
-  if (!(await chosenFiles(root)).some(needsServers)) return []
+function neededBy(files: readonly string[], root: TestProject): EngineKind[] {
+  if (!files.some(needsServers)) return []
   const name = root.vitest.config.testNamePattern?.source ?? ''
   const isNarrowed = /sqlite|postgres|redis/.test(name)
   return (['postgres', 'redis'] as const).filter((kind) => !isNarrowed || name.includes(kind))
