@@ -197,8 +197,7 @@ describe.each(['WebSocket', 'server-sent events'])('what is followed by %s', (wa
     const { client, stage, work } = await begin()
     const collection = await client.submit('wait', ['gate'])
     const events = collection.follow({ live: true })[Symbol.asyncIterator]()
-    // What is told before the snapshot stands in it.
-    await until(events, (event) => event.type === 'snapshot')
+    await events.next()
     await work()
     const progress = await until(events, (event) => event.type === 'progress')
     stage.open('gate')
@@ -253,6 +252,7 @@ describe.each(['WebSocket', 'server-sent events'])('what is followed by %s', (wa
     const client = createClient({ url: proxy.url(url) })
     const { id } = await app.submit(chain(tasks.wait.s('one'), tasks.wait.s('two') as never))
     const events = client.collection(id).follow()[Symbol.asyncIterator]()
+    await events.next()
     await work()
     const heard: CollectionEvent[] = [await until(events, (event) => event.type === 'progress')]
     proxy.reset()

@@ -19,7 +19,9 @@ interface Order {
 /** A server that says what the test tells it to, to a client whose time the test moves. */
 async function standIn() {
   const tickets: string[] = []
-  const server = createServer((_request, response) => {
+  const asked: (string | undefined)[] = []
+  const server = createServer(({ url }, response) => {
+    asked.push(url)
     tickets.push(`t${tickets.length + 1}`)
     response.setHeader('content-type', 'application/json')
     response.end(JSON.stringify({ ticket: tickets.at(-1) }))
@@ -56,7 +58,7 @@ async function standIn() {
     }
     return opened[n - 1]!
   }
-  return { client, clock, line, opened }
+  return { client, clock, line, opened, asked }
 }
 
 const state = (n: number, state = 'running'): CollectionEvent => ({
@@ -149,6 +151,33 @@ it('takes a line that says nothing for dead', async () => {
   expect(second.orders[0]).toMatchObject({ after: 'c1' })
   await events.return?.()
   await more
+})
+
+it('takes it for no sign of a network that lets none through when it hangs up itself', async () => {
+  const { client, clock, opened, asked } = await standIn()
+  let begun = 0
+  const Real = globalThis.WebSocket
+  onTestFinished(() => void (globalThis.WebSocket = Real))
+  // One that is never opened.
+  globalThis.WebSocket = function () {
+    begun++
+    return { close: () => {} }
+  } as never
+  for (const n of [1, 2, 3]) {
+    const events = client.collection('a').follow()[Symbol.asyncIterator]()
+    void events.next()
+    for (; begun < n; await turns()) clock.pass(10)
+    await events.return?.()
+  }
+  globalThis.WebSocket = Real
+  const events = client.collection('a').follow()[Symbol.asyncIterator]()
+  void events.next()
+  while (!opened.some(({ orders }) => orders.length > 0)) {
+    clock.pass(10)
+    await turns()
+  }
+  expect(new Set(asked)).toEqual(new Set(['/api/tickets']))
+  await events.return?.()
 })
 
 it('asks for no more than is read', async () => {

@@ -21,6 +21,8 @@ interface Ended {
 /** The server was not read fast enough, and is there. */
 const slowReader = 4008
 const noWord = 1006
+/** By this side, where nobody follows any more. */
+const hungUp = 1000
 const shortestPause = 300
 const longestPause = 15_000
 /** How long a handshake may take, in milliseconds. */
@@ -93,7 +95,8 @@ export class Line {
       const { signal } = this.#nobody
       const { ticket } = await this.#requests.json<{ ticket: string }>('POST', '/api/tickets', { signal })
       ended = await this.#hold(ticket)
-      this.#failedHandshakes = ended.wasOpen ? 0 : this.#failedHandshakes + 1
+      if (ended.wasOpen) this.#failedHandshakes = 0
+      else if (ended.code !== hungUp) this.#failedHandshakes++
     } catch (error) {
       if (isLasting(error)) this.#endAll(error)
     }
@@ -129,7 +132,7 @@ export class Line {
         else look()
       })
     }
-    this.#hangUp = () => over(1000)
+    this.#hangUp = () => over(hungUp)
     socket.onopen = () => {
       wasOpen = true
       this.#socket = socket

@@ -44,8 +44,9 @@ export class CeleriacProgress extends Base {
   static readonly observedAttributes = ['collection', 'token', 'url']
   readonly #head = new LineView('head')
   readonly #tree = new TreeView(() => this.#draw())
-  readonly #announcer = new Announcer(runtime)
-  #problem!: HTMLElement
+  readonly #problem = part('div', 'problem')
+  readonly #said = part('div', 'unseen')
+  readonly #announcer = new Announcer(runtime, (text) => (this.#said.textContent = text))
   #client: Client | undefined
   #abort: AbortController | undefined
   #isDue = false
@@ -64,9 +65,9 @@ export class CeleriacProgress extends Base {
     const styles = new CSSStyleSheet()
     styles.replaceSync(sheet)
     root.adoptedStyleSheets = [styles]
-    this.#problem = part('div', 'problem')
     this.#problem.role = 'alert'
-    root.append(this.#head.element, this.#tree.element, this.#problem, this.#announcer.element)
+    this.#said.role = 'status'
+    root.append(this.#head.element, this.#tree.element, this.#problem, this.#said)
     this.#clear()
   }
 
@@ -110,7 +111,7 @@ export class CeleriacProgress extends Base {
   }
 
   async #follow(id: string, signal: AbortSignal): Promise<void> {
-    const shared = this.#client ? null : share(this.getAttribute('url') ?? '.', this.getAttribute('token'))
+    const shared = this.#client ? null : share(this.getAttribute('url') ?? '/', this.getAttribute('token'))
     try {
       const client = this.#client ?? shared!.client
       for await (const event of client.collection(id).follow({ live: true, signal })) {
@@ -131,7 +132,7 @@ export class CeleriacProgress extends Base {
     const followed = this.#followed
     if (!followed) return
     followed.hear(event)
-    if (event.type !== 'progress') this.#announcer.hear(event, followed.snapshot)
+    this.#announcer.hear(event)
     if (event.type === 'settled') this.#tell(event)
     // It was over before anybody looked.
     if (event.type === 'snapshot' && event.collection.state !== 'running') this.#tell(event.collection)
@@ -214,10 +215,12 @@ export class CeleriacProgress extends Base {
     this.#tree.element.ariaLabel = description ?? 'Jobs'
     this.#tree.show(rowsOf(outlineOf(jobs), this.#tree, now))
     this.#head.element.hidden = this.#tree.element.hidden = false
+    this.#announcer.show(snapshot)
     this.#pause = Math.max(shortestPause, 5 * (runtime.elapsed() - before))
-    // For the times that pass.
+    // For the times that pass, and what is still to be said.
     this.#ticking?.cancel()
-    this.#ticking = state === 'running' ? runtime.after(1_000, () => this.#drawSoon()) : undefined
+    this.#ticking =
+      state === 'running' || this.#announcer.hasNews ? runtime.after(1_000, () => this.#drawSoon()) : undefined
   }
 }
 
