@@ -176,7 +176,7 @@ describeEngines((engine) => {
         { numRuns: runs },
       )
       // It is not the refusals alone that are tried.
-      expect(statuses.get(202)).toBeGreaterThan(runs / 200)
+      expect(statuses.get(202)).toBeGreaterThan(0)
       expect(statuses.get(200)).toBeGreaterThan(runs / 20)
     },
   )
