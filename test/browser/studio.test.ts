@@ -23,6 +23,7 @@ async function studio(slow = 0): Promise<Started & { readonly url: string; reado
 async function enter(page: Page, name: string): Promise<void> {
   await page.getByLabel('Name').fill(name)
   await page.getByRole('button', { name: 'Log in' }).click()
+  await page.waitForFunction(`sessionStorage.getItem('token') !== null`)
 }
 
 const sendSample = (page: Page): Promise<void> => page.getByRole('button', { name: 'Use a sample' }).click()
