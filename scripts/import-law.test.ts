@@ -32,6 +32,7 @@ test.each([
     `type S = typeof import('../engines/redis/r.ts')`,
     '../engines/redis/r.ts',
   ],
+  ['a page knows no server', 'client/line.ts', `import type { P } from '../http/problem.ts'`, '../http/problem.ts'],
   ['the worker knows no engine', 'worker/pool.ts', `import('../engines/redis/redis.ts')`, '../engines/redis/redis.ts'],
 ])('%s', (_, from, text, to) => {
   const target = to.startsWith('.') ? new URL(to, `file:///${from}`).pathname.slice(1) : to
