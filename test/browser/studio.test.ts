@@ -23,7 +23,8 @@ async function studio(slow = 0): Promise<Started & { readonly url: string; reado
 async function enter(page: Page, name: string): Promise<void> {
   await page.getByLabel('Name').fill(name)
   await page.getByRole('button', { name: 'Log in' }).click()
-  await page.waitForFunction(`sessionStorage.getItem('token') !== null`)
+  // Asked from here: what waits inside the page is evaluated there, and the page's policy forbids that.
+  await expect.poll(() => page.evaluate(`sessionStorage.getItem('token') !== null`), { timeout: 10_000 }).toBe(true)
 }
 
 const sendSample = (page: Page): Promise<void> => page.getByRole('button', { name: 'Use a sample' }).click()
