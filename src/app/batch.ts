@@ -1,6 +1,13 @@
 import type { StoreUnavailable } from '../core/errors.ts'
 import type { Submission } from '../engine/intake.ts'
 
+/** What a submission became. */
+export interface Stored {
+  readonly id: string
+  /** The instant by the store's clock; null where it is what was there before. */
+  readonly createdAt: number | null
+}
+
 /** One write: its submissions, and the calls that wait for so many of them each, in the same order. */
 export interface Batch {
   readonly submissions: Submission[]
@@ -13,7 +20,7 @@ export class SentCall {
   /** How long it waits for a store that is away, in milliseconds, and until when, by the measuring clock. */
   readonly patience: number
   readonly giveUpAt: number
-  readonly resolve: (ids: readonly string[]) => void
+  readonly resolve: (stored: readonly Stored[]) => void
   readonly reject: (error: unknown) => void
   isOver = false
   /** A write of it was sent whose answer never came. */
@@ -24,7 +31,7 @@ export class SentCall {
     count: number,
     patience: number,
     now: number,
-    resolve: (ids: readonly string[]) => void,
+    resolve: (stored: readonly Stored[]) => void,
     reject: (error: unknown) => void,
   ) {
     this.count = count
@@ -34,9 +41,9 @@ export class SentCall {
     this.reject = reject
   }
 
-  done(ids: readonly string[]): void {
+  done(stored: readonly Stored[]): void {
     this.isOver = true
-    this.resolve(ids)
+    this.resolve(stored)
   }
 
   fail(error: unknown): void {

@@ -2,17 +2,19 @@ import { nodeOf } from '../canvas/canvas.ts'
 import { declareTask, defineTask } from '../canvas/definition.ts'
 import type { Checked, OutOf, Ready } from '../canvas/fit.ts'
 import type { Carried, CarriedResult, Handler } from '../canvas/handler.ts'
+import type { CanvasNode } from '../canvas/node.ts'
 import { createTask, type Task } from '../canvas/task.ts'
-import { submitTerms } from '../core/call-options.ts'
+import { submitTerms, type SubmitTerms } from '../core/call-options.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { CollectionHandle, CollectionSummary, JobHandle, JobSummary } from '../core/handle.ts'
 import { createIds } from '../core/id.ts'
 import type { SubmitOptions, TaskOptions } from '../core/options.ts'
+import { collectionAsStored } from './as-stored.ts'
 import { type CeleriacOptions, readConfig } from './config.ts'
 import { createConnector } from './connector.ts'
 import { collectionHandle, findCollection, findJob } from './handles.ts'
 import { type CollectionQuery, type JobQuery, pageOf, type Page, readCollectionQuery, readJobQuery } from './listing.ts'
-import { type AppParts, parts } from './parts.ts'
+import { type AppParts, parts, type Submitted } from './parts.ts'
 import { listQueues, type QueueSummary, setPaused } from './queues.ts'
 import { createRegistry } from './registry.ts'
 import { summaryOfCollection, summaryOfJob } from './snapshots.ts'
@@ -42,7 +44,8 @@ export class Celeriac {
     this.#connector = createConnector(openEngine, runtime)
     const { connect } = this.#connector
     const registry = createRegistry()
-    this[parts] = { runtime, retention, maxJobs, callbacks, registry, newId: createIds(runtime), connect }
+    const submit: AppParts['submit'] = (node, terms) => this.#submit(node, terms)
+    this[parts] = { runtime, retention, maxJobs, callbacks, registry, newId: createIds(runtime), connect, submit }
     this.#submitter = new Submitter(this[parts], this[parts], sendTimeout)
   }
 
@@ -85,10 +88,8 @@ export class Celeriac {
    * const collection = await app.submit(chain(buy.s('ikea'), clean.s()), { description: 'Buy and clean a table' })
    */
   async submit<C>(canvas: Checked<C, Ready<C>>, options: SubmitOptions = {}): Promise<CollectionHandle<OutOf<C>>> {
-    const terms = submitTerms(options, 'submit')
-    const submission = await submissionOfCanvas(this[parts], nodeOf(canvas, 'submit'), terms)
-    const [id] = await this.#submitter.store([submission], terms.within)
-    return collectionHandle(this[parts], id!)
+    const { id } = await this[parts].submit(nodeOf(canvas, 'submit'), submitTerms(options, 'submit'))
+    return collectionHandle(this[parts], id)
   }
 
   /** Sends canvases in one request: all of them or, where it throws, none. The options count for each. */
@@ -107,8 +108,8 @@ export class Celeriac {
     }
     const nodes = list.map((canvas, n) => nodeOf(canvas, `canvas ${n + 1} of submitMany`))
     const submissions = await Promise.all(nodes.map((node) => submissionOfCanvas(this[parts], node, terms)))
-    const ids = await this.#submitter.store(submissions, terms.within)
-    return ids.map((id) => collectionHandle(this[parts], id)) as never
+    const stored = await this.#submitter.store(submissions, terms.within)
+    return stored.map(({ id }) => collectionHandle(this[parts], id)) as never
   }
 
   /** A job that was sent before. @throws NotFound */
@@ -171,6 +172,13 @@ export class Celeriac {
 
   async #engine() {
     return (await this[parts].connect()).engine
+  }
+
+  async #submit(node: CanvasNode, terms: SubmitTerms): Promise<Submitted> {
+    const submission = await submissionOfCanvas(this[parts], node, terms)
+    const [stored] = await this.#submitter.store([submission], terms.within)
+    const { id, createdAt } = stored!
+    return { id, asStored: () => (createdAt === null ? null : collectionAsStored(submission, createdAt)) }
   }
 
   #define(definition: ReturnType<typeof defineTask>): unknown {

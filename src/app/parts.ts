@@ -1,11 +1,23 @@
+import type { CanvasNode } from '../canvas/node.ts'
+import type { SubmitTerms } from '../core/call-options.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { CallbackSettings } from './callback-settings.ts'
 import type { Access } from './handles.ts'
+import type { ToldCollection } from './snapshots.ts'
 import type { SubmissionContext } from './submission.ts'
 
 /** What an app is made of, for the parts of this package that work with one: the worker, the command line. */
 export interface AppParts extends SubmissionContext, Access {
   readonly callbacks: CallbackSettings
+  /** What `app.submit` does. */
+  submit(node: CanvasNode, terms: SubmitTerms): Promise<Submitted>
+}
+
+/** A canvas that is stored. */
+export interface Submitted {
+  readonly id: string
+  /** How it stands in the store now; null where only the store can tell: it was there before, or something was decided at once. */
+  asStored(): ToldCollection | null
 }
 
 /** Where an app keeps its parts. A registered symbol, because two copies of this package may meet in one process. */

@@ -13,6 +13,9 @@ import type { Inspection } from '../engine/inspect.ts'
 
 type Resolver = Pick<Inspection, 'resolve'>
 
+/** As much of a collection as is told of it. */
+export type ToldCollection = Omit<CollectionDetail, 'cursor' | 'shape'>
+
 /** A job with its result, its history and its log. */
 export async function snapshotOfJob<R>(store: Resolver, job: JobDetail): Promise<JobSnapshot<R>> {
   const result = job.state === 'succeeded' ? { result: await valueOf(store, job.result) } : {}
@@ -23,7 +26,7 @@ export async function snapshotOfJob<R>(store: Resolver, job: JobDetail): Promise
 /** A collection with its jobs, in the order of the graph, and its result. */
 export async function snapshotOfCollection<R>(
   store: Resolver,
-  collection: CollectionDetail,
+  collection: ToldCollection,
 ): Promise<CollectionSnapshot<R>> {
   const result = collection.state === 'succeeded' ? { result: await valueOf(store, collection.result) } : {}
   const jobs = collection.jobs.map(summaryOfJob)

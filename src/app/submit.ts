@@ -9,7 +9,7 @@ import type { Timer } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import { closedError } from '../engine/instrument.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../engine/intake.ts'
-import { type Batch, livingOf, halvesOf, SentCall } from './batch.ts'
+import { type Batch, livingOf, halvesOf, SentCall, type Stored } from './batch.ts'
 import { type Access, jobHandle } from './handles.ts'
 import { gaveUp, longestPause, whileAway } from './store-away.ts'
 import { submissionOfCall, type SubmissionContext } from './submission.ts'
@@ -51,24 +51,28 @@ export class Submitter implements Sender {
     const submission = submissionOfCall(this.#context, definition, args, terms)
     if (terms.within) return this.#sendWithin(submission, terms.within)
     return new Promise((resolve, reject) => {
-      const call = this.#call(1, ([id]) => resolve(jobHandle(this.#access, id!, id!)), reject)
+      const call = this.#call(1, ([stored]) => resolve(this.#handle(stored!)), reject)
       this.#openBatch(call)?.submissions.push(submission)
     })
   }
 
   async sendMany(definition: TaskDefinition, calls: readonly Call[]): Promise<JobHandle<any>[]> {
     const submissions = calls.map(({ args, terms }) => submissionOfCall(this.#context, definition, args, terms))
-    const ids = await this.store(submissions, calls[0]?.terms.within)
-    return ids.map((id) => jobHandle(this.#access, id, id))
+    const stored = await this.store(submissions, calls[0]?.terms.within)
+    return stored.map((one) => this.#handle(one))
+  }
+
+  #handle({ id }: Stored): JobHandle<any> {
+    return jobHandle(this.#access, id, id)
   }
 
   /**
-   * Stores submissions, all of them or none. Gives the ids of the collections they became, or that were there before.
+   * Stores submissions, all of them or none. Gives the collections they became, or that were there before.
    *
    * @param within the user's own transaction, in which it is done at once and once only
    * @throws CeleriacError UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, StoreUnavailable, or what the store answers
    */
-  async store(submissions: readonly Submission[], within?: Transaction): Promise<readonly string[]> {
+  async store(submissions: readonly Submission[], within?: Transaction): Promise<readonly Stored[]> {
     if (submissions.length === 0) return []
     for (const { graph } of submissions) if (graph.jobs.length > 1) await this.#upload(graph, within)
     if (within !== undefined) return this.#storeWithin(submissions, within)
@@ -92,15 +96,15 @@ export class Submitter implements Sender {
   // ── within a transaction of the user's ───────────────────────────────────────────────────────────────────────────
 
   async #sendWithin(submission: Submission, within: Transaction): Promise<JobHandle<any>> {
-    const [id] = await this.#storeWithin([submission], within)
-    return jobHandle(this.#access, id!, id!)
+    const [stored] = await this.#storeWithin([submission], within)
+    return this.#handle(stored!)
   }
 
   /** Not repeated and not shared: a transaction that was lost is lost, and what belongs to it goes with it. */
-  async #storeWithin(submissions: readonly Submission[], within: Transaction): Promise<readonly string[]> {
+  async #storeWithin(submissions: readonly Submission[], within: Transaction): Promise<readonly Stored[]> {
     if (this.#isClosed) throw closedError()
     const { engine } = await this.#access.connect()
-    return idsOf(submissions, await engine.submit(submissions, within))
+    return storedOf(submissions, await engine.submit(submissions, within))
   }
 
   // ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +129,7 @@ export class Submitter implements Sender {
 
   async #flush(): Promise<void> {
     // Whoever else calls in this turn of the event loop comes along.
-    await Promise.resolve()
+    await new Promise<void>((resolve) => this.#access.runtime.soon(resolve))
     this.#startClock(this.#batches[0]!.calls[0]!.giveUpAt)
     for (let batch = this.#batches.shift(); batch; batch = this.#batches.shift()) {
       this.#current = batch
@@ -217,7 +221,7 @@ function deliver({ submissions, calls }: Batch, answers: readonly SubmitAnswer[]
   for (const call of calls) {
     const [from, to] = [next, (next += call.count)]
     try {
-      call.done(idsOf(submissions, answers, from, to))
+      call.done(storedOf(submissions, answers, from, to))
     } catch (error) {
       call.fail(error)
     }
@@ -225,19 +229,23 @@ function deliver({ submissions, calls }: Batch, answers: readonly SubmitAnswer[]
 }
 
 /** What the submissions from one position up to another became. Throws where one of them was refused. */
-function idsOf(
+function storedOf(
   submissions: readonly Submission[],
   answers: readonly SubmitAnswer[],
   from = 0,
   to = submissions.length,
-): string[] {
-  const ids: string[] = []
+): Stored[] {
+  const stored: Stored[] = []
   for (let at = from; at < to; at++) {
     const answer = answers[at]!
     if (answer.type === 'conflict') throw conflictError(submissions[at]!, answer)
-    ids.push(answer.type === 'created' ? submissions[at]!.graph.id : answer.collectionId)
+    stored.push(
+      answer.type === 'created'
+        ? { id: submissions[at]!.graph.id, createdAt: answer.at }
+        : { id: answer.collectionId, createdAt: null },
+    )
   }
-  return ids
+  return stored
 }
 
 function conflictError(

@@ -125,3 +125,9 @@ const canvasReaders = {
   callbackUrl: namesOneCall,
   within: namesOneCall,
 }
+
+/** When a job that may begin `now` is due; null: at once. */
+export function dueAt({ startIn, startAt }: StoredOptions, now: number): number | null {
+  const at = startIn === undefined ? startAt : now + startIn
+  return at === undefined || at <= now ? null : at
+}

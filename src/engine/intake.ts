@@ -58,7 +58,8 @@ export interface UniqueClaim {
 }
 
 export type SubmitAnswer =
-  | { readonly type: 'created' }
+  /** `at`: the instant that counts as its creation, by the store's clock. */
+  | { readonly type: 'created'; readonly at: number }
   /** Stored before, under this id: the same graph, the same idempotency key, or a unique key that is held. */
   | { readonly type: 'existing'; readonly collectionId: string }
   | { readonly type: 'conflict'; readonly reason: 'unique' | 'idempotency'; readonly collectionId: string }

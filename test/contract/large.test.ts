@@ -87,7 +87,7 @@ onEveryEngine((open) => {
     expect(await changesAfter(engine, start)).toEqual([])
     const worker = await hand(second())
     expect(await worker.claim(10)).toEqual([])
-    expect(await engine.submit([submission(graph)])).toEqual([{ type: 'created' }])
+    expect(await engine.submit([submission(graph)])).toMatchObject([{ type: 'created' }])
     await sweepAll(engine, clock.now())
     expect((await engine.collection(graph.id))?.counts).toMatchObject({ queued: 2_500, waiting: 1 })
     expect(await engine.submit([submission(graph)])).toEqual([{ type: 'existing', collectionId: graph.id }])
@@ -274,7 +274,7 @@ onEveryEngine((open) => {
     await sweepAll(engine, clock.now())
     expect((await engine.jobs({ limit: 5 })).items).toEqual([])
     expect(await engine.job(graph.jobs.at(-1)?.id ?? '')).toBeNull()
-    expect(await engine.submit([submission(graphOf({ a: {} }))])).toEqual([{ type: 'created' }])
+    expect(await engine.submit([submission(graphOf({ a: {} }))])).toMatchObject([{ type: 'created' }])
   })
 
   test('parts that are never sealed are removed after an hour', async () => {
@@ -287,7 +287,7 @@ onEveryEngine((open) => {
     await sweepAll(engine, clock.now())
     await expect(engine.submit([submission(graph)])).rejects.toThrow()
     await upload(engine, graph)
-    expect(await engine.submit([submission(graph)])).toEqual([{ type: 'created' }])
+    expect(await engine.submit([submission(graph)])).toMatchObject([{ type: 'created' }])
   })
 
   test('a part that comes again after all is sealed changes nothing', async () => {

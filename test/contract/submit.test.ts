@@ -8,7 +8,7 @@ onEveryEngine((open) => {
   test('stores every graph of a call and answers in order', async () => {
     const { engine } = await open()
     const [first, second, third] = [alone('a'), chainOf('b', 'c'), chordOf(['d', 'e'], 'f')]
-    expect(await engine.submit([submission(first), submission(second), submission(third)])).toEqual([
+    expect(await engine.submit([submission(first), submission(second), submission(third)])).toMatchObject([
       { type: 'created' },
       { type: 'created' },
       { type: 'created' },
@@ -22,7 +22,7 @@ onEveryEngine((open) => {
     const { engine } = await open()
     const graph = chainOf('a', 'b')
     const existing = { type: 'existing', collectionId: graph.id }
-    expect(await engine.submit([submission(graph), submission(graph)])).toEqual([{ type: 'created' }, existing])
+    expect(await engine.submit([submission(graph), submission(graph)])).toMatchObject([{ type: 'created' }, existing])
     expect(await engine.submit([submission(graph)])).toEqual([existing])
     expect((await engine.collection(graph.id))?.jobs.map((job) => job.task)).toEqual(['a', 'b'])
     expect((await engine.collections({ limit: 10 })).items).toHaveLength(1)
@@ -52,7 +52,7 @@ onEveryEngine((open) => {
       Submission,
       Submission,
     ]
-    const created = { type: 'created' }
+    const created = { type: 'created', at: expect.any(Number) as number }
     const existing = ({ graph }: Submission): object => ({ type: 'existing', collectionId: graph.id })
     expect(await engine.submit([first, third])).toEqual([created, created])
     expect(await engine.submit([first, second, third, fourth])).toEqual([

@@ -147,7 +147,7 @@ onEveryPair((open) => {
     expect((await worker.drain()).toSorted()).toEqual(['again', 'late'])
     expect((await target.collection(chord.id))?.state).toBe('succeeded')
     expect(await statesOf(target, outer)).toMatchObject({ grow: 'succeeded', pick: 'succeeded' })
-    expect(await target.submit([submission(alone('other'), { unique })])).toEqual([{ type: 'created' }])
+    expect(await target.submit([submission(alone('other'), { unique })])).toMatchObject([{ type: 'created' }])
   })
 
   it('hands results on that were stored before', async () => {
@@ -230,7 +230,7 @@ onEveryPair((open) => {
     })
     expect(await readAll(pair.source)).toEqual(before)
     expect(await transferOf(pair.target).standing()).toEqual({ type: 'empty' })
-    expect(await pair.source.submit([submission(alone())])).toEqual([{ type: 'created' }])
+    expect(await pair.source.submit([submission(alone())])).toMatchObject([{ type: 'created' }])
   })
 
   it('is not left twice', async () => {
@@ -250,7 +250,7 @@ onEveryPair((open) => {
     await fill(pair)
     await pair.target.submit([submission(alone())])
     await expect(copyBetween(pair)).rejects.toMatchObject({ code: 'STORE_UNSUITABLE' })
-    expect(await pair.source.submit([submission(alone())])).toEqual([{ type: 'created' }])
+    expect(await pair.source.submit([submission(alone())])).toMatchObject([{ type: 'created' }])
   })
 
   it('takes a target in which there are only values, and puts those of the source in their place', async () => {
@@ -297,7 +297,7 @@ onEveryPair((open) => {
     await copyBetween(pair)
     expect((await pair.again('target').jobs({ limit: 1 })).items).toHaveLength(1)
     expect((await (await hand(opened)).drain()).length).toBeGreaterThan(3)
-    expect(await opened.submit([submission(alone())])).toEqual([{ type: 'created' }])
+    expect(await opened.submit([submission(alone())])).toMatchObject([{ type: 'created' }])
   })
 
   it('was done before where the answer to the last call was lost', async () => {
@@ -341,7 +341,7 @@ onEveryPair((open) => {
     for (const given of [target, null])
       await expect(undoCopy({ source, target: given, isForced: false })).rejects.toMatchObject({ code: 'STORE_MOVED' })
     await undoCopy({ source, target: null, isForced: true })
-    expect(await pair.source.submit([submission(alone())])).toEqual([{ type: 'created' }])
+    expect(await pair.source.submit([submission(alone())])).toMatchObject([{ type: 'created' }])
   })
 
   it('leaves uploads behind that were never sealed', async () => {

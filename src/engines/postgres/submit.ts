@@ -45,16 +45,16 @@ export async function submit(
   if (likeEachOther !== null) {
     const queues = newQueuesOf(submissions[0]?.graph.jobs ?? [], known)
     const said = announcement()
-    const [row] = await requests.call<readonly [bits: number, existing: readonly number[] | null]>(
-      'submit_alike',
+    const [row] = await requests.call<readonly [bits: number, existing: readonly number[] | null, at: number]>(
+      'accept_alike',
       now,
       queues.length === 0 ? null : queues,
       ...likeEachOther,
       said?.channel ?? null,
       said?.payload ?? null,
     )
-    const [bits, existing] = row as NonNullable<typeof row>
-    return { answers: answersOf(submissions, [bits, existing, null, null]), bits, queues, isSaid: said !== null }
+    const [bits, existing, at] = row as NonNullable<typeof row>
+    return { answers: answersOf(submissions, [bits, existing, null, null, at]), bits, queues, isSaid: said !== null }
   }
   const alone = new AloneRows()
   const graphs = new Graphs()
@@ -72,7 +72,7 @@ export async function submit(
   const queues = [...found]
   const [row] = await requests
     .call<Answer>(
-      'submit',
+      'accept',
       now,
       count,
       queues.length === 0 ? null : queues,
@@ -90,9 +90,11 @@ type Answer = readonly [
   existing: readonly number[] | null,
   answers: string | null,
   found: readonly number[] | null,
+  at: number,
 ]
 
-function answersOf(submissions: readonly Submission[], [, existing, answers, found]: Answer): SubmitAnswer[] {
+function answersOf(submissions: readonly Submission[], [, existing, answers, found, now]: Answer): SubmitAnswer[] {
+  const created: SubmitAnswer = { type: 'created', at: now }
   const others = answers === null ? [] : (JSON.parse(answers) as SubmitAnswer[])
   const [alone, graphs] = [new Set(existing), new Set(found)]
   const at = { alone: 0, graph: 0, other: 0 }
@@ -106,7 +108,6 @@ function answersOf(submissions: readonly Submission[], [, existing, answers, fou
     return isThere === true ? { type: 'existing', collectionId: submission.graph.id } : created
   })
 }
-const created: SubmitAnswer = { type: 'created' }
 
 /** Lists for `celeriac.insert_alone`, one for each column; those in which nothing stands are not sent. */
 class AloneRows {
@@ -226,11 +227,11 @@ export const sizeOf = ({ exit, shape, jobs, barriers }: Graph): object => ({
 })
 
 export const submitFunctions = `
-create or replace function celeriac.submit(
+create or replace function celeriac.accept(
   a_now bigint, a_count bigint, a_queues text[], a_others json, a_places integer[], a_ids text[], a_tasks text[], a_args text[],
   a_job_queues text[], a_priorities integer[], a_options text[], a_actors text[], a_descriptions text[], a_tags text[],
   a_retentions bigint[], a_unique text[], a_starts_in bigint[], a_starts_at bigint[], a_expires bigint[], a_timeouts bigint[], a_graphs json default null
-) returns table (bits integer, existing integer[], answers text, found integer[]) language plpgsql ${hot} as $$
+) returns table (bits integer, existing integer[], answers text, found integer[], at bigint) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -268,7 +269,7 @@ begin
       v_answers := v_answers || v_answer;
     end loop;
   end if;
-  return query select celeriac.finish(c), v_existing, array_to_json(v_answers)::text, v_found;
+  return query select celeriac.finish(c), v_existing, array_to_json(v_answers)::text, v_found, c.now;
 end $$;
 
 -- Graphs without keys, all together.
@@ -321,7 +322,7 @@ begin
     select t.* into r from celeriac.store(c, s, a_graph, a_number) t;
     c := r.c;
     v_is_new := r.is_new;
-    answer := case when v_is_new then json_build_object('type', 'created')
+    answer := case when v_is_new then json_build_object('type', 'created', 'at', c.now)
       else json_build_object('type', 'existing', 'collectionId', s ->> 'id') end;
   end if;
   if v_is_new then return; end if;

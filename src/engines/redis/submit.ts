@@ -176,7 +176,7 @@ for _ = 1, number() do
   if kind == 'plain' then plainOnes() else one(kind) end
 end
 S.flush()
-return exceptions
+return {now, exceptions}
 `,
   members,
   uploads,
@@ -187,7 +187,7 @@ export async function submit(runs: Runs, submissions: readonly Submission[]): Pr
   const large = submissions.filter(({ graph }) => isLarge(graph)).map(({ graph }) => [graph.id])
   const { args, count } = packAll(submissions)
   const numbers = submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0)
-  const reply = await runs.write<string | (string | number)[]>(submitScript, [
+  const reply = await runs.write<string | Stored>(submitScript, [
     ...section(large),
     numbers,
     ...packQueues(jobsIn(submissions)),
@@ -202,6 +202,9 @@ export async function submit(runs: Runs, submissions: readonly Submission[]): Pr
   return answersIn(reply, submissions.length)
 }
 
+/** When, and those that became something else than was sent: each by its place, what it became and the id it has. */
+type Stored = readonly [at: number, exceptions: readonly (string | number)[]]
+
 /** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
 const numbersOf = (graph: Graph): number =>
   isAlone(graph) ? 1 : isLarge(graph) ? 0 : 1 + graph.jobs.length + graph.barriers.length
@@ -210,10 +213,11 @@ function* jobsIn(submissions: readonly Submission[]): Iterable<GraphJob> {
   for (const { graph } of submissions) if (!isLarge(graph)) yield* graph.jobs
 }
 
-function answersIn(reply: readonly (string | number)[], count: number): SubmitAnswer[] {
-  const answers = Array.from({ length: count }, (): SubmitAnswer => ({ type: 'created' }))
-  for (let at = 0; at < reply.length; at += 3) {
-    const [index, what, collectionId] = reply.slice(at, at + 3) as [number, string, string]
+function answersIn([at, exceptions]: Stored, count: number): SubmitAnswer[] {
+  const created: SubmitAnswer = { type: 'created', at: Number(at) }
+  const answers = Array.from({ length: count }, (): SubmitAnswer => created)
+  for (let next = 0; next < exceptions.length; next += 3) {
+    const [index, what, collectionId] = exceptions.slice(next, next + 3) as [number, string, string]
     answers[index] =
       what === 'existing'
         ? { type: 'existing', collectionId }

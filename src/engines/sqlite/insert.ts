@@ -1,5 +1,6 @@
 import type { Graph, GraphBarrier, GraphJob } from '../../core/graph.ts'
 import type { StoredOptions } from '../../core/job.ts'
+import { dueAt } from '../../core/stored-options.ts'
 import { decideBarrier } from './cascade.ts'
 import type { Change } from './change.ts'
 import { roleCode, state, whenCode } from '../../engine/codes.ts'
@@ -169,11 +170,6 @@ function rest(change: Change, job: GraphJob, place: Placement, behind: number | 
     isMain && options.expires !== undefined ? change.now + options.expires : null,
     options.timeout ?? null,
   ]
-}
-
-function dueAt({ startIn, startAt }: StoredOptions, now: number): number | null {
-  const at = startIn === undefined ? startAt : now + startIn
-  return at === undefined || at <= now ? null : at
 }
 
 function inputText({ input }: GraphJob, place: Placement): string | null {

@@ -61,7 +61,7 @@ function submitOne(change: Change, submission: Submission, number: number): Subm
   if (stored === null) return { type: 'existing', collectionId: graph.id }
   if (submission.idempotency !== null) remember(change, submission)
   if (submission.unique !== null) holdUnique(change, submission.unique, stored)
-  return { type: 'created' }
+  return { type: 'created', at: change.now }
 }
 
 const tagsText = (tags: readonly string[]): string | null => (tags.length === 0 ? null : JSON.stringify(tags))

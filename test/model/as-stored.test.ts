@@ -1,0 +1,56 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { nodeOf } from '../../src/canvas/canvas.ts'
+import { partsOf } from '../../src/app/parts.ts'
+import { submitTerms } from '../../src/core/call-options.ts'
+import type { SubmitOptions } from '../../src/index.ts'
+import { describeEngines } from '../fixtures/store.ts'
+import { arbitraryCanvas } from './arbitrary-canvas.ts'
+import { repeating } from './repeating.ts'
+import { createWorld } from './world.ts'
+
+const options: fc.Arbitrary<SubmitOptions> = fc.record(
+  {
+    queue: fc.constantFrom('default', 'shop'),
+    priority: fc.integer({ min: -3, max: 3 }),
+    startIn: fc.constantFrom(0, 5_000),
+    tags: fc.subarray(['a', 'b', 'c']),
+    description: fc.constantFrom('Furnish an office'),
+    actor: fc.constantFrom({ id: 'ann' }),
+    callbackUrl: fc.constantFrom('https://example.org/called'),
+  },
+  { requiredKeys: [] },
+)
+
+describeEngines(({ place, pace }) => {
+  test('a collection that was just stored is told as the store tells it', { timeout: 120_000 }, async () => {
+    const { app, engine, close } = createWorld(await place())
+    let [told, left] = [0, 0]
+    await fc.assert(
+      fc.asyncProperty(arbitraryCanvas(), options, async ({ node }, given) => {
+        const submitted = await partsOf(app).submit(node, submitTerms(given, 'submit'))
+        const { cursor: _, shape: __, ...found } = (await engine.collection(submitted.id))!
+        const asStored = submitted.asStored()
+        if (asStored) expect(asStored).toEqual(found)
+        if (asStored) told++
+        else left++
+        await engine.remove(submitted.id)
+      }),
+      { numRuns: 300 * pace, ...repeating() },
+    )
+    // Where an empty group is decided at once, only the store can tell.
+    expect(told).toBeGreaterThan(left)
+    await close()
+  })
+
+  test('what was there before is not told as if it were new', async () => {
+    const { app, close } = createWorld(await place())
+    const add = app.task('one.add', (x: number, y: number) => x + y)
+    const terms = submitTerms({ idempotencyKey: 'k' }, 'submit')
+    const first = await partsOf(app).submit(nodeOf(add.s(1, 2), 'test'), terms)
+    const again = await partsOf(app).submit(nodeOf(add.s(1, 2), 'test'), terms)
+    expect(again.id).toBe(first.id)
+    expect([first.asStored()?.id, again.asStored()]).toEqual([first.id, null])
+    await close()
+  })
+})
