@@ -10,8 +10,9 @@ import { documentOf, type OpenApiDocument } from './document.ts'
 import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
 import { rememberedOwners } from './live/owners.ts'
-import { problemOf, problemResponse, RequestError } from './problem.ts'
-import { queryOf, readBy, type Route, type Service } from './route.ts'
+import { problemOf, problemReply, RequestError } from './problem.ts'
+import type { Reply } from './reply.ts'
+import { type AskedOf, queryOf, readBy, type Route, type Service } from './route.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { systemRoutes } from './routes/system.ts'
@@ -25,11 +26,11 @@ export interface HandlerOptions {
   /** Pages of these origins may ask from the browser: `https://app.example.com`. Default none but its own. */
   readonly origins?: readonly string[] | undefined
   /** Told of what went wrong inside, which those who ask are not told. Default: `console.error`. */
-  readonly onError?: ((error: unknown, request: { readonly method: string; readonly path: string }) => void) | undefined
+  readonly onError?: ((error: unknown, request: AskedOf) => void) | undefined
 }
 
 /** Answers a request. `peer` says where it came from: without it, nobody counts as being on this machine. */
-export type Answer = (request: Request, peer?: Peer) => Promise<Response>
+export type Answer = (request: Request, peer?: Peer) => Promise<Reply | Response>
 
 export const routes: readonly Route[] = [...taskRoutes, ...collectionRoutes, ...jobRoutes, ...systemRoutes]
 
@@ -46,22 +47,26 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   const connect = () => parts.connect()
   const keyring = new Keyring(connect)
   const authenticator = new Authenticator(auth, keyring, origins, parts.runtime, connect)
-  const service: Service = { app, parts, keyring, connect, owners: rememberedOwners(connect) }
-  const hono = new Hono<{ Bindings: { peer: Peer } }>()
+  const explain: Service['explain'] = (thrown, asked) => {
+    const { problem, isInternal } = problemOf(thrown)
+    if (isInternal) onError(thrown, asked)
+    return problem
+  }
+  const service: Service = { parts, connect, owners: rememberedOwners(connect), explain }
+  const hono = new Hono<{ Bindings: Env }>()
 
-  hono.onError((error, { req }) => {
-    const { problem, isInternal } = problemOf(error)
-    if (isInternal) onError(error, { method: req.method, path: req.path })
-    return problemResponse(problem, error instanceof RequestError ? error.headers : {})
+  hono.onError((error, { req, env }) => {
+    const problem = explain(error, { method: req.method, path: req.path })
+    return carried(problemReply(problem, error instanceof RequestError ? error.headers : {}), env)
   })
-  hono.notFound(({ req }) => problemResponse(noSuchPath(req.path)))
+  hono.notFound(({ req, env }) => carried(problemReply(noSuchPath(req.path)), env))
   if (origins.length > 0) hono.use('*', cors({ origin: [...origins], exposeHeaders: ['location'] }))
   for (const one of routes) {
     const answer = async ({ req, env }: Asking): Promise<Response> => {
       const request = req.raw
       const takesTicket = one.takesTicket === true
       const identity = one.scope === null ? nobody : await authenticator.identify(request, env.peer, takesTicket)
-      return run(one, { service, identity, request, base, names: req.param() })
+      return carried(await run(one, { service, identity, request, base, names: req.param() }), env)
     }
     for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
   }
@@ -71,11 +76,28 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   for (const path of pathsOf(base, '/api/docs')) hono.get(path, () => docsPage(known(), base))
   for (const path of new Set(routes.map((one) => one.path))) hono.all(honoPath(base, path), () => refuseMethod(path))
 
-  const answer: Answer = async (request, peer = { address: undefined }) => hono.fetch(request, { peer })
+  const answer: Answer = async (request, peer = { address: undefined }) => {
+    const env: Env = { peer, reply: null }
+    const response = await hono.fetch(request, env)
+    return env.reply
+      ? { ...env.reply, headers: { ...Object.fromEntries(response.headers), ...env.reply.headers } }
+      : response
+  }
   return { answer, authenticator, service, base }
 }
 
-type Asking = Context<{ Bindings: { peer: Peer } }>
+/** What goes with a request through the router, which knows responses only: an answer that is none yet comes back here. */
+interface Env {
+  readonly peer: Peer
+  reply: Reply | null
+}
+type Asking = Context<{ Bindings: Env }>
+
+function carried(answer: Reply | Response, env: Env): Response {
+  if (answer instanceof Response) return answer
+  env.reply = answer
+  return new Response(null)
+}
 
 /** What no app of one's own has at those places may be found there too: `/docs`, `/openapi.json`, `/health/live`. */
 const shortOf = /^\/api(?=\/(openapi\.json|docs|health\/))/
@@ -94,7 +116,7 @@ interface Asked {
 }
 
 /** From what may be asked to the answer. Who may not ask is told before what was wrong with the question. */
-async function run(one: Route, { service, identity, request, base, names }: Asked): Promise<Response> {
+async function run(one: Route, { service, identity, request, base, names }: Asked): Promise<Reply | Response> {
   if (one.scope !== null) demand(identity, one.scope)
   if (one.isOfEverybody) demandEverything(identity)
   const params: unknown = one.params && readBy(one.params, names, 'path')
@@ -125,7 +147,7 @@ function readHandlerOptions(options: HandlerOptions): HandlerOptions {
   return options
 }
 
-function logError(error: unknown, { method, path }: { readonly method: string; readonly path: string }): void {
+function logError(error: unknown, { method, path }: AskedOf): void {
   // eslint-disable-next-line no-console -- A server that says nothing of its own faults cannot be mended.
   console.error(`celeriac: ${method} ${path}:`, error)
 }

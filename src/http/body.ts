@@ -1,4 +1,4 @@
-import type { Runtime } from '../core/runtime.ts'
+import type { Runtime, Timer } from '../core/runtime.ts'
 import { CeleriacError } from '../core/errors.ts'
 import { RequestError } from './problem.ts'
 
@@ -13,7 +13,6 @@ const arrivalTime = 30_000
  * @throws RequestError UNSUPPORTED_MEDIA_TYPE, BAD_REQUEST, REQUEST_TIMED_OUT; CeleriacError TOO_LARGE
  */
 export async function readJson(request: Request, runtime: Runtime): Promise<unknown> {
-  if (request.body === null) return undefined
   const bytes = await readBytes(request, runtime)
   if (bytes.length === 0) return undefined
   checkType(request.headers.get('content-type'))
@@ -27,30 +26,38 @@ function checkType(type: string | null): void {
 }
 
 async function readBytes(request: Request, runtime: Runtime): Promise<Uint8Array> {
-  if (Number(request.headers.get('content-length') ?? 0) > bodyLimit) throw tooLarge()
-  const reader = (request.body as ReadableStream<Uint8Array>).getReader()
-  let isLate = false
-  const clock = runtime.after(arrivalTime, () => {
-    isLate = true
-    void reader.cancel().catch(() => undefined)
+  let clock: Timer | undefined
+  const late = new Promise<never>((_, reject) => {
+    const problem = `The body did not arrive within ${arrivalTime / 1000} s.`
+    clock = runtime.after(arrivalTime, () => reject(new RequestError('REQUEST_TIMED_OUT', problem)))
   })
   try {
-    const chunks: Uint8Array[] = []
-    let length = 0
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      length += next.value.length
-      if (length > bodyLimit) throw tooLarge()
-      chunks.push(next.value)
-    }
-    if (isLate) throw new RequestError('REQUEST_TIMED_OUT', `The body did not arrive within ${arrivalTime / 1000} s.`)
-    return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks)
+    return await Promise.race([readWithin(request), late])
   } catch (error) {
-    void reader.cancel().catch(() => undefined)
     if (error instanceof CeleriacError || error instanceof RequestError) throw error
     throw new RequestError('BAD_REQUEST', 'The body broke off before it was complete.')
   } finally {
-    clock.cancel()
+    clock?.cancel()
   }
+}
+
+async function readWithin(request: Request): Promise<Uint8Array> {
+  const told = request.headers.get('content-length')
+  if (told === null) return request.body === null ? new Uint8Array() : readChunks(request.body)
+  if (Number(told) > bodyLimit) throw tooLarge()
+  // No more comes than was said, and it is read at once: several times as fast as by a stream.
+  return new Uint8Array(await request.arrayBuffer())
+}
+
+async function readChunks(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.length
+    if (length > bodyLimit) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
 }
 
 function decode(bytes: Uint8Array): string {

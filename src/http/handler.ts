@@ -1,9 +1,11 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Celeriac } from '../app/celeriac.ts'
 import { createApi, type HandlerOptions } from './api.ts'
 import { Live } from './live/live.ts'
+import { type Reply, responseOf } from './reply.ts'
 
 /** The HTTP API of an app: call it with a request, or mount it in what you serve with. */
 export interface Handler {
@@ -46,7 +48,11 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
   const { answer, authenticator, service, base } = createApi(app, options)
   const live = new Live(authenticator, service, base)
   const listen = getRequestListener(
-    (request, env) => answer(request, { address: (env as HttpBindings).incoming.socket.remoteAddress }),
+    async (request, env) => {
+      const { incoming, outgoing } = env as HttpBindings
+      const answered = await answer(request, { address: incoming.socket.remoteAddress })
+      return answered instanceof Response ? answered : write(answered, outgoing)
+    },
     { overrideGlobalObjects: false },
   ) as RequestListener
   // Beside routes of somebody's own, no more is taken than was said.
@@ -56,7 +62,7 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     if (next && path !== ours && !path.startsWith(`${ours}/`)) next()
     else void listen(message, response)
   }
-  return Object.assign((request: Request) => answer(request), {
+  return Object.assign(async (request: Request) => whole(request, await answer(request)), {
     node,
     upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => live.upgrade(message, socket, head),
     isGuarded: () => authenticator.isConfigured(),
@@ -71,4 +77,16 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
       })
     },
   })
+}
+
+function whole({ method }: Request, answered: Reply | Response): Response {
+  if (answered instanceof Response) return answered
+  return method === 'HEAD' ? new Response(null, answered) : responseOf(answered)
+}
+
+/** Node leaves out the body itself where there is to be none. */
+function write({ status, headers, text }: Reply, outgoing: ServerResponse): Response {
+  outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) })
+  outgoing.end(text)
+  return RESPONSE_ALREADY_SENT
 }

@@ -4,7 +4,7 @@ import type { Duration } from '../core/time.ts'
 import { tellOutside } from './answers.ts'
 import { settledCallback } from './callback-terms.ts'
 import { callbackUrl } from './inputs.ts'
-import { json } from './route.ts'
+import { json, responseOf } from './reply.ts'
 import { documentOptions } from './document.ts'
 import { acceptedCollection } from './schemas.ts'
 
@@ -30,7 +30,7 @@ export async function accepted(
 ): Promise<Response> {
   const told = tellOutside(await collection.snapshot())
   const known = token === null ? {} : { token: await collection.token({ expiresIn: token }) }
-  return json(202, { ...told, ...known }, location === undefined ? {} : { location })
+  return responseOf(json(202, { ...told, ...known }, location === undefined ? {} : { location }))
 }
 
 type PathItem = Readonly<Record<string, object>>

@@ -1,4 +1,5 @@
 import { CeleriacError, type ErrorCode, StoreUnavailable } from '../core/errors.ts'
+import { json, type Reply } from './reply.ts'
 
 /** What only a request over HTTP can do wrong. A code never changes its meaning. */
 export type RequestCode =
@@ -109,17 +110,14 @@ export function problemOf(thrown: unknown): { readonly problem: Problem; readonl
   if (!(thrown instanceof CeleriacError)) return { problem: internal('INTERNAL'), isInternal: true }
   const status = statuses[thrown.code] ?? 400
   if (status === 500) return { problem: internal(thrown.code), isInternal: true }
-  if (status === 503) return { problem: away(thrown), isInternal: true }
+  if (status === 503) return { problem: away(thrown), isInternal: thrown.code !== 'CLOSED' }
   return { problem: problem(status, thrown.code, thrown.message), isInternal: false }
 }
 
-export function problemResponse(about: Problem, headers: Readonly<Record<string, string>> = {}): Response {
+export function problemReply(about: Problem, headers: Readonly<Record<string, string>> = {}): Reply {
   // The rest of a body that is not read cannot be told from the next request.
   const closing = about.status === 408 || about.status === 413 ? { connection: 'close' } : {}
-  return new Response(JSON.stringify(about), {
-    status: about.status,
-    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...closing, ...headers },
-  })
+  return json(about.status, about, { 'content-type': 'application/problem+json', ...closing, ...headers })
 }
 
 function problem(status: number, code: ProblemCode, detail: string, more: Partial<Problem> = {}): Problem {

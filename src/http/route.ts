@@ -1,20 +1,25 @@
 import { z } from 'zod'
 import type { ZodOpenApiCallbacksObject } from 'zod-openapi'
-import type { Celeriac } from '../app/celeriac.ts'
 import type { Connection } from '../app/events.ts'
 import type { FindOwners } from '../app/feed-events.ts'
 import type { AppParts } from '../app/parts.ts'
 import { type Identity, type Scope } from './identity.ts'
-import type { Keyring } from './keys.ts'
-import { RequestError } from './problem.ts'
+import { type Problem, RequestError } from './problem.ts'
+import type { Reply } from './reply.ts'
 
 /** What routes work with. */
 export interface Service {
-  readonly app: Celeriac
   readonly parts: AppParts
-  readonly keyring: Keyring
   readonly connect: () => Promise<Connection>
   readonly owners: FindOwners
+  /** What was thrown, as it is told to who asked; what went wrong inside is reported. */
+  readonly explain: (thrown: unknown, asked: AskedOf) => Problem
+}
+
+/** What a report names of a request. */
+export interface AskedOf {
+  readonly method: string
+  readonly path: string
 }
 
 type Read<Schema extends z.ZodType | undefined> = Schema extends z.ZodType ? z.output<Schema> : undefined
@@ -36,7 +41,7 @@ export interface RouteTerms<
   Query extends z.ZodObject | undefined,
   Body extends z.ZodType | undefined,
 > {
-  readonly method: 'get' | 'post' | 'delete'
+  readonly method: 'get' | 'post'
   /** As the document writes it: `/api/jobs/{id}`. */
   readonly path: `/${string}`
   /** The name that clients made from the document call it by. */
@@ -56,7 +61,7 @@ export interface RouteTerms<
   readonly headers?: z.ZodObject
   readonly answers: Readonly<Record<number, AnswerTerms>>
   readonly callbacks?: ZodOpenApiCallbacksObject
-  handle(given: Given<Read<Params>, Read<Query>, Read<Body>>): Promise<Response>
+  handle(given: Given<Read<Params>, Read<Query>, Read<Body>>): Promise<Reply | Response>
 }
 
 export interface AnswerTerms {
@@ -77,12 +82,6 @@ export function route<
 >(terms: RouteTerms<Params, Query, Body>): Route {
   return terms
 }
-
-export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Response =>
-  new Response(JSON.stringify(body), {
-    status,
-    headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
-  })
 
 /**
  * Reads one part of a request by its schema.

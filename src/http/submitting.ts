@@ -1,11 +1,12 @@
-import type { canvasOf } from '../canvas/canvas.ts'
+import type { CanvasNode } from '../canvas/node.ts'
 import { snapshotOfCollection } from '../app/snapshots.ts'
 import { CeleriacError, NotFound } from '../core/errors.ts'
+import { submitTerms } from '../core/call-options.ts'
 import type { SubmitOptions } from '../core/options.ts'
 import { tell } from './answers.ts'
-import type { Identity } from './identity.ts'
 import { RequestError } from './problem.ts'
-import { type Given, json, type Service } from './route.ts'
+import { json, type Reply } from './reply.ts'
+import type { Given } from './route.ts'
 import { seeCollection } from './visible.ts'
 
 interface Sent {
@@ -38,33 +39,26 @@ export function optionsOf({
 /** Sends a canvas and answers with the collection that it became. */
 export async function accept(
   { service, identity, base }: Pick<Given<unknown, unknown, unknown>, 'service' | 'identity' | 'base'>,
-  canvas: ReturnType<typeof canvasOf>,
+  node: CanvasNode,
   options: SubmitOptions,
-): Promise<Response> {
-  const id = await submitted(service, identity, canvas, options)
-  const connection = await service.connect()
-  const found = await seeCollection(connection, identity, id, true)
-  const body = tell(identity, await snapshotOfCollection(connection.engine, found))
-  return json(202, body, { location: `${base}/api/collections/${id}` })
+): Promise<Reply> {
+  const { connect, parts } = service
+  try {
+    const submitted = await parts.submit(node, submitTerms(options, 'submit'))
+    const connection = await connect()
+    const found = submitted.asStored() ?? (await seeCollection(connection, identity, submitted.id, true))
+    const body = tell(identity, await snapshotOfCollection(connection.engine, found))
+    return json(202, body, { location: `${base}/api/collections/${submitted.id}` })
+  } catch (error) {
+    throw identity.actor === null ? error : asOfNobody(error)
+  }
 }
 
-async function submitted(
-  { app, connect }: Service,
-  identity: Identity,
-  canvas: ReturnType<typeof canvasOf>,
-  options: SubmitOptions,
-): Promise<string> {
-  if (identity.actor === null) return (await app.submit(canvas as never, options)).id
-  try {
-    const { id } = await app.submit(canvas as never, options)
-    await seeCollection(await connect(), identity, id, false)
-    return id
-  } catch (error) {
-    // A task may have a unique key of its own, and somebody else may hold it: whose work that is, is not told.
-    const isForeign = error instanceof NotFound || (error instanceof CeleriacError && error.code === 'UNIQUE_CONFLICT')
-    if (!isForeign) throw error
-    throw new CeleriacError('UNIQUE_CONFLICT', 'This is under way already, for somebody else: wait until that is over.')
-  }
+/** A task may have a unique key of its own, and somebody else may hold it: whose work that is, is not told. */
+function asOfNobody(error: unknown): unknown {
+  const isForeign = error instanceof NotFound || (error instanceof CeleriacError && error.code === 'UNIQUE_CONFLICT')
+  if (!isForeign) return error
+  return new CeleriacError('UNIQUE_CONFLICT', 'This is under way already, for somebody else: wait until that is over.')
 }
 
 function checkOwn({ actor, unique }: SubmitOptions, own: string): void {

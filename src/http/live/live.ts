@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Authenticator } from '../authenticate.ts'
 import { demand } from '../identity.ts'
-import { problemOf } from '../problem.ts'
+import type { Problem } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { LiveSocket } from './socket.ts'
 
@@ -53,7 +53,7 @@ export class Live {
         if (this.#isClosed) live.close()
       })
     } catch (error) {
-      refuse(socket, error)
+      refuse(socket, this.#service.explain(error, { method: 'GET', path: this.#path }))
     }
   }
 }
@@ -67,8 +67,7 @@ function headersOf({ headers }: IncomingMessage): Headers {
 }
 
 /** The answer to a handshake that is not taken: an ordinary one, with the problem. */
-function refuse(socket: Duplex, error: unknown): void {
-  const { problem } = problemOf(error)
+function refuse(socket: Duplex, problem: Problem): void {
   const body = JSON.stringify(problem)
   const head = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,

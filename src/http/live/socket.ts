@@ -5,11 +5,11 @@ import type { FollowOptions } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
 import { tell } from '../answers.ts'
 import type { Identity } from '../identity.ts'
-import { problemOf, RequestError } from '../problem.ts'
+import { RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
 import { followFeed } from './feed.ts'
-import { type Order, readOrder, type Subject } from './messages.ts'
+import { type Address, type Order, readOrder, type Subject } from './messages.ts'
 
 /** More than so many bytes unsent, and nothing more is taken from what is followed until they are. */
 const mostUnsent = 262_144
@@ -80,7 +80,7 @@ export class LiveSocket {
       this.#followed.delete(name)
       if (order.type === 'follow') void this.#follow(order, name)
     } catch (error) {
-      this.#say({ type: 'problem', problem: problemOf(error).problem })
+      this.#sayProblem(error)
     }
   }
 
@@ -100,7 +100,7 @@ export class LiveSocket {
       }
       if (!signal.aborted) this.#say({ type: 'end', ...address })
     } catch (error) {
-      if (!signal.aborted) this.#say({ type: 'problem', ...address, problem: problemOf(error).problem })
+      if (!signal.aborted) this.#sayProblem(error, address)
     } finally {
       if (this.#followed.get(name) === abort) this.#followed.delete(name)
     }
@@ -118,6 +118,11 @@ export class LiveSocket {
       return jobEvents(connect, { id: subject.job, collectionId }, options)
     }
     return followFeed(this.#service, this.#identity, options)
+  }
+
+  #sayProblem(error: unknown, address?: Address): void {
+    const problem = this.#service.explain(error, { method: 'GET', path: '/api/live' })
+    this.#say({ type: 'problem', ...address, problem })
   }
 
   #say(message: unknown): void {

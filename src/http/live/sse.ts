@@ -2,7 +2,7 @@ import { z, type ZodType } from 'zod'
 import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
 import { tellEvent } from '../answers.ts'
-import type { Identity } from '../identity.ts'
+import type { Given } from '../route.ts'
 import * as schemas from '../schemas.ts'
 
 // Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -51,18 +51,17 @@ export const eventsAnswers = (event: 'CollectionEvent' | 'JobEvent') => ({
 
 type Event = CollectionEvent | JobEvent | FeedEvent
 
-interface Terms {
-  readonly identity: Identity
-  readonly query: { readonly live?: 'true' | 'false' | undefined; readonly after?: string | undefined }
-  readonly request: Request
-  readonly runtime: Runtime
-}
+type Asked = Pick<
+  Given<unknown, { readonly live?: 'true' | 'false' | undefined; readonly after?: string | undefined }, unknown>,
+  'service' | 'identity' | 'query' | 'request'
+>
 
 /** Nothing is read ahead of the reader: what it has not taken yet stays, bounded, where all followers of the feed wait. */
 export async function streamEvents(
+  asked: Asked,
   follow: (options: FollowOptions) => AsyncIterable<Event>,
-  { identity, query, request, runtime }: Terms,
 ): Promise<Response> {
+  const { service, query, request } = asked
   const after = request.headers.get('last-event-id') ?? query.after
   const events = follow({
     ...(after !== undefined && after !== '' && { after }),
@@ -70,10 +69,11 @@ export async function streamEvents(
   })[Symbol.asyncIterator]()
   // Read before the answer begins, so that what goes wrong is answered as a problem.
   const first = events.next()
-  if (after !== undefined && (await isOverAlready(first, runtime))) return new Response(null, { status: 204 })
+  if (after !== undefined && (await isOverAlready(first, service.parts.runtime)))
+    return new Response(null, { status: 204 })
   if (after === undefined) await first
   const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
-  return new Response(new EventBody(events, first, identity, runtime).stream, { headers })
+  return new Response(new EventBody(events, first, asked).stream, { headers })
 }
 
 /** One who resumes may have nothing to hear for long: it is not waited for. */
@@ -89,23 +89,18 @@ class EventBody {
   readonly stream: ReadableStream<Uint8Array>
   readonly #events: AsyncIterator<Event, unknown>
   #next: Promise<IteratorResult<Event, unknown>> | null
-  readonly #identity: Identity
+  readonly #asked: Asked
   readonly #runtime: Runtime
   readonly #encoder = new TextEncoder()
   #beat: Timer | undefined
   #readAt: number
 
-  constructor(
-    events: AsyncIterator<Event, unknown>,
-    first: Promise<IteratorResult<Event, unknown>>,
-    identity: Identity,
-    runtime: Runtime,
-  ) {
+  constructor(events: AsyncIterator<Event, unknown>, first: Promise<IteratorResult<Event, unknown>>, asked: Asked) {
     this.#events = events
     this.#next = first
-    this.#identity = identity
-    this.#runtime = runtime
-    this.#readAt = runtime.elapsed()
+    this.#asked = asked
+    this.#runtime = asked.service.parts.runtime
+    this.#readAt = this.#runtime.elapsed()
     this.stream = new ReadableStream(
       {
         start: (controller) => this.#startBeat(controller),
@@ -126,13 +121,16 @@ class EventBody {
       await this.#stop()
       controller.close()
     } catch (error) {
+      const { service, request } = this.#asked
+      // Told to nobody but those who run the service: who reads comes back, and is told then.
+      service.explain(error, { method: request.method, path: new URL(request.url).pathname })
       await this.#stop()
       controller.error(error)
     }
   }
 
   #textOf(event: Event): string {
-    const data = JSON.stringify(tellEvent(this.#identity, event))
+    const data = JSON.stringify(tellEvent(this.#asked.identity, event))
     return `id: ${event.cursor}\nevent: ${event.type}\ndata: ${data}\n\n`
   }
 

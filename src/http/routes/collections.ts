@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { canvasOf } from '../../canvas/canvas.ts'
 import { readNode } from '../../canvas/read-node.ts'
 import { collectionHandle } from '../../app/handles.ts'
 import { pageOf, readCollectionQuery } from '../../app/listing.ts'
@@ -11,7 +10,8 @@ import { checkExposed } from '../exposed.ts'
 import { demandMany } from '../identity.ts'
 import { callbackUrl, idempotencyHeader, listQuery, options } from '../inputs.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
-import { type Given, json, route } from '../route.ts'
+import { json, type Reply } from '../reply.ts'
+import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { accept, optionsOf } from '../submitting.ts'
 import { narrowed, seeCollection } from '../visible.ts'
@@ -48,7 +48,7 @@ export const collectionRoutes = [
     async handle(given) {
       const node = readNode(given.body.canvas, 'canvas')
       checkExposed(given.service.parts.registry, node)
-      return accept(given, canvasOf(node), optionsOf(given))
+      return accept(given, node, optionsOf(given))
     },
   }),
   route({
@@ -142,16 +142,11 @@ export const collectionRoutes = [
     params,
     query: eventsQuery,
     answers: eventsAnswers('CollectionEvent'),
-    async handle({ service, identity, params, query, request }) {
-      const connection = await service.connect()
-      await seeCollection(connection, identity, params.id, false)
+    async handle(given) {
+      const { service, identity, params } = given
+      await seeCollection(await service.connect(), identity, params.id, false)
       const handle = collectionHandle(service.parts, params.id)
-      return streamEvents((options) => handle.events(options), {
-        identity,
-        query,
-        request,
-        runtime: connection.runtime,
-      })
+      return streamEvents(given, (options) => handle.events(options))
     },
   }),
 ]
@@ -160,7 +155,7 @@ async function readWhole({
   service,
   identity,
   params,
-}: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Response> {
+}: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Reply> {
   const connection = await service.connect()
   const found = await seeCollection(connection, identity, params.id, true)
   return json(200, tell(identity, await snapshotOfCollection(connection.engine, found)))

@@ -6,7 +6,8 @@ import { tell } from '../answers.ts'
 import { demand } from '../identity.ts'
 import { listQuery } from '../inputs.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
-import { type Given, json, route } from '../route.ts'
+import { json, type Reply } from '../reply.ts'
+import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { narrowed, seeJob } from '../visible.ts'
 
@@ -106,16 +107,11 @@ export const jobRoutes = [
     params,
     query: eventsQuery,
     answers: eventsAnswers('JobEvent'),
-    async handle({ service, identity, params, query, request }) {
-      const connection = await service.connect()
-      const { collectionId } = await seeJob(connection, identity, params.id, false)
+    async handle(given) {
+      const { service, identity, params } = given
+      const { collectionId } = await seeJob(await service.connect(), identity, params.id, false)
       const handle = jobHandle(service.parts, params.id, collectionId)
-      return streamEvents((options) => handle.events(options), {
-        identity,
-        query,
-        request,
-        runtime: connection.runtime,
-      })
+      return streamEvents(given, (options) => handle.events(options))
     },
   }),
 ]
@@ -124,7 +120,7 @@ async function readWhole({
   service,
   identity,
   params,
-}: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Response> {
+}: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Reply> {
   const connection = await service.connect()
   const found = await seeJob(connection, identity, params.id)
   return json(200, tell(identity, await snapshotOfJob(connection.engine, found)))

@@ -2,7 +2,6 @@ import { z } from 'zod'
 import { listQueues, setPaused } from '../../app/queues.ts'
 import { listWorkers } from '../../app/workers.ts'
 import { collectionStates } from '../../core/collection.ts'
-import type { FollowOptions } from '../../core/handle.ts'
 import { jobStates } from '../../core/job.ts'
 import { shortText } from '../../core/option.ts'
 import { toSnake } from '../../core/snake.ts'
@@ -10,7 +9,8 @@ import { demandMany } from '../identity.ts'
 import { followFeed } from '../live/feed.ts'
 import { feedAnswers, feedQuery, streamEvents } from '../live/sse.ts'
 import { RequestError } from '../problem.ts'
-import { type Given, json, route } from '../route.ts'
+import { json, type Reply } from '../reply.ts'
+import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { issueTicket } from '../tickets.ts'
 
@@ -190,11 +190,7 @@ export const systemRoutes = [
     takesTicket: true,
     query: feedQuery,
     answers: feedAnswers,
-    async handle({ service, identity, query, request }) {
-      const { runtime } = await service.connect()
-      const follow = (options: FollowOptions) => followFeed(service, identity, options)
-      return streamEvents(follow, { identity, query, request, runtime })
-    },
+    handle: (given) => streamEvents(given, (options) => followFeed(given.service, given.identity, options)),
   }),
   route({
     method: 'get',
@@ -228,7 +224,7 @@ export const systemRoutes = [
 async function setQueue(
   { service, params }: Pick<Given<{ readonly name: string }, unknown, unknown>, 'service' | 'params'>,
   paused: boolean,
-): Promise<Response> {
+): Promise<Reply> {
   const { engine } = await service.connect()
   const { name } = params
   await setPaused(engine, name, paused)

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import type { TaskDefinition } from '../../canvas/definition.ts'
-import { canvasOf } from '../../canvas/canvas.ts'
 import { signatureNode } from '../../canvas/node.ts'
 import { NotFound } from '../../core/errors.ts'
 import { noOptions } from '../../core/stored-options.ts'
@@ -9,7 +8,8 @@ import { settledCallback } from '../callback-terms.ts'
 import { exposedTask } from '../exposed.ts'
 import type { Identity } from '../identity.ts'
 import { callbackUrl, idempotencyHeader, options } from '../inputs.ts'
-import { json, route } from '../route.ts'
+import { json } from '../reply.ts'
+import { route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { accept, optionsOf } from '../submitting.ts'
 
@@ -88,8 +88,8 @@ export const taskRoutes = [
     callbacks: settledCallback('callback_url'),
     async handle({ service, identity, request, base, params, body = {} }) {
       const { name } = exposedTask(service.parts.registry, params.name)
-      const canvas = canvasOf(signatureNode(name, body.args ?? [], false, noOptions))
-      return accept({ service, identity, base }, canvas, optionsOf({ identity, request, body }))
+      const node = signatureNode(name, body.args ?? [], false, noOptions)
+      return accept({ service, identity, base }, node, optionsOf({ identity, request, body }))
     },
   }),
 ]

@@ -1,0 +1,17 @@
+/**
+ * An answer whose text is there whole. It becomes a `Response` only where one is asked for: making one around a text takes longer
+ * than most of what is done for a request, and on Node the text can be written as it is.
+ */
+export interface Reply {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly text: string
+}
+
+export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Reply => ({
+  status,
+  headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
+  text: JSON.stringify(body),
+})
+
+export const responseOf = ({ status, headers, text }: Reply): Response => new Response(text, { status, headers })
