@@ -6,7 +6,7 @@ import { verifyCallback } from 'celeriac/callbacks'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
 import { turns } from '../../test/fixtures/working.ts'
 import { certificate, certificateKey } from '../../test/fixtures/certificate.ts'
-import { type Answering, type Receiver, startReceiver } from '../../test/fixtures/receiver.ts'
+import { type Answering, type Receiver, type ReceiverOptions, startReceiver } from '../../test/fixtures/receiver.ts'
 import { readAllowed } from '../app/callback-url.ts'
 import { systemRuntime } from '../core/runtime.ts'
 import { newSecret } from '../core/secret.ts'
@@ -17,8 +17,8 @@ import { type Callback, send, type SendingParts } from './send.ts'
 const secret = newSecret(systemRuntime)
 const loopback: Resolve = async () => [{ address: '127.0.0.1', family: 4 }]
 
-async function receiver(answer?: Answering, create?: Parameters<typeof startReceiver>[1]): Promise<Receiver> {
-  const started = await startReceiver(answer, create)
+async function receiver(answer?: Answering, create?: ReceiverOptions['create']): Promise<Receiver> {
+  const started = await startReceiver(answer, { ...(create && { create }) })
   onTestFinished(() => started.close())
   return started
 }

@@ -64,7 +64,7 @@ export async function openApi(store: CeleriacOptions, options: HandlerOptions = 
   }
 }
 
-const documentOf = async (handler: Handler): Promise<Document> =>
+export const documentOf = async (handler: Handler): Promise<Document> =>
   (await (await handler(new Request('http://localhost/openapi.json'))).json()) as Document
 
 export function requestOf(

@@ -69,15 +69,9 @@ test.for(Object.keys(starting) as (keyof typeof starting)[])('an endpoint of one
     const [called] = await receiver.arrived(1)
     const payload = await verifyCallback({ headers: called!.headers, body: called!.body }, secret)
     expect(payload.data).toMatchObject({ id: collection.id, state: 'succeeded', result: 7800 })
-    const at = ['/invoices', 'post', 'callbacks', 'settled', '{$request.body#/callback_url}', 'post', 'requestBody']
-    documented.expectValid(
-      `#/paths/${[...at, 'content', 'application/json', 'schema'].map(escaped).join('/')}`,
-      payload,
-    )
+    documented.expectCallback(called!)
   } finally {
     await stop()
     await receiver.close()
   }
 })
-
-const escaped = (part: string): string => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))

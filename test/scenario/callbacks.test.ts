@@ -11,6 +11,7 @@ import {
   type JobState,
 } from 'celeriac'
 import { verifyCallback } from 'celeriac/callbacks'
+import { createHandler } from 'celeriac/http'
 import { Worker } from 'celeriac/worker'
 import { partsOf } from '../../src/app/parts.ts'
 import { rotateSecret, signingSecrets } from '../../src/callbacks/secrets.ts'
@@ -22,6 +23,8 @@ import { openOwn } from '../fixtures/own-transaction.ts'
 import { type Answering, payloadOf, type Received, type Receiver, startReceiver } from '../fixtures/receiver.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { createStage, defineTasks, jobOf } from '../fixtures/system.ts'
+import { documentOf } from '../http/api.ts'
+import { Documented } from '../http/documented.ts'
 
 const secret = newSecret(systemRuntime)
 const callbacks = { secrets: [secret], allow: ['127.0.0.1'] }
@@ -34,6 +37,7 @@ describeEngines((engine) => {
   let place: Place
   let app: Celeriac
   let tasks: ReturnType<typeof defineTasks>
+  let documented: Documented
 
   const closeAll = async (list: (() => unknown)[]): Promise<void> => {
     for (const close of list.splice(0).reverse()) await close()
@@ -55,6 +59,7 @@ describeEngines((engine) => {
     opened.push(() => place.remove())
     app = open(opened, place)
     tasks = defineTasks(app, stage)
+    documented = new Documented(await documentOf(createHandler(app, { auth: 'none' })))
     await work(opened, app)
     await work(opened, app)
   })
@@ -62,7 +67,7 @@ describeEngines((engine) => {
   afterAll(() => closeAll(opened))
 
   const receive = async (answer?: Answering): Promise<Receiver> => {
-    const receiver = await startReceiver(answer)
+    const receiver = await startReceiver(answer, { check: (request) => documented.expectCallback(request) })
     closing.push(() => receiver.close())
     return receiver
   }
