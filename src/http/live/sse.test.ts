@@ -340,6 +340,34 @@ describe('a reader that reads nothing', () => {
     await untilLetGo(there, pending)
   })
 
+  it('is not let go while it reads, however slowly', async () => {
+    const there = await served()
+    const { id } = await submitTwo(there)
+    const events = reading(await there.askHere(`/api/collections/${id}/events`))
+    const told = await events.some(1)
+    await there.worker.drain()
+    while (told.length < wholeLife.length) {
+      await pass(there, 40_000, 5_000)
+      const one = await events.next()
+      if (one !== 'beat') told.push(one as Told)
+    }
+    expect(briefly(told)).toEqual(wholeLife)
+  })
+
+  it('is not let go for the time in which there was nothing to read', async () => {
+    const there = await served()
+    const { id } = await submitTwo(there)
+    const events = reading(await there.askHere(`/api/collections/${id}/events`))
+    await events.next()
+    for (let n = 0; n < 4; n++) {
+      await pass(there, 15_000)
+      expect(await events.next()).toBe('beat')
+    }
+    await there.worker.take()
+    await pass(there, 40_000, 5_000)
+    expect(await events.next()).toMatchObject({ event: 'state', data: { state: 'running' } })
+  })
+
   it('is let go over the network too, where its connection ends', async () => {
     const there = await served()
     const { app, add, clock, url } = there

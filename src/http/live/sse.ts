@@ -94,6 +94,8 @@ class EventBody {
   readonly #encoder = new TextEncoder()
   #beat: Timer | undefined
   #readAt: number
+  /** For how much there was room at the last beat. */
+  #room = 1
 
   constructor(events: AsyncIterator<Event, unknown>, first: Promise<IteratorResult<Event, unknown>>, asked: Asked) {
     this.#events = events
@@ -136,12 +138,15 @@ class EventBody {
 
   #startBeat(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#beat = this.#runtime.after(beatEvery, () => {
-      const isStuck = (controller.desiredSize ?? 0) <= 0
-      if (isStuck && this.#runtime.elapsed() - this.#readAt > patience) {
+      const room = controller.desiredSize ?? 0
+      // Nothing is pulled while the next event is waited for, however much is read meanwhile.
+      if (room > 0 || room > this.#room) this.#readAt = this.#runtime.elapsed()
+      if (this.#runtime.elapsed() - this.#readAt > patience) {
         void this.#stop()
         return controller.error(new Error('The reader of a stream of events reads nothing.'))
       }
-      if (!isStuck) controller.enqueue(this.#encoder.encode(': \n\n'))
+      if (room > 0) controller.enqueue(this.#encoder.encode(': \n\n'))
+      this.#room = controller.desiredSize ?? 0
       this.#startBeat(controller)
     })
   }
