@@ -22,6 +22,7 @@ interface OwnOptions {
   readonly actor?: string
   readonly tag?: readonly string[]
   readonly idempotencyKey?: string
+  readonly callbackUrl?: string
 }
 
 export const addSubmit: AddCommand = (program, context) => {
@@ -41,6 +42,7 @@ export const addSubmit: AddCommand = (program, context) => {
     .option('--actor <id>', 'who asks for it')
     .option('--tag <tags...>', 'tags, to be found by')
     .option('--idempotency-key <key>', 'the same key again gives the job made the first time')
+    .option('--callback-url <url>', 'called by a signed POST once it has settled')
     .addHelpText('after', help)
     .action(async (task: string, args: string[], _own, command) => {
       await submit(context, optionsOf<OwnOptions>(command), task, readArguments(args))
@@ -52,6 +54,7 @@ Examples:
   celeriac submit greet World --module tasks.ts --follow
   celeriac submit math.add 2 3 --url sqlite:jobs.db
   celeriac submit mail.send '{"to":"a@example.org"}' --start-in 5m
+  celeriac submit math.add 2 3 --callback-url https://example.org/hook
 
 Where a module is named (--module, CELERIAC_MODULE, or "celeriac": { "module": … }
 in package.json), the task's own options and schema count. Without one, any name
@@ -84,7 +87,7 @@ async function send(app: Celeriac, task: string, args: unknown[], options: Submi
 }
 
 function submitOptions({ actor, tag, startIn, startAt, ...options }: OwnOptions): SubmitOptions {
-  const { queue, priority, expires, timeout, description, idempotencyKey } = options
+  const { queue, priority, expires, timeout, description, idempotencyKey, callbackUrl } = options
   return {
     queue,
     priority,
@@ -94,6 +97,7 @@ function submitOptions({ actor, tag, startIn, startAt, ...options }: OwnOptions)
     timeout,
     description,
     idempotencyKey,
+    callbackUrl,
     actor: actor === undefined ? undefined : { id: actor },
     tags: tag,
   }

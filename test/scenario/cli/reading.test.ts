@@ -1,9 +1,10 @@
 import { Celeriac, chain, type CollectionHandle, currentJob, group, type JobHandle } from 'celeriac'
 import { Worker } from 'celeriac/worker'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { displayWidth } from '../../../src/cli/text.ts'
 import type { Place } from '../../engines.ts'
 import { type Ran, runHere, type RunOptions } from '../../fixtures/command-line.ts'
+import { payloadOf, startReceiver } from '../../fixtures/receiver.ts'
 import { describeEngines } from '../../fixtures/store.ts'
 
 describeEngines((engine) => {
@@ -18,7 +19,7 @@ describeEngines((engine) => {
 
   beforeAll(async () => {
     place = await engine.place()
-    app = new Celeriac({ url: place.url })
+    app = new Celeriac({ url: place.url, callbacks: { allow: ['127.0.0.1'] } })
     const order = app.task('shop.order', (item: string) => item.toUpperCase())
     const pay = app.task('shop.pay', (item: string, by: string): string => {
       currentJob().log.warn('asking', { by })
@@ -238,6 +239,19 @@ describeEngines((engine) => {
     it('sends once for a key', async () => {
       const again = async (): Promise<string> => (await json('submit shop.order rug --idempotency-key k')).id
       expect(await again()).toBe(await again())
+    })
+
+    it('has an address called back once it has settled', async () => {
+      const receiver = await startReceiver()
+      onTestFinished(() => receiver.close())
+      vi.stubEnv('CELERIAC_CALLBACK_ALLOW', '127.0.0.1')
+      onTestFinished(() => void vi.unstubAllEnvs())
+      const callbackUrl = `${receiver.url}?for=me`
+      const { id } = await json(`submit shop.order rug --callback-url ${callbackUrl}`)
+      expect(await (await app.collection(id)).snapshot()).toMatchObject({ callbackUrl })
+      const [request] = await receiver.arrived(1)
+      expect(request!.path).toBe('/hook?for=me')
+      expect(payloadOf(request!).data).toMatchObject({ id, state: 'succeeded', result: 'RUG' })
     })
 
     it('follows it to its end', async () => {
