@@ -1,7 +1,7 @@
 import type { CollectionDetail, SettledState } from '../core/collection.ts'
 import { NotFound } from '../core/errors.ts'
 import type { Change, ChangeOfCollection, ChangeOfJob, ChangeOfProgress } from '../core/event.ts'
-import type { CollectionEvent, FollowOptions } from '../core/handle.ts'
+import type { CollectionEvent, FollowOptions, JobProgressEvent, JobStateEvent } from '../core/handle.ts'
 import type { JobRecord } from '../core/job.ts'
 import { type Connection, eventStream, Told, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
@@ -25,6 +25,9 @@ export async function lookAtCollection({ engine }: Connection, id: string, jobs 
   }
   return found
 }
+
+/** Those who follow a collection share the positions, and so the events: hundreds may watch. */
+const shared = new WeakMap<Position, { readonly round: number; readonly event: JobStateEvent | JobProgressEvent }>()
 
 class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
   isOver = false
@@ -87,11 +90,16 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
     yield this.#tellOfJob(change, position)
   }
 
-  #tellOfJob(change: ChangeOfJob | ChangeOfProgress, position: Position): CollectionEvent<R> {
+  #tellOfJob(change: ChangeOfJob | ChangeOfProgress, position: Position): JobStateEvent | JobProgressEvent {
+    const known = shared.get(position)
+    if (known?.round === this.#round) return known.event
     const about = { cursor: formatPosition(position, this.#round), at: new Date(change.at), jobId: change.jobId }
-    return change.type === 'progress'
-      ? { type: 'progress', ...about, ...change.progress }
-      : { type: 'state', ...about, state: change.state, attempt: change.attempt }
+    const event: JobStateEvent | JobProgressEvent =
+      change.type === 'progress'
+        ? { type: 'progress', ...about, ...change.progress }
+        : { type: 'state', ...about, state: change.state, attempt: change.attempt }
+    shared.set(position, { round: this.#round, event })
+    return event
   }
 
   async *#tellOfCollection(change: ChangeOfCollection, position: Position): AsyncGenerator<CollectionEvent<R>> {

@@ -60,19 +60,26 @@ class FeedView implements View<{ readonly cursor: string }, FeedEvent> {
 
   async *tell(change: Change, position: Position): AsyncGenerator<FeedEvent> {
     if (!this.#recent.isNews(change)) return
-    const { collectionId } = change
-    if (this.#visible !== null && this.#owners.get(collectionId) !== this.#visible.actor) return
-    const at = { cursor: formatPosition(position, 0), at: new Date(change.at), collectionId }
-    switch (change.type) {
-      case 'job':
-        yield { type: 'job', ...at, jobId: change.jobId, state: change.state, attempt: change.attempt }
-        break
-      case 'progress':
-        yield { type: 'progress', ...at, jobId: change.jobId, ...change.progress }
-        break
-      case 'collection':
-        yield { type: 'collection', ...at, state: change.state, round: change.round }
-    }
+    if (this.#visible !== null && this.#owners.get(change.collectionId) !== this.#visible.actor) return
+    let event = shared.get(position)
+    if (!event) shared.set(position, (event = eventOf(change, position)))
+    yield event
+  }
+}
+
+/** Those who follow everything share the positions, and so the events. */
+const shared = new WeakMap<Position, FeedEvent>()
+
+function eventOf(change: Change, position: Position): FeedEvent {
+  const { collectionId } = change
+  const at = { cursor: formatPosition(position, 0), at: new Date(change.at), collectionId }
+  switch (change.type) {
+    case 'job':
+      return { type: 'job', ...at, jobId: change.jobId, state: change.state, attempt: change.attempt }
+    case 'progress':
+      return { type: 'progress', ...at, jobId: change.jobId, ...change.progress }
+    case 'collection':
+      return { type: 'collection', ...at, state: change.state, round: change.round }
   }
 }
 

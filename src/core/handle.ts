@@ -153,14 +153,14 @@ interface At {
   /** Go on from behind this event by `events({ after: cursor })`. */
   readonly cursor: string
 }
-type JobStateEvent = At & {
+export type JobStateEvent = At & {
   readonly type: 'state'
   readonly at: Date
   readonly jobId: string
   readonly state: JobState
   readonly attempt: number
 }
-type JobProgressEvent = At & { readonly type: 'progress'; readonly at: Date; readonly jobId: string } & Progress
+export type JobProgressEvent = At & { readonly type: 'progress'; readonly at: Date; readonly jobId: string } & Progress
 
 export type JobEvent<R = unknown> =
   (At & { readonly type: 'snapshot'; readonly job: JobSnapshot<R> }) | JobStateEvent | JobProgressEvent

@@ -5,7 +5,22 @@ import type { Identity } from './identity.ts'
 
 /** What is told, as it is answered to this one: where it was thrown is for those who run the service, not for its users. */
 export function tell<const T>(identity: Identity, value: T): Snake<T> {
-  return identity.actor === null && identity.collectionId === null ? toSnake(value) : tellOutside(value)
+  return isInside(identity) ? toSnake(value) : tellOutside(value)
+}
+
+const isInside = ({ actor, collectionId }: Identity): boolean => actor === null && collectionId === null
+
+type Event = CollectionEvent | JobEvent | FeedEvent
+
+/** The JSON of events: those who follow the same share them, so it is made once. */
+const texts = { inside: new WeakMap<Event, string>(), outside: new WeakMap<Event, string>() }
+
+/** An event as JSON, as it is told to this one. */
+export function eventText(identity: Identity, event: Event): string {
+  const known = isInside(identity) ? texts.inside : texts.outside
+  let text = known.get(event)
+  if (text === undefined) known.set(event, (text = JSON.stringify(tell(identity, event))))
+  return text
 }
 
 export function tellOutside<const T>(value: T): Snake<T> {
@@ -13,9 +28,6 @@ export function tellOutside<const T>(value: T): Snake<T> {
   hideStacks(told)
   return told
 }
-
-export const tellEvent = (identity: Identity, event: CollectionEvent | JobEvent | FeedEvent): unknown =>
-  tell(identity, event)
 
 /** Failures stand in a collection, in its jobs and in their attempts. */
 function hideStacks(told: unknown): void {

@@ -3,9 +3,13 @@ import type { Runtime, Timer } from '../../core/runtime.ts'
 
 /**
  * How often the store is asked whether another process has changed it, in milliseconds. Asking takes 2 µs, waking up to do
- * so much more: every 20 ms it was one percent of a core.
+ * so much more: every 20 ms it was one percent of a core. Where something was changed a moment ago there is more to come, and
+ * somebody may be watching its progress.
  */
 const pollEvery = 40
+const pollSoon = 10
+/** So many polls that find nothing, one after the other, and nothing more is expected. */
+const mostSoon = 100
 const anything: Signal = { queued: true, changed: true, cancel: true }
 
 /** Tells listeners what this process changed at once, and that another one changed something by asking again and again. */
@@ -16,6 +20,8 @@ export class Watch {
   readonly #listeners = new Set<(signal: Signal) => void>()
   #timer: Timer | null = null
   #seen = 0
+  /** How often nothing was found since something was. */
+  #inVain = mostSoon
 
   constructor(runtime: Runtime, version: (() => number) | null) {
     this.#runtime = runtime
@@ -48,11 +54,12 @@ export class Watch {
 
   #poll(): void {
     this.#timer = this.#runtime.after(
-      pollEvery,
+      this.#inVain < mostSoon ? pollSoon : pollEvery,
       () => {
         const now = this.#version?.() ?? 0
         const isNew = now !== this.#seen
         this.#seen = now
+        this.#inVain = isNew ? 0 : this.#inVain + 1
         this.#poll()
         if (isNew) this.tell(anything)
       },

@@ -5,6 +5,7 @@ import type { Authenticator } from '../authenticate.ts'
 import { demand } from '../identity.ts'
 import type { Problem } from '../problem.ts'
 import type { Service } from '../route.ts'
+import { Outlets } from './outlets.ts'
 import { LiveSocket } from './socket.ts'
 
 /** What a browser may send at once: it only says what to follow. */
@@ -17,11 +18,13 @@ export class Live {
   readonly #path: string
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: mostHeard, clientTracking: false })
   readonly #sockets = new Set<LiveSocket>()
+  readonly #outlets: Outlets
   #isClosed = false
 
   constructor(authenticator: Authenticator, service: Service, base: string) {
     this.#authenticator = authenticator
     this.#service = service
+    this.#outlets = new Outlets(service.parts.runtime)
     this.#path = `${base}/api/live`
   }
 
@@ -44,9 +47,10 @@ export class Live {
       const request = new Request(url, { headers: headersOf(message) })
       const identity = await this.#authenticator.identify(request, { address: message.socket.remoteAddress }, true)
       demand(identity, 'read')
-      const { runtime } = await this.#service.connect()
+      // Where the store is away it is better said now: who is refused comes back by itself.
+      await this.#service.connect()
       this.#server.handleUpgrade(message, socket, head, (opened: WebSocket) => {
-        const live = new LiveSocket(opened, identity, this.#service, runtime)
+        const live = new LiveSocket(opened, () => this.#outlets.hold(socket), identity, this.#service)
         this.#sockets.add(live)
         opened.on('close', () => this.#sockets.delete(live))
         // It was let in while the server went away.

@@ -1,9 +1,9 @@
 import type { WebSocket } from 'ws'
 import { collectionEvents } from '../../app/collection-events.ts'
 import { jobEvents } from '../../app/job-events.ts'
-import type { FollowOptions } from '../../core/handle.ts'
+import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
-import { tell } from '../answers.ts'
+import { eventText } from '../answers.ts'
 import type { Identity } from '../identity.ts'
 import { RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
@@ -26,6 +26,7 @@ export const goingAway = 1001
 /** One browser's line: follows and unfollows as it is told, and never holds more than a bound for who does not read. */
 export class LiveSocket {
   readonly #socket: WebSocket
+  readonly #hold: () => void
   readonly #identity: Identity
   readonly #service: Service
   readonly #runtime: Runtime
@@ -34,11 +35,13 @@ export class LiveSocket {
   #ping: Timer | undefined
   #isAlive = true
 
-  constructor(socket: WebSocket, identity: Identity, service: Service, runtime: Runtime) {
+  /** @param hold what is written until the end of this turn of the event loop goes out together */
+  constructor(socket: WebSocket, hold: () => void, identity: Identity, service: Service) {
     this.#socket = socket
+    this.#hold = hold
     this.#identity = identity
     this.#service = service
-    this.#runtime = runtime
+    this.#runtime = service.parts.runtime
     socket.on('message', (data, isBinary) => this.#hear(isBinary ? '' : String(data)))
     socket.on('pong', () => (this.#isAlive = true))
     socket.on('error', () => socket.terminate())
@@ -92,10 +95,11 @@ export class LiveSocket {
         throw new RequestError('BAD_REQUEST', `One line follows at most ${mostFollowed} things: unfollow some.`)
       }
       this.#followed.set(name, abort)
+      const opening = `${JSON.stringify({ type: 'event', ...address }).slice(0, -1)},"event":`
       const events = await this.#open(address, { live, signal, ...(after !== undefined && { after }) })
       for await (const event of events) {
         if (signal.aborted) return
-        this.#say({ type: 'event', ...address, event: tell(this.#identity, event) })
+        this.#sayText(`${opening}${eventText(this.#identity, event)}}`)
         if (this.#socket.bufferedAmount > mostUnsent) await this.#untilRoom()
       }
       if (!signal.aborted) this.#say({ type: 'end', ...address })
@@ -106,7 +110,10 @@ export class LiveSocket {
     }
   }
 
-  async #open(subject: Subject, options: FollowOptions): Promise<AsyncIterable<unknown>> {
+  async #open(
+    subject: Subject,
+    options: FollowOptions,
+  ): Promise<AsyncIterable<CollectionEvent | JobEvent | FeedEvent>> {
     const connection = await this.#service.connect()
     const connect = () => this.#service.connect()
     if ('collection' in subject) {
@@ -126,7 +133,13 @@ export class LiveSocket {
   }
 
   #say(message: unknown): void {
-    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(JSON.stringify(message))
+    this.#sayText(JSON.stringify(message))
+  }
+
+  #sayText(message: string): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#hold()
+    this.#socket.send(message)
   }
 
   /** Waits until what was sent has gone out, for all who are followed here; lets go of a reader that takes nothing. */

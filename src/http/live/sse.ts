@@ -1,7 +1,7 @@
 import { z, type ZodType } from 'zod'
 import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
-import { tellEvent } from '../answers.ts'
+import { eventText } from '../answers.ts'
 import type { Given } from '../route.ts'
 import * as schemas from '../schemas.ts'
 
@@ -80,9 +80,12 @@ export async function streamEvents(
 async function isOverAlready(first: Promise<IteratorResult<Event, unknown>>, runtime: Runtime): Promise<boolean> {
   let timer: Timer | undefined
   const unknown = new Promise<'unknown'>((resolve) => (timer = runtime.after(250, () => resolve('unknown'))))
-  const found = await Promise.race([first, unknown])
-  timer?.cancel()
-  return found !== 'unknown' && found.done === true
+  try {
+    const found = await Promise.race([first, unknown])
+    return found !== 'unknown' && found.done === true
+  } finally {
+    timer?.cancel()
+  }
 }
 
 class EventBody {
@@ -132,8 +135,7 @@ class EventBody {
   }
 
   #textOf(event: Event): string {
-    const data = JSON.stringify(tellEvent(this.#asked.identity, event))
-    return `id: ${event.cursor}\nevent: ${event.type}\ndata: ${data}\n\n`
+    return `id: ${event.cursor}\nevent: ${event.type}\ndata: ${eventText(this.#asked.identity, event)}\n\n`
   }
 
   #startBeat(controller: ReadableStreamDefaultController<Uint8Array>): void {
