@@ -1,5 +1,5 @@
 import { expect, it, test } from 'vitest'
-import { chain, group } from 'celeriac'
+import { chain, each, group } from 'celeriac'
 import { appByHand } from '../../test/fixtures/app-by-hand.ts'
 import { hand } from '../../test/fixtures/hand.ts'
 
@@ -28,6 +28,13 @@ it('takes one for each of many, and nowhere is one where there was none', async 
   for (const collection of await app.submitMany([greet.s('a'), greet.s('b')], { callbackUrl }))
     expect(await collection.snapshot()).toMatchObject({ callbackUrl, jobs: [{}, { role: 'callback' }] })
   expect((await (await app.submit(greet.s('you'))).snapshot()).jobs).toHaveLength(1)
+})
+
+it('calls back where all that is left of a canvas is an each', async () => {
+  const { app } = appByHand()
+  const greet = app.task('greet', (name: string) => name)
+  const collection = await app.submit(chain(group(), each(greet.s())), { callbackUrl })
+  expect((await collection.snapshot()).jobs.map(({ role }) => role)).toEqual(['main', 'callback'])
 })
 
 it('takes what a single call has from its task, with a callback as without', async () => {

@@ -66,7 +66,7 @@ export async function submissionOfCanvas(
   const graph = compile(node, { ...compileContext(context), options: terms.job, callsBack })
   await checkArguments(context.registry, graph)
   const alone = jobAlone(graph, callsBack)
-  const ofTask = alone && context.registry.get(alone.task).terms
+  const ofTask = alone && context.registry.find(alone.task)?.terms
   // A canvas as a whole is kept and tagged as its own outermost options say, then those of the submission.
   const options = alone ? alone.options : inherit(node.options, terms.job)
   return {
