@@ -30,7 +30,7 @@ export function toCamel(value: unknown): unknown {
   return convert(value, camelName)
 }
 
-function convert(value: unknown, rename: (name: string) => string): unknown {
+function convert(value: unknown, rename: Rename): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map((item) => convert(item, rename))
   if (value instanceof Date) return value.toISOString()
@@ -38,19 +38,20 @@ function convert(value: unknown, rename: (name: string) => string): unknown {
   for (const name of Object.keys(value)) {
     const inner = (value as Record<string, unknown>)[name]
     if (inner === undefined) continue
-    converted[rename(name)] = isPayload(name) ? inner : convert(inner, rename)
+    const to = rename(name)
+    converted[to.name] = to.isPayload || typeof inner !== 'object' ? inner : convert(inner, rename)
   }
   return converted
 }
 
-const isPayload = (name: string): boolean => (payloads as readonly string[]).includes(name)
+type Rename = (name: string) => { readonly name: string; readonly isPayload: boolean }
 
-const remembered = (rename: (name: string) => string): ((name: string) => string) => {
-  const known = new Map<string, string>()
+const remembered = (rename: (name: string) => string): Rename => {
+  const known = new Map<string, ReturnType<Rename>>()
   return (name) => {
     let renamed = known.get(name)
     if (renamed === undefined) {
-      renamed = rename(name)
+      renamed = { name: rename(name), isPayload: (payloads as readonly string[]).includes(name) }
       // Names are those of properties in code, so few; a stranger's must not fill the memory.
       if (known.size < 1000) known.set(name, renamed)
     }

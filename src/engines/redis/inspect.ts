@@ -145,7 +145,7 @@ local function membersOf(number, isAlone)
   end
   return numbers, barriers
 end
-local function tellCollection(number, isBrief)
+local function tellCollection(number, isBrief, withJobs)
   look('c:', {number})
   look('k:', {number})
   local row = rows['c:' .. number]
@@ -166,7 +166,11 @@ local function tellCollection(number, isBrief)
   local standing = rows['k:' .. number]
   if isBrief and row and not string.find(standing or '0', '^[${collectionState.failed}${collectionState.cancelled}]') then return {}, {} end
   local numbers, barriers = membersOf(number, isAlone)
-  local counts, first = tallyJobs(numbers)
+  if withJobs then
+    look('j:', numbers)
+    look('s:', numbers)
+  end
+  local counts, first = tallyJobs(numbers, withJobs)
   keep('tally:' .. number, counts)
   cause = cause or first
   if cause then
@@ -186,7 +190,7 @@ const collectionScript = reading(
 local id, withJobs, withCounts = arg(), arg() == '1', arg() == '1'
 local number = tonumber(call('HGET', P .. 'ids', id) or nil)
 if not number then return {} end
-local numbers, barriers = tellCollection(number, not withJobs and not withCounts)
+local numbers, barriers = tellCollection(number, not withJobs and not withCounts, withJobs)
 if #numbers == 0 and not rows['c:' .. number] then return {} end
 keep('number', tostring(number))
 keepPosition()

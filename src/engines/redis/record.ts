@@ -12,6 +12,7 @@ import { part } from './scripts.ts'
 export class Rows {
   readonly #rows = new Map<string, string>()
   readonly #jobs = new Map<number, JobAt | null>()
+  readonly #collections = new Map<number, CollectionAt | null>()
 
   constructor(flat: readonly string[]) {
     for (let at = 0; at < flat.length; at += 2) this.#rows.set(flat[at] as string, flat[at + 1] as string)
@@ -33,8 +34,13 @@ export class Rows {
   }
 
   collection(number: number): CollectionAt | null {
-    const row = this.get(`c:${number}`)
-    return row === null ? null : readCollection(number, row, this.get(`k:${number}`))
+    let known = this.#collections.get(number)
+    if (known === undefined) {
+      const row = this.get(`c:${number}`)
+      known = row === null ? null : readCollection(number, row, this.get(`k:${number}`))
+      this.#collections.set(number, known)
+    }
+    return known
   }
 }
 
@@ -197,21 +203,41 @@ local function keepWorker(session)
     keep('worker:' .. session, call('HGET', P .. 'session:' .. session, 'name') or '')
   end
 end
-local function tellJobs(numbers, withAfter)
-  for _, kind in ipairs({'j:', 's:', 'f:', 'p:'}) do look(kind, numbers) end
-  local long, collections, others, causes = {}, {}, {}, {}
-  for _, number in ipairs(numbers) do
+-- What was read of jobs, by their numbers.
+local readings = {}
+local function readingOf(number)
+  local reading = readings[number]
+  if reading == nil then
     local row = rows['j:' .. number]
-    if row then
-      local head, standing = headIn(row, number), standingIn(rows['s:' .. number])
+    local standing = rows['s:' .. number]
+    reading = row and {row = row, head = headIn(row, number), standing = standingIn(standing), isTouched = standing}
+    readings[number] = reading
+  end
+  return reading
+end
+local function tellJobs(numbers, withAfter)
+  look('j:', numbers)
+  look('s:', numbers)
+  -- Nothing was ever done to those that have no standing.
+  local long, collections, others, causes, touched, last = {}, {}, {}, {}, {}, nil
+  for _, number in ipairs(numbers) do
+    local reading = readingOf(number)
+    if reading then
+      local row, head, standing = reading.row, reading.head, reading.standing
+      if reading.isTouched then touched[#touched + 1] = number end
       if string.byte(row, -1) == 13 and string.byte(row, -2) == 10 then long[#long + 1] = number end
-      if head.collection ~= number then collections[#collections + 1] = head.collection end
+      if head.collection ~= number and head.collection ~= last then
+        last = head.collection
+        collections[#collections + 1] = last
+      end
       if head.parent then others[#others + 1] = head.parent end
       if standing.cause and standing.cause ~= number then causes[#causes + 1] = standing.cause end
       if withAfter and head.behind then keepAfter(head.behind) end
       keepWorker(standing.session)
     end
   end
+  look('f:', touched)
+  look('p:', touched)
   look('g:', long)
   look('c:', collections)
   look('k:', collections)
@@ -307,13 +333,21 @@ export function failureOf(rows: Rows, number: number): FoundFailure | null {
 /** Counts of jobs by state and role; those that were not needed, and those of history, do not count. And who failed first. */
 export const tally = part(
   `
-local function tallyJobs(numbers)
+-- areTold: they were looked at, and will be told.
+local function tallyJobs(numbers, areTold)
   local counts, first, cause = {}, nil, nil
   for at = 1, 24 do counts[at] = 0 end
-  local jobs, standings = rowsAt('j:', numbers), rowsAt('s:', numbers)
+  local jobs = not areTold and rowsAt('j:', numbers)
+  local standings = not areTold and rowsAt('s:', numbers)
   for at, number in ipairs(numbers) do
-    if jobs[at] then
-      local head, standing = headIn(jobs[at], number), standingIn(standings[at])
+    local head, standing
+    if areTold then
+      local reading = readingOf(number)
+      if reading then head, standing = reading.head, reading.standing end
+    elseif jobs[at] then
+      head, standing = headIn(jobs[at], number), standingIn(standings[at])
+    end
+    if head then
       local code = standing.state or (head.behind and '${state.waiting}' or '${state.queued}')
       local isNeeded = code ~= '${state.skipped}' or standing.reason ~= '${reason.notNeeded}'
       if not standing.archived and isNeeded then
