@@ -34,8 +34,11 @@ export async function signRunToken(
   return runTokenPrefix + token
 }
 
-/** The collection that a token is for; null where it is none of this store's, or its time is over. */
-export async function readRunToken(access: Access, token: string): Promise<string | null> {
+/** The collection that a token is for, and until when; null where it is none of this store's, or its time is over. */
+export async function readRunToken(
+  access: Access,
+  token: string,
+): Promise<{ readonly collectionId: string; readonly until: number } | null> {
   const { jwtVerify } = await import('jose')
   const terms = {
     algorithms: [algorithm],
@@ -46,7 +49,7 @@ export async function readRunToken(access: Access, token: string): Promise<strin
   try {
     const secret = await secretOf(access)
     const { payload } = await jwtVerify(token.slice(runTokenPrefix.length), secret, terms)
-    return payload.sub ?? null
+    return { collectionId: payload.sub as string, until: (payload.exp as number) * 1000 }
   } catch (error) {
     if (error instanceof CeleriacError) throw error
     return null

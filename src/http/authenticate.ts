@@ -97,8 +97,8 @@ export class Authenticator {
       throw unauthenticated('The API key is not known here: it is wrong, was revoked, or its time is over.')
     }
     if (token.startsWith(runTokenPrefix)) {
-      const collectionId = await readRunToken(await this.#access(), token)
-      if (collectionId) return { name: 'run token', scopes: ['read'], actor: null, collectionId }
+      const read = await readRunToken(await this.#access(), token)
+      if (read) return { name: 'run token', scopes: ['read'], actor: null, ...read }
       throw unauthenticated('The run token is not valid here, or its time is over.')
     }
     if (token.startsWith(ticketPrefix)) throw unauthenticated('A ticket opens a stream of events: give it as ?ticket=.')

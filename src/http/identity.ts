@@ -16,7 +16,16 @@ export interface Identity {
   readonly actor: string | null
   /** Only this collection is there; null: no such limit. */
   readonly collectionId: string | null
+  /** When what it showed of itself ends, in milliseconds since 1970; undefined where that is not known. */
+  readonly until?: number | undefined
 }
+
+/** The longest that one who follows is not asked again who it is, in milliseconds: its key may have been revoked. */
+const longestTrust = 3_600_000
+
+/** How long one who follows may go on before it has to show again who it is. */
+export const trustOf = ({ until = Infinity }: Identity, now: number): number =>
+  Math.max(0, Math.min(longestTrust, until - now))
 
 /** @throws RequestError FORBIDDEN */
 export function demand(identity: Identity, scope: Scope): void {

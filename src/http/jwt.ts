@@ -47,6 +47,7 @@ export function jwtReader(options: JwtOptions, runtime: Runtime): ReadJwt {
       scopes: granted.scopes ?? scopesOf(claims),
       actor: granted.actor === undefined ? subject : granted.actor,
       collectionId: null,
+      until: (claims.exp as number) * 1000,
     }
   }
 }

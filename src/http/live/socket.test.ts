@@ -2,9 +2,11 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { SignJWT } from 'jose'
 import { WebSocket } from 'ws'
 import { appByHand } from '../../../test/fixtures/app-by-hand.ts'
 import { turns } from '../../../test/fixtures/working.ts'
+import type { Celeriac } from '../../app/celeriac.ts'
 import { createHandler } from '../handler.ts'
 import { serve } from '../serve.ts'
 
@@ -16,16 +18,23 @@ interface Message {
   readonly problem?: { readonly status: number; readonly code: string }
 }
 
-/** A line to an app whose time the test moves, and all that is said on it. */
-async function line() {
+type Way = (there: { readonly app: Celeriac; readonly url: string; readonly token: string }) => Promise<string>
+const jwt = { issuer: 'https://id.example.org', audience: 'jobs', secret: 'a'.repeat(32) }
+
+/** A line to an app whose time the test moves, and all that is said on it. It is opened by what `way` gives: a token or a ticket. */
+async function line(way?: Way) {
   const byHand = appByHand()
-  const handler = createHandler(byHand.app, { auth: 'none' })
+  const handler = createHandler(byHand.app, { auth: way ? { jwt } : 'none' })
   const server = createServer(handler.node).on('upgrade', (request, socket, head: Buffer) => {
     handler.upgrade(request, socket, head)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/api/live`)
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const opening = await way?.({ app: byHand.app, url, token: await userToken(byHand.clock.now() + 60_000) })
+  const search = opening?.startsWith('tkt_') ? `?ticket=${opening}` : ''
+  const headers = opening !== undefined && search === '' ? { authorization: `Bearer ${opening}` } : {}
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/live${search}`, { headers })
   const heard: Message[] = []
   const wake: (() => void)[] = []
   socket.on('message', (data) => {
@@ -49,7 +58,50 @@ async function line() {
   return { ...byHand, add, handler, socket, heard, until, say }
 }
 
+function userToken(until: number): Promise<string> {
+  return new SignJWT({ iss: jwt.issuer, aud: jwt.audience, sub: 'ann', exp: until / 1000 })
+    .setProtectedHeader({ alg: 'HS256' })
+    .sign(new TextEncoder().encode(jwt.secret))
+}
+
+const ways: Readonly<Record<string, Way>> = {
+  'token of an identity provider': async ({ token }) => token,
+  'ticket for one': async ({ url, token }) => {
+    const answer = await fetch(`${url}/api/tickets`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })
+    return ((await answer.json()) as { ticket: string }).ticket
+  },
+  'run token': async ({ app }) => {
+    const add = app.task('once.add', (a: number, b: number) => a + b)
+    return (await app.submit(add.s(1, 2))).token({ expiresIn: '1m' })
+  },
+}
+
 describe('a line', () => {
+  it.each(Object.keys(ways))('ends with the %s that opened it', async (name) => {
+    const { clock, socket, heard } = await line(ways[name])
+    clock.pass(59_000)
+    await turns()
+    expect(socket.readyState).toBe(socket.OPEN)
+    clock.pass(1_000)
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(4001)
+    expect(heard.filter(({ type }) => type === 'problem')).toEqual([])
+  })
+
+  it('ends after an hour, when it has to be opened again', async () => {
+    const { clock, socket } = await line()
+    socket.on('ping', () => {})
+    for (let minutes = 0; minutes < 59.5; minutes += 0.5) {
+      clock.pass(30_000)
+      await once(socket, 'ping')
+      await turns()
+    }
+    expect(socket.readyState).toBe(socket.OPEN)
+    clock.pass(30_000)
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(4001)
+  })
+
   it('tells apart two that follow the same', async () => {
     const { add, say, until, heard } = await line()
     const { id } = await add.delay(1, 2)

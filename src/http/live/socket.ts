@@ -4,7 +4,7 @@ import { jobEvents } from '../../app/job-events.ts'
 import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
 import { eventText } from '../answers.ts'
-import type { Identity } from '../identity.ts'
+import { type Identity, trustOf } from '../identity.ts'
 import { RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
@@ -22,6 +22,8 @@ const mostFollowed = 1_000
 /** The reader was too slow: what it missed, it resumes from by the cursor of the last event that it has. */
 export const slowReader = 4008
 export const goingAway = 1001
+/** It has to show again who it is: its token has ended, or it was long ago. */
+export const trustEnded = 4001
 
 /** One browser's line: follows and unfollows as it is told, and never holds more than a bound for who does not read. */
 export class LiveSocket {
@@ -33,6 +35,7 @@ export class LiveSocket {
   readonly #followed = new Map<string, AbortController>()
   #room: Promise<void> | null = null
   #ping: Timer | undefined
+  readonly #trust: Timer
   #isAlive = true
 
   /** @param hold what is written until the end of this turn of the event loop goes out together */
@@ -47,15 +50,26 @@ export class LiveSocket {
     socket.on('error', () => socket.terminate())
     socket.on('close', () => this.#end())
     this.#startPing()
+    this.#trust = this.#runtime.after(
+      trustOf(identity, this.#runtime.now()),
+      () => this.#leave(trustEnded, 'Show again who you are, and resume.'),
+      { unref: true },
+    )
   }
 
   close(): void {
-    this.#socket.close(goingAway, 'The server is going away: come back and resume.')
+    this.#leave(goingAway, 'The server is going away: come back and resume.')
+  }
+
+  #leave(code: number, why: string): void {
+    this.#end()
+    this.#socket.close(code, why)
     this.#runtime.after(grace, () => this.#socket.terminate(), { unref: true })
   }
 
   #end(): void {
     this.#ping?.cancel()
+    this.#trust.cancel()
     for (const abort of this.#followed.values()) abort.abort()
     this.#followed.clear()
   }

@@ -2,6 +2,7 @@ import { z, type ZodType } from 'zod'
 import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
 import { eventText } from '../answers.ts'
+import { trustOf } from '../identity.ts'
 import type { Given } from '../route.ts'
 import * as schemas from '../schemas.ts'
 
@@ -96,6 +97,7 @@ class EventBody {
   readonly #runtime: Runtime
   readonly #encoder = new TextEncoder()
   #beat: Timer | undefined
+  #trust: Timer | undefined
   #readAt: number
   /** For how much there was room at the last beat. */
   #room = 1
@@ -108,7 +110,12 @@ class EventBody {
     this.#readAt = this.#runtime.elapsed()
     this.stream = new ReadableStream(
       {
-        start: (controller) => this.#startBeat(controller),
+        start: (controller) => {
+          this.#startBeat(controller)
+          const trust = trustOf(asked.identity, this.#runtime.now())
+          // Broken off, not ended: that would say that there is nothing more to come.
+          this.#trust = this.#runtime.after(trust, () => this.#breakOff(controller, 'has to show again who it is'))
+        },
         pull: (controller) => this.#pull(controller),
         cancel: () => this.#stop(),
       },
@@ -144,8 +151,7 @@ class EventBody {
       // Nothing is pulled while the next event is waited for, however much is read meanwhile.
       if (room > 0 || room > this.#room) this.#readAt = this.#runtime.elapsed()
       if (this.#runtime.elapsed() - this.#readAt > patience) {
-        void this.#stop()
-        return controller.error(new Error('The reader of a stream of events reads nothing.'))
+        return this.#breakOff(controller, 'reads nothing')
       }
       if (room > 0) controller.enqueue(this.#encoder.encode(': \n\n'))
       this.#room = controller.desiredSize ?? 0
@@ -153,7 +159,13 @@ class EventBody {
     })
   }
 
+  #breakOff(controller: ReadableStreamDefaultController<Uint8Array>, why: string): void {
+    void this.#stop()
+    controller.error(new Error(`The reader of a stream of events ${why}.`))
+  }
+
   async #stop(): Promise<void> {
+    this.#trust?.cancel()
     this.#beat?.cancel()
     this.#beat = undefined
     await this.#events.return?.()
