@@ -57,6 +57,19 @@ export interface StoredOptions {
   readonly chunked?: true
 }
 
+export const attemptOutcomes = [
+  'running',
+  'succeeded',
+  'failed',
+  'retried',
+  'snoozed',
+  'released',
+  'lost',
+  'cancelled',
+  'continued',
+] as const
+export type AttemptOutcome = (typeof attemptOutcomes)[number]
+
 /** One execution of a job that has ended, or is under way. */
 export interface AttemptRecord {
   readonly attempt: number
@@ -64,8 +77,7 @@ export interface AttemptRecord {
   readonly worker: string | null
   readonly startedAt: number
   readonly finishedAt: number | null
-  readonly outcome:
-    'running' | 'succeeded' | 'failed' | 'retried' | 'snoozed' | 'released' | 'lost' | 'cancelled' | 'continued'
+  readonly outcome: AttemptOutcome
   readonly failure: Failure | null
 }
 

@@ -1,8 +1,8 @@
 import type { CollectionState } from '../core/collection.ts'
 import { collectionStates } from '../core/collection.ts'
 import type { When } from '../core/graph.ts'
-import type { AttemptRecord, JobState, Reason, Role } from '../core/job.ts'
-import { jobStates } from '../core/job.ts'
+import type { AttemptOutcome, JobState, Reason, Role } from '../core/job.ts'
+import { attemptOutcomes, jobStates } from '../core/job.ts'
 
 /** How words are stored: as small whole numbers, for ever the same. */
 export const state = {
@@ -57,20 +57,9 @@ export const reason = {
 export const reasonCode = (name: Reason): number => reasons.indexOf(name)
 export const reasonName = (code: number | null): Reason | null => (code === null ? null : (reasons[code] as Reason))
 
-const attemptOutcomes: readonly AttemptRecord['outcome'][] = [
-  'running',
-  'succeeded',
-  'failed',
-  'retried',
-  'snoozed',
-  'released',
-  'lost',
-  'cancelled',
-  'continued',
-]
-export const attemptOutcomeCode = (name: AttemptRecord['outcome']): number => attemptOutcomes.indexOf(name)
-export const attemptOutcomeName = (code: number): AttemptRecord['outcome'] =>
-  attemptOutcomes[code] as AttemptRecord['outcome']
+// Stored by their places: what is added is added at the end.
+export const attemptOutcomeCode = (name: AttemptOutcome): number => attemptOutcomes.indexOf(name)
+export const attemptOutcomeName = (code: number): AttemptOutcome => attemptOutcomes[code] as AttemptOutcome
 
 /** Parts of a large change that are done later, from the persisted list. */
 export const work = { release: 0, cancel: 1, cancelScope: 2, cancelInside: 3, reset: 4, restart: 5, remove: 6 } as const

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { collectionStates } from '../core/collection.ts'
-import { jobStates } from '../core/job.ts'
+import { attemptOutcomes, jobStates } from '../core/job.ts'
 
 // What is answered, as schemas: for the document, and for tests that hold every answer against them. That they say what
 // the library's own types say, the compiler checks in schemas.test-d.ts.
@@ -83,19 +83,7 @@ export const attempt = z
     worker: text.optional(),
     started_at: instant,
     finished_at: instant.optional(),
-    outcome: z.enum([
-      ...([
-        'running',
-        'succeeded',
-        'failed',
-        'retried',
-        'snoozed',
-        'released',
-        'lost',
-        'cancelled',
-        'continued',
-      ] as const),
-    ]),
+    outcome: z.enum(attemptOutcomes),
     failure: failure.optional(),
   })
   .meta({ id: 'Attempt' })
