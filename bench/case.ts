@@ -51,7 +51,13 @@ export interface Line {
  * at most. `alone`: nothing.
  */
 export type Section =
-  `${'sqlite' | 'postgres' | 'redis'} ${'itself' | 'alone'}` | 'plainjob' | 'graphile-worker' | 'bullmq' | 'celery'
+  | `${'sqlite' | 'postgres' | 'redis'} ${'itself' | 'alone'}`
+  | 'plainjob'
+  | 'graphile-worker'
+  | 'bullmq'
+  | 'celery'
+  | 'hono'
+  | 'http alone'
 
 export type Target =
   /** The figure is at least so many times what it is compared with. */

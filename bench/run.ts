@@ -53,12 +53,13 @@ const caseNames = [
     'crash',
     'floor',
   ].map((name) => `redis/${name}`),
+  ...['submit', 'read', 'followers', 'progress', 'fan-out'].map((name) => `http/${name}`),
 ]
 const usage = `npm run bench -- [options]
 
   --quick         smaller numbers and fewer rounds, for a look in between
   --only <name>   one case, such as postgres/drain, or all of a store; may be repeated. There are:
-${['sqlite', 'postgres', 'redis'].map((store) => `                  ${store}/ ${casesOf(store).join(', ')}`).join('\n')}
+${['sqlite', 'postgres', 'redis', 'http'].map((store) => `                  ${store}/ ${casesOf(store).join(', ')}`).join('\n')}
   --write         puts the table into docs/performance.md`
 
 const { values: options } = parseArgs({

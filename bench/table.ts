@@ -12,6 +12,8 @@ const headings: Readonly<Record<Section, readonly [string, string, string, strin
   celery: ['Redis, beside Celery', 'celeriac', 'celery', 'ratio'],
   'redis itself': ['Redis, beside itself', 'measured', 'beside', 'ratio'],
   'redis alone': ['Redis, alone', 'measured', '', ''],
+  hono: ['HTTP, beside a bare handler of Hono', 'celeriac', 'bare', 'ratio'],
+  'http alone': ['HTTP, alone', 'measured', '', ''],
 }
 const widths = [41, 10, 10, 8, 9, 6] as const
 
