@@ -3,13 +3,13 @@ import type { Runtime, Timer } from '../../core/runtime.ts'
 
 /**
  * How often the store is asked whether another process has changed it, in milliseconds. Asking takes 2 µs, waking up to do
- * so much more: every 20 ms it was one percent of a core. Where something was changed a moment ago there is more to come, and
- * somebody may be watching its progress.
+ * so much more: every 20 ms it was one percent of a core.
  */
 const pollEvery = 40
-const pollSoon = 10
-/** So many polls that find nothing, one after the other, and nothing more is expected. */
-const mostSoon = 100
+/** And where another process changes it again and again: somebody may be watching what it does. */
+const pollLively = 10
+/** Changes that are further apart, in milliseconds, are heartbeats and the like. */
+const livelyWithin = 300
 const anything: Signal = { queued: true, changed: true, cancel: true }
 
 /** Tells listeners what this process changed at once, and that another one changed something by asking again and again. */
@@ -20,8 +20,8 @@ export class Watch {
   readonly #listeners = new Set<(signal: Signal) => void>()
   #timer: Timer | null = null
   #seen = 0
-  /** How often nothing was found since something was. */
-  #inVain = mostSoon
+  #changedAt = -Infinity
+  #isLively = false
 
   constructor(runtime: Runtime, version: (() => number) | null) {
     this.#runtime = runtime
@@ -54,12 +54,15 @@ export class Watch {
 
   #poll(): void {
     this.#timer = this.#runtime.after(
-      this.#inVain < mostSoon ? pollSoon : pollEvery,
+      this.#isLively ? pollLively : pollEvery,
       () => {
         const now = this.#version?.() ?? 0
         const isNew = now !== this.#seen
         this.#seen = now
-        this.#inVain = isNew ? 0 : this.#inVain + 1
+        const at = this.#runtime.elapsed()
+        const isSoon = at - this.#changedAt < livelyWithin
+        if (isNew) this.#changedAt = at
+        if (isNew || !isSoon) this.#isLively = isSoon
         this.#poll()
         if (isNew) this.tell(anything)
       },
