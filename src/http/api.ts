@@ -79,9 +79,9 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   const answer: Answer = async (request, peer = { address: undefined }) => {
     const env: Env = { peer, reply: null }
     const response = await hono.fetch(request, env)
-    return env.reply
-      ? { ...env.reply, headers: { ...Object.fromEntries(response.headers), ...env.reply.headers } }
-      : response
+    if (env.reply === null || origins.length === 0) return env.reply ?? response
+    // What pages of other origins need to be told went into the empty response.
+    return { ...env.reply, headers: { ...Object.fromEntries(response.headers), ...env.reply.headers } }
   }
   return { answer, authenticator, service, base }
 }
