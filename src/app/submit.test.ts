@@ -38,6 +38,17 @@ test('all that is sent in one turn of the event loop is one write; each call get
   expect((await jobs[7]!.snapshot()).args).toEqual([7, 1])
 })
 
+test('so is what requests send that arrive in one turn, each when it has been read', async () => {
+  const { app, calls } = appByHand()
+  const add = app.task('add', (x: number) => x)
+  const request = async (awaits: number): Promise<unknown> => {
+    for (let n = 0; n < awaits; n++) await Promise.resolve()
+    return add.delay(awaits)
+  }
+  await Promise.all([0, 3, 20, 100].map(request))
+  expect(writes(calls)).toBe(1)
+})
+
 test('while one write is under way the next gathers', async () => {
   const started = Promise.withResolvers<void>()
   const gate = Promise.withResolvers<void>()
