@@ -11,7 +11,7 @@ import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
 import { rememberedOwners } from './live/owners.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
-import type { Reply } from './reply.ts'
+import { json, type Reply } from './reply.ts'
 import { type AskedOf, queryOf, readBy, type Route, type Service } from './route.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { jobRoutes } from './routes/jobs.ts'
@@ -72,8 +72,8 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   }
   let document: OpenApiDocument | undefined
   const known = (): OpenApiDocument => (document ??= documentOf(routes, base))
-  for (const path of pathsOf(base, '/api/openapi.json')) hono.get(path, () => Response.json(known()))
-  for (const path of pathsOf(base, '/api/docs')) hono.get(path, () => docsPage(known(), base))
+  for (const path of pathsOf(base, '/api/openapi.json')) hono.get(path, ({ env }) => carried(json(200, known()), env))
+  for (const path of pathsOf(base, '/api/docs')) hono.get(path, ({ env }) => carried(docsPage(known(), base), env))
   for (const path of new Set(routes.map((one) => one.path))) hono.all(honoPath(base, path), () => refuseMethod(path))
 
   const answer: Answer = async (request, peer = { address: undefined }) => {

@@ -1,17 +1,20 @@
 import type { OpenApiDocument } from './document.ts'
+import type { Reply } from './reply.ts'
 
 type Json = Readonly<Record<string, any>>
 
 /** The document for people: one page, written here, that loads nothing and runs nothing. */
-export function docsPage(document: OpenApiDocument, base: string): Response {
-  return new Response(pageOf(document, base), {
+export function docsPage(document: OpenApiDocument, base: string): Reply {
+  return {
+    status: 200,
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy':
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
       'x-content-type-options': 'nosniff',
     },
-  })
+    text: pageOf(document, base),
+  }
 }
 
 /** Text that stands in HTML as it is. */

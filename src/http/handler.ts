@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import { type Duplex, pipeline, Readable } from 'node:stream'
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Celeriac } from '../app/celeriac.ts'
@@ -51,7 +52,9 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
       const answered = await answer(request, { address: incoming.socket.remoteAddress })
-      return answered instanceof Response ? answered : write(answered, outgoing)
+      if (answered instanceof Response) pour(answered, outgoing)
+      else write(answered, outgoing)
+      return RESPONSE_ALREADY_SENT
     },
     { overrideGlobalObjects: false },
   ) as RequestListener
@@ -85,8 +88,15 @@ function whole({ method }: Request, answered: Reply | Response): Response {
 }
 
 /** Node leaves out the body itself where there is to be none. */
-function write({ status, headers, text }: Reply, outgoing: ServerResponse): Response {
+function write({ status, headers, text }: Reply, outgoing: ServerResponse): void {
   outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) })
   outgoing.end(text)
-  return RESPONSE_ALREADY_SENT
+}
+
+/** A stream, which breaks off where either side does. The adapter would write each such end to the console, as an error. */
+function pour({ status, headers, body }: Response, outgoing: ServerResponse): void {
+  outgoing.writeHead(status, Object.fromEntries(headers))
+  if (body === null) return void outgoing.end()
+  outgoing.flushHeaders()
+  pipeline(Readable.fromWeb(body), outgoing, () => undefined)
 }

@@ -358,7 +358,9 @@ describe('a reader that reads nothing', () => {
   it('has to show again who it is after an hour, and resumes', async () => {
     const there = await served()
     const { id } = await submitTwo(there)
+    const said = vi.spyOn(console, 'error')
     const events = reading(await there.askHere(`/api/collections/${id}/events`))
+    const elsewhere = reading(await there.ask(`/api/collections/${id}/events`))
     const before = await events.some(1)
     const told = (async () => {
       for (;;) expect(await events.next()).toBe('beat')
@@ -368,6 +370,8 @@ describe('a reader that reads nothing', () => {
     await there.worker.succeed(await there.worker.take())
     await pass(there, 1_000)
     await expect(told).rejects.toThrow('has to show again who it is')
+    await expect(elsewhere.rest()).rejects.toThrow()
+    expect(said).not.toHaveBeenCalled()
     const resumed = reading(await there.ask(`/api/collections/${id}/events`, { 'last-event-id': before[0]!.id }))
     expect(briefly(await resumed.some(2))).toEqual(wholeLife.slice(1, 3))
   })
