@@ -18,17 +18,14 @@ export function collectionAsStored(submission: Submission, at: number): ToldColl
   if (graph.barriers.some(({ inputs }) => inputs === 0)) return null
   const after = inputsOf(graph)
   const isAlone = graph.exit === null
-  const jobs = graph.jobs.map((job): JobRecord => {
-    const own = job.options.tags ?? []
-    return {
-      ...jobAsStored(job, at),
-      collectionId: graph.id,
-      after: job.behind === null ? [] : (after[job.behind] as readonly string[]),
-      actor,
-      description: isAlone ? description : null,
-      tags: isAlone ? [...new Set([...tags, ...own])] : own,
-    }
-  })
+  const jobs = graph.jobs.map((job): JobRecord => ({
+    ...jobAsStored(job, at),
+    collectionId: graph.id,
+    after: job.behind === null ? [] : (after[job.behind] as readonly string[]),
+    actor,
+    description: isAlone ? description : null,
+    tags: job.options.tags ?? [],
+  }))
   const counts = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobRecord['state'], number>
   for (const { state } of jobs) counts[state]++
   return {
@@ -37,7 +34,7 @@ export function collectionAsStored(submission: Submission, at: number): ToldColl
     round: 1,
     description,
     actor,
-    tags: isAlone ? (jobs[0] as JobRecord).tags : tags,
+    tags,
     callbackUrl,
     counts,
     progress: { done: 0, total: jobs.filter(({ role }) => role === 'main').length },

@@ -1,33 +1,56 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { nodeOf } from '../../src/canvas/canvas.ts'
+import { type CanvasValue, nodeOf } from '../../src/canvas/canvas.ts'
 import { partsOf } from '../../src/app/parts.ts'
 import { submitTerms } from '../../src/core/call-options.ts'
-import type { SubmitOptions } from '../../src/index.ts'
+import type { JobOptions, SubmitOptions } from '../../src/core/options.ts'
+import { chain, named } from '../fixtures/drawing.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { arbitraryCanvas } from './arbitrary-canvas.ts'
 import { repeating } from './repeating.ts'
 import { createWorld } from './world.ts'
 
-const options: fc.Arbitrary<SubmitOptions> = fc.record(
+const start: fc.Arbitrary<JobOptions> = fc.constantFrom(
+  {},
+  { startIn: 0 },
+  { startIn: 5_000 },
+  { startAt: new Date(Date.UTC(2025, 0, 1)) },
+  { startAt: new Date(Date.UTC(2100, 0, 1)) },
+)
+const others: fc.Arbitrary<JobOptions> = fc.record(
   {
     queue: fc.constantFrom('default', 'shop'),
     priority: fc.integer({ min: -3, max: 3 }),
-    startIn: fc.constantFrom(0, 5_000),
     tags: fc.subarray(['a', 'b', 'c']),
+  },
+  { requiredKeys: [] },
+)
+const jobOptions = fc.tuple(start, others).map(([one, other]) => ({ ...one, ...other }))
+const ofSubmission: fc.Arbitrary<SubmitOptions> = fc.record(
+  {
     description: fc.constantFrom('Furnish an office'),
     actor: fc.constantFrom({ id: 'ann' }),
     callbackUrl: fc.constantFrom('https://example.org/called'),
   },
   { requiredKeys: [] },
 )
+const options = fc.tuple(jobOptions, ofSubmission).map(([one, other]) => ({ ...one, ...other }))
+
+/** Any canvas, alone or before and behind a job that has options of its own. */
+const canvas = fc
+  .tuple(arbitraryCanvas(), jobOptions, fc.constantFrom('alone', 'before', 'behind'))
+  .map(([one, own, where]) => {
+    const other = named('id', own)
+    if (where === 'alone') return one
+    return (where === 'before' ? chain(one, other.s()) : chain(other.s(1), one)) as CanvasValue
+  })
 
 describeEngines(({ place, pace }) => {
   test('a collection that was just stored is told as the store tells it', { timeout: 120_000 }, async () => {
     const { app, engine, close } = createWorld(await place())
     let [told, left] = [0, 0]
     await fc.assert(
-      fc.asyncProperty(arbitraryCanvas(), options, async ({ node }, given) => {
+      fc.asyncProperty(canvas, options, async ({ node }, given) => {
         const submitted = await partsOf(app).submit(node, submitTerms(given, 'submit'))
         const { cursor: _, shape: __, ...found } = (await engine.collection(submitted.id))!
         const asStored = submitted.asStored()
