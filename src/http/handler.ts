@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { type Duplex, pipeline, Readable } from 'node:stream'
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Celeriac } from '../app/celeriac.ts'
@@ -97,5 +98,6 @@ function pour({ status, headers, body }: Response, outgoing: ServerResponse): vo
   outgoing.writeHead(status, Object.fromEntries(headers))
   if (body === null) return void outgoing.end()
   outgoing.flushHeaders()
-  pipeline(Readable.fromWeb(body), outgoing, () => undefined)
+  // Browsers and Node declare the same stream in two ways.
+  pipeline(Readable.fromWeb(body as unknown as NodeReadableStream), outgoing, () => undefined)
 }
