@@ -93,11 +93,13 @@ function write({ status, headers, text }: Reply, outgoing: ServerResponse): void
   outgoing.end(text)
 }
 
+/** Browsers and Node declare the same stream in two ways. */
+type Streamed = Pick<Response, 'status' | 'headers'> & { readonly body: unknown }
+
 /** A stream, which breaks off where either side does. The adapter would write each such end to the console, as an error. */
-function pour({ status, headers, body }: Response, outgoing: ServerResponse): void {
+function pour({ status, headers, body }: Streamed, outgoing: ServerResponse): void {
   outgoing.writeHead(status, Object.fromEntries(headers))
   if (body === null) return void outgoing.end()
   outgoing.flushHeaders()
-  // Browsers and Node declare the same stream in two ways.
-  pipeline(Readable.fromWeb(body as unknown as NodeReadableStream), outgoing, () => undefined)
+  pipeline(Readable.fromWeb(body as NodeReadableStream), outgoing, () => undefined)
 }
