@@ -16,6 +16,9 @@ import {
   jobRecord,
   type JobRow,
   jobTables,
+  memberColumns,
+  type MemberRow,
+  memberTables,
   logOf,
   toldColumns,
   toldTables,
@@ -136,14 +139,18 @@ export async function actorsOf(requests: Requests, ids: readonly string[]): Prom
   return new Map(rows)
 }
 
-async function membersOf(requests: Requests, { number, alone }: CollectionRow): Promise<JobRecord[]> {
-  const members = `select ${jobColumns} from ${jobTables} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
-  const rows = await requests.all<JobRow>(
-    alone
-      ? `${members} union all select ${jobColumns} from ${jobTables} where j.seq = $1 order by seq`
-      : `${members} order by j.seq`,
+async function membersOf(
+  requests: Requests,
+  { number, alone, id, actor, cancelled_at }: CollectionRow,
+): Promise<JobRecord[]> {
+  const told = `select ${memberColumns} from ${memberTables}`
+  const members = `${told} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
+  const found = await requests.all<MemberRow>(
+    alone ? `${members} union all ${told} where j.seq = $1 order by seq` : `${members} order by j.seq`,
     number,
+    alone ? null : cancelled_at,
   )
+  const rows = found.map((row): JobRow => Object.assign(row, { collection_id: id, actor }))
   const barriers = await requests.lists<[number: number, feeds: number | null]>(
     'select number, feeds from celeriac.barriers where collection = $1',
     number,

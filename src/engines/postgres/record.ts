@@ -53,18 +53,28 @@ export interface JobRow extends FailureColumns {
 export const failureColumns = `f.id as failed_id, f.task as failed_task, f.state as failed_state, f.reason as failed_reason,
   f.failure as failed_failure, f.attempt as failed_attempt, f.finished_at as failed_at`
 
-/** Everything but the result, which may be large. */
-export const jobColumns = `j.seq, j.id, j.collection, coalesce(c.id, h.id) as collection_id, j.task, j.state, j.reason, j.role, j.queue, j.priority,
+const ownColumns = (cancelledAt: string): string => `
+  j.seq, j.id, j.collection, j.task, j.state, j.reason, j.role, j.queue, j.priority,
   j.args, p.id as parent_id, j.behind, j.feeds, j.attempt, j.failures, j.round, j.version, j.progress, j.failure, j.cause,
-  coalesce(c.actor, h.actor) as actor, j.description, j.tags, s.name as worker, j.created_at,
+  j.description, j.tags, s.name as worker, j.created_at,
   coalesce(j.due_at, case when j.state = 0 then j.start_at end) as due_at, j.started_at, j.finished_at,
-  coalesce(j.marked_at, case when j.role = 0 then c.cancelled_at end) as marked_at, j.continuation, ${failureColumns}`
-export const jobTables = `celeriac.jobs j
-  left join celeriac.collections c on c.number = j.collection
-  left join celeriac.jobs h on h.seq = j.collection
+  coalesce(j.marked_at, case when j.role = 0 then ${cancelledAt} end) as marked_at, j.continuation, ${failureColumns}`
+const ownTables = `
   left join celeriac.jobs p on p.seq = j.parent
   left join celeriac.sessions s on s.number = j.session
   left join celeriac.jobs f on f.seq = j.cause`
+
+/** Everything but the result, which may be large. */
+export const jobColumns = `${ownColumns('c.cancelled_at')}, coalesce(c.id, h.id) as collection_id, coalesce(c.actor, h.actor) as actor`
+export const jobTables = `celeriac.jobs j
+  left join celeriac.collections c on c.number = j.collection
+  left join celeriac.jobs h on h.seq = j.collection
+  ${ownTables}`
+
+/** Of a job whose collection is known: `$2` is when that was cancelled. */
+export const memberColumns = ownColumns('$2::bigint')
+export const memberTables = `celeriac.jobs j ${ownTables}`
+export type MemberRow = Omit<JobRow, 'collection_id' | 'actor'>
 
 /** Of a graph that is still being uploaded nobody knows yet. */
 export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
