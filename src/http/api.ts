@@ -11,7 +11,7 @@ import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
 import { rememberedOwners } from './live/owners.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
-import { json, type Reply } from './reply.ts'
+import { isReply, json, type Reply } from './reply.ts'
 import { type AskedOf, queryOf, readBy, type Route, type Service } from './route.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { jobRoutes } from './routes/jobs.ts'
@@ -94,7 +94,7 @@ interface Env {
 type Asking = Context<{ Bindings: Env }>
 
 function carried(answer: Reply | Response, env: Env): Response {
-  if (answer instanceof Response) return answer
+  if (!isReply(answer)) return answer
   env.reply = answer
   return new Response(null)
 }

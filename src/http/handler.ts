@@ -6,7 +6,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Celeriac } from '../app/celeriac.ts'
 import { createApi, type HandlerOptions } from './api.ts'
 import { Live } from './live/live.ts'
-import { type Reply, responseOf } from './reply.ts'
+import { isReply, type Reply, responseOf } from './reply.ts'
 
 /** The HTTP API of an app: call it with a request, or mount it in what you serve with. */
 export interface Handler {
@@ -52,8 +52,8 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
       const answered = await answer(request, { address: incoming.socket.remoteAddress })
-      if (answered instanceof Response) pour(answered, outgoing)
-      else write(answered, outgoing)
+      if (isReply(answered)) write(answered, outgoing)
+      else pour(answered, outgoing)
       return RESPONSE_ALREADY_SENT
     },
     { overrideGlobalObjects: false },
@@ -83,7 +83,7 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
 }
 
 function whole({ method }: Request, answered: Reply | Response): Response {
-  if (answered instanceof Response) return answered
+  if (!isReply(answered)) return answered
   return method === 'HEAD' ? new Response(null, answered) : responseOf(answered)
 }
 

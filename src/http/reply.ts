@@ -8,6 +8,9 @@ export interface Reply {
   readonly text: string
 }
 
+/** Told by what it is, not by its class: there may be two of the other. */
+export const isReply = (answer: Reply | Response): answer is Reply => typeof answer.text === 'string'
+
 export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Reply => ({
   status,
   headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },

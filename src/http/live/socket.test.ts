@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { SignJWT } from 'jose'
 import { WebSocket } from 'ws'
@@ -156,6 +157,52 @@ describe('a line', () => {
     socket.resume()
     const [code] = (await once(socket, 'close')) as [number]
     expect(code).toBe(4008)
+  })
+})
+
+describe('what goes wrong inside', () => {
+  /** A server with a fault where it is told to have one, and all that is reported of it. */
+  async function faulty(where: 'identify' | 'collection') {
+    const reported: unknown[] = []
+    const { app } = appByHand({
+      intercept: (method, call) => (method === where ? Promise.reject(new Error('a fault')) : call()),
+    })
+    const identify = () => {
+      if (where === 'identify') throw new Error('a fault')
+      return { name: 'ann', scopes: ['read'] as const, actor: null }
+    }
+    const onError = (error: unknown, asked: unknown): void => {
+      const { cause = error } = error as Error
+      reported.push([(cause as Error).message, asked])
+    }
+    const { url, close } = await serve(app, { port: 0, auth: { identify }, onError })
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/api/live`)
+    socket.on('error', () => {})
+    onTestFinished(async () => {
+      socket.terminate()
+      await close()
+    })
+    return { socket, reported, app }
+  }
+  const report = ['a fault', { method: 'GET', path: '/api/live' }]
+
+  it('is reported of a handshake, and not told', async () => {
+    const { socket, reported } = await faulty('identify')
+    const [, answer] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage]
+    expect(answer.statusCode).toBe(500)
+    expect(await text(answer)).not.toContain('a fault')
+    expect(reported).toEqual([report])
+  })
+
+  it('is reported of what is followed, and not told', async () => {
+    const { socket, reported, app } = await faulty('collection')
+    await once(socket, 'open')
+    const { id } = await app.task('add', (a: number, b: number) => a + b).delay(1, 2)
+    socket.send(JSON.stringify({ type: 'follow', collection: id }))
+    const [told] = (await once(socket, 'message')) as [Buffer]
+    expect(JSON.parse(String(told))).toMatchObject({ type: 'problem', problem: { status: 500 } })
+    expect(String(told)).not.toContain('a fault')
+    expect(reported).toEqual([report])
   })
 })
 
