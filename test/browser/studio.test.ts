@@ -66,7 +66,10 @@ inBrowser(({ open }) => {
   })
 
   it('shows the second attempt when the process of a worker is killed half-way', async () => {
-    const { url, workers, says } = await studio(40)
+    const { url, says, said } = await studio(40)
+    /** The processes that were worker `n`, one after the other. */
+    const processes = (n: number): number[] =>
+      [...said.out.matchAll(new RegExp(`Worker ${n} is process (\\d+)`, 'g'))].map(([, pid]) => Number(pid))
     const page = await open(url)
     await enter(page, 'Ann')
     await sendSample(page)
@@ -76,15 +79,19 @@ inBrowser(({ open }) => {
     await row(page, /studio.resize\s*200/)
       .getByText(/\d+ % row/)
       .waitFor()
-    process.kill(workers[0]!, 'SIGKILL')
-    await says(/Worker 1 is process (?!\d+\.\n[^]*Worker 2)/)
+    const [before, killed] = [processes(1).length, processes(1).at(-1)!]
+    process.kill(killed, 'SIGKILL')
+    await says(new RegExp(`(Worker 1 is process[^]*){${before + 1}}`))
     await row(page, 'studio.resize').getByText('attempt 2').first().waitFor()
     await page.getByText('6 succeeded').waitFor()
     const { jobs } = await page.evaluate<{ jobs: { attempt: number; task: string }[] }>(
       `fetch('/api/collections/${chosen(page)}', { headers: { authorization: 'Bearer ' + sessionStorage.getItem('token') } }).then((answer) => answer.json())`,
     )
     expect(jobs.filter(({ attempt }) => attempt === 2).length).toBeGreaterThan(0)
-    expect(jobs.every(({ attempt }) => attempt <= 2)).toBe(true)
+    // Whatever else may have ended a process is told by what it said.
+    const deaths = processes(1).length + processes(2).length - 2
+    expect(deaths, said.err).toBe(1)
+    expect(jobs.every(({ attempt }) => attempt <= 1 + deaths)).toBe(true)
   })
 
   it('keeps two people apart: lists, events, pictures', async () => {

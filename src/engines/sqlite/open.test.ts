@@ -307,6 +307,17 @@ test('a SQLite that can damage a shared file has the file for itself alone', asy
   expect((await connect({ path }).jobs({ limit: 10 })).items).toHaveLength(2)
 })
 
+test('a file that another process has for itself for a moment is waited for', async () => {
+  const path = await madeStore()
+  const other = new DatabaseSync(path)
+  other.exec('pragma locking_mode = exclusive; begin exclusive')
+  const opened = connect({ path }).submit([submission(alone())])
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  other.exec('commit')
+  other.close()
+  expect(await opened).toMatchObject([{ type: 'created' }])
+})
+
 test('the tables live beside those of the user, who closes the connection', async () => {
   const db = new DatabaseSync(join(freshFolder(), 'shop.db'))
   closing.push(() => db.close())

@@ -12,6 +12,7 @@ import {
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
+import type { Runtime } from '../../core/runtime.ts'
 import { storeError } from './database.ts'
 
 /** Since this version a WAL with several connections is sound: https://sqlite.org/wal.html#walresetbug */
@@ -41,6 +42,29 @@ export function openFile(path: string, mode: Mode, version: string): DatabaseSyn
     }
   } catch (error) {
     throw openError(error, path, version)
+  }
+}
+
+/** How long a file that others are making, or mending after a crash, is waited for: nobody else gets in then. In milliseconds. */
+const openingPatience = 4_000
+const openingPause = 25
+
+/** The same, again and again while another process has the file for itself, as it does for a moment when it begins. */
+export async function openPatiently(
+  path: string,
+  mode: Mode,
+  version: string,
+  runtime: Runtime,
+): Promise<DatabaseSync> {
+  const giveUpAt = runtime.elapsed() + openingPatience
+  for (;;) {
+    try {
+      return openFile(path, mode, version)
+    } catch (error) {
+      const isBusy = error instanceof CeleriacError && error.code === 'STORE_BUSY'
+      if (!isBusy || runtime.elapsed() > giveUpAt) throw error
+    }
+    await new Promise<void>((resolve) => runtime.after(openingPause, resolve))
   }
 }
 

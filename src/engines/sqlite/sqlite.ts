@@ -32,7 +32,7 @@ import { heartbeat } from './heartbeat.ts'
 import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
-import { hasTables, holdsStore, isSound, openFile, openMemory, prepare } from './open.ts'
+import { hasTables, holdsStore, isSound, openFile, openPatiently, openMemory, prepare } from './open.ts'
 import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
 import { newRetentionPass, remove, retain } from './retention.ts'
 import { retry } from './retry.ts'
@@ -146,7 +146,8 @@ class SqliteEngine implements Engine {
 
   async #openFile(): Promise<Opened> {
     const { database, path, mode } = this.#settings
-    const connection = database ?? (path === ':memory:' ? openMemory() : openFile(path, mode, this.#version))
+    const connection =
+      database ?? (path === ':memory:' ? openMemory() : await openPatiently(path, mode, this.#version, this.#runtime))
     const db = new Database(connection, this.#runtime)
     try {
       await db.untilFree()
