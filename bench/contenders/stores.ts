@@ -1,4 +1,4 @@
-import type { Figures, Run } from '../case.ts'
+import type { Case, Figures, Run } from '../case.ts'
 import { fileUrl } from './celeriac.ts'
 import { withDatabase } from './database.ts'
 import { withKeyspace } from './keyspace.ts'
@@ -22,3 +22,7 @@ export const stores = [
   ['postgres', 'PostgreSQL'],
   ['redis', 'Redis'],
 ] as const
+
+/** A contender for each, called like the store. */
+export const onEachStore = (measure: (url: string, run: Run) => Promise<Figures>): Case['contenders'] =>
+  Object.fromEntries(stores.map(([store]) => [store, (run) => withStore[store](run, (url) => measure(url, run))]))

@@ -6,7 +6,7 @@ import type { Case, Figures, Line, Run } from '../../case.ts'
 import { withBench } from '../../contenders/celeriac.ts'
 import { LiveLine } from '../../contenders/live-line.ts'
 import { withServer } from '../../contenders/server-process.ts'
-import { stores, withStore } from '../../contenders/stores.ts'
+import { onEachStore, stores } from '../../contenders/stores.ts'
 import { quantiles } from '../../statistics.ts'
 
 const followers = 500
@@ -18,9 +18,7 @@ export const measured: Case = {
   name: 'http/fan-out',
   needs: ['postgres', 'redis'],
   rounds: 1,
-  contenders: Object.fromEntries(
-    stores.map(([store]) => [store, (run) => withStore[store](run, (url) => fannedOut(url, run))]),
-  ),
+  contenders: onEachStore(fannedOut),
   lines: stores.flatMap(([store, name]): Line[] => [
     {
       section: 'http alone',

@@ -3,7 +3,7 @@ import type { Case, Figures, Line, Run } from '../../case.ts'
 import { withBench } from '../../contenders/celeriac.ts'
 import { LiveLine } from '../../contenders/live-line.ts'
 import { withServer } from '../../contenders/server-process.ts'
-import { stores, withStore } from '../../contenders/stores.ts'
+import { onEachStore, stores } from '../../contenders/stores.ts'
 
 const followers = 1_000
 
@@ -11,9 +11,7 @@ export const measured: Case = {
   name: 'http/followers',
   needs: ['postgres', 'redis'],
   rounds: 1,
-  contenders: Object.fromEntries(
-    stores.map(([store]) => [store, (run) => withStore[store](run, (url) => idleFollowers(url, run))]),
-  ),
+  contenders: onEachStore(idleFollowers),
   lines: stores.flatMap(([store, name]): Line[] => [
     {
       section: 'http alone',

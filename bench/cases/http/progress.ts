@@ -5,7 +5,7 @@ import type { Case, Figures, Line, Run } from '../../case.ts'
 import { withBench } from '../../contenders/celeriac.ts'
 import { LiveLine } from '../../contenders/live-line.ts'
 import { withServer } from '../../contenders/server-process.ts'
-import { stores, withStore } from '../../contenders/stores.ts'
+import { onEachStore, stores } from '../../contenders/stores.ts'
 import { quantiles } from '../../statistics.ts'
 
 const reportingProcess = fileURLToPath(new URL('../../contenders/reporting-process.ts', import.meta.url))
@@ -14,9 +14,7 @@ export const measured: Case = {
   name: 'http/progress',
   needs: ['postgres', 'redis'],
   rounds: 2,
-  contenders: Object.fromEntries(
-    stores.map(([store]) => [store, (run) => withStore[store](run, (url) => toBrowser(url, run))]),
-  ),
+  contenders: onEachStore(toBrowser),
   lines: stores.flatMap(([store, name]): Line[] => [
     {
       section: 'http alone',

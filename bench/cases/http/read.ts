@@ -3,7 +3,7 @@ import type { Case, Figures, Line, Run } from '../../case.ts'
 import { withBench } from '../../contenders/celeriac.ts'
 import { ask } from '../../contenders/http-load.ts'
 import { withServer } from '../../contenders/server-process.ts'
-import { stores, withStore } from '../../contenders/stores.ts'
+import { onEachStore, stores } from '../../contenders/stores.ts'
 
 const jobs = 1_000
 
@@ -11,9 +11,7 @@ export const measured: Case = {
   name: 'http/read',
   needs: ['postgres', 'redis'],
   rounds: 3,
-  contenders: Object.fromEntries(
-    stores.map(([store]) => [store, (run) => withStore[store](run, (url) => read(url, run))]),
-  ),
+  contenders: onEachStore(read),
   lines: stores.map(([store, name]): Line => ({
     section: 'http alone',
     label: `read of 1,000 jobs, ${name}, p50, ms`,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, expect, test } from 'vitest'
 import type { CeleriacError } from '../../core/errors.ts'
-import { systemRuntime } from '../../core/runtime.ts'
+import { type Runtime, systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
@@ -311,8 +311,16 @@ test('a file that another process has for itself for a moment is waited for', as
   const path = await madeStore()
   const other = new DatabaseSync(path)
   other.exec('pragma locking_mode = exclusive; begin exclusive')
-  const opened = connect({ path }).submit([submission(alone())])
-  await new Promise((resolve) => setTimeout(resolve, 200))
+  const tried = Promise.withResolvers<void>()
+  const after: Runtime['after'] = (ms, call, options) => {
+    tried.resolve()
+    return systemRuntime.after(ms, call, options)
+  }
+  const engine = sqlite({ path })({ ...systemRuntime, after })
+  closing.push(async () => engine.close())
+  const opened = engine.submit([submission(alone())])
+  // It was refused, and is about to try again.
+  await tried.promise
   other.exec('commit')
   other.close()
   expect(await opened).toMatchObject([{ type: 'created' }])
