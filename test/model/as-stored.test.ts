@@ -7,7 +7,7 @@ import type { JobOptions, SubmitOptions } from '../../src/core/options.ts'
 import { chain, named } from '../fixtures/drawing.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { arbitraryCanvas } from './arbitrary-canvas.ts'
-import { repeating } from './repeating.ts'
+import { checkAlways } from './random-test.ts'
 import { createWorld } from './world.ts'
 
 const start: fc.Arbitrary<JobOptions> = fc.constantFrom(
@@ -49,18 +49,15 @@ describeEngines(({ place, pace }) => {
   test('a collection that was just stored is told as the store tells it', { timeout: 120_000 }, async () => {
     const { app, engine, close } = createWorld(await place())
     let [told, left] = [0, 0]
-    await fc.assert(
-      fc.asyncProperty(canvas, options, async ({ node }, given) => {
-        const submitted = await partsOf(app).submit(node, submitTerms(given, 'submit'))
-        const { cursor: _, shape: __, ...found } = (await engine.collection(submitted.id))!
-        const asStored = submitted.asStored()
-        if (asStored) expect(asStored).toEqual(found)
-        if (asStored) told++
-        else left++
-        await engine.remove(submitted.id)
-      }),
-      { numRuns: 300 * pace, ...repeating() },
-    )
+    await checkAlways(fc.tuple(canvas, options), 300 * pace, async ([{ node }, given]) => {
+      const submitted = await partsOf(app).submit(node, submitTerms(given, 'submit'))
+      const { cursor: _, shape: __, ...found } = (await engine.collection(submitted.id))!
+      const asStored = submitted.asStored()
+      if (asStored) expect(asStored).toEqual(found)
+      if (asStored) told++
+      else left++
+      await engine.remove(submitted.id)
+    })
     // Where an empty group is decided at once, only the store can tell.
     expect(told).toBeGreaterThan(left)
     await close()

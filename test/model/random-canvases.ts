@@ -9,7 +9,7 @@ import { type Compared, differences } from './compare.ts'
 import { evaluate, type Expected } from './evaluate.ts'
 import { brokenRules, readHistory } from './history.ts'
 import { modelTasks } from './model-tasks.ts'
-import { repeating } from './repeating.ts'
+import { checkAlways } from './random-test.ts'
 import { calm, playOut, type Troubles } from './play.ts'
 import { createWorld, mendedTasks, type World } from './world.ts'
 
@@ -57,21 +57,18 @@ const arbitraryCase: fc.Arbitrary<Case> = fc.record({
  */
 export async function checkRandomCanvases(makePlace: () => Place | Promise<Place>, count: number): Promise<void> {
   let world: World | null = null
-  await fc.assert(
-    fc.asyncProperty(arbitraryCase, async (one) => {
-      world ??= createWorld(await makePlace())
-      const current = world
-      try {
-        expect(await wrongWith(current, one)).toEqual([])
-      } catch (error) {
-        // What is left of it must not run into the next.
-        world = null
-        await current.close()
-        throw error
-      }
-    }),
-    { numRuns: count, ...repeating() },
-  )
+  await checkAlways(arbitraryCase, count, async (one) => {
+    world ??= createWorld(await makePlace())
+    const current = world
+    try {
+      expect(await wrongWith(current, one)).toEqual([])
+    } catch (error) {
+      // What is left of it must not run into the next.
+      world = null
+      await current.close()
+      throw error
+    }
+  })
   await (world as World | null)?.close()
 }
 

@@ -9,7 +9,7 @@ import { type ManualRuntime, seededRandom } from '../fixtures/clock.ts'
 import { alone, chainOf, chordOf, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
 import { continued, failed, failure, hand, type Hand, lease, retried, succeeded, sweepAll } from '../fixtures/hand.ts'
 import { brokenRules, type History, readHistory } from './history.ts'
-import { repeating } from './repeating.ts'
+import { checkAlways, reached } from './random-test.ts'
 import { reusedStore } from './reused-store.ts'
 
 /** What a store is asked, in any order at all, whether it makes sense or not. */
@@ -59,13 +59,10 @@ interface Stage {
 /** So many random sequences of operations, checked against the rules of history. A failure prints how to repeat it. */
 export async function checkRandomOperations(makePlace: () => Place | Promise<Place>, count: number): Promise<void> {
   const store = reusedStore(makePlace)
-  await fc.assert(
-    fc.asyncProperty(arbitrarySteps, async (steps) =>
-      store.use(async (engine, clock) => {
-        expect(brokenRules(await play(engine, clock, steps))).toEqual([])
-      }),
-    ),
-    { numRuns: count, ...repeating() },
+  await checkAlways(arbitrarySteps, count, (steps) =>
+    store.use(async (engine, clock) => {
+      expect(brokenRules(await play(engine, clock, steps))).toEqual([])
+    }),
   )
   await store.close()
 }
@@ -91,8 +88,10 @@ export async function play(
   }
   for (const [at, { operation, seed }] of steps.entries()) {
     if (move && at === Math.floor(steps.length / 2)) cursor = await goOnWith(stage, move)
+    reached(`step ${at}, ${operation}, on ${stage.engine.name}`)
     await operate(Object.assign(stage, { random: seededRandom(seed) }), operation)
   }
+  reached('bringing everything to an end')
   await finish(stage)
   const sent = stage.graphs.map(({ id }) => id)
   return readHistory(stage.engine, sent, cursor)

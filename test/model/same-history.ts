@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { type EngineMethod, instrument } from '../../src/engine/instrument.ts'
@@ -6,7 +5,7 @@ import type { Place } from '../engines.ts'
 import type { ManualRuntime } from '../fixtures/clock.ts'
 import type { History } from './history.ts'
 import { arbitrarySteps, play, type Step } from './random-operations.ts'
-import { repeating } from './repeating.ts'
+import { checkAlways } from './random-test.ts'
 import { reusedStore } from './reused-store.ts'
 
 type MakePlace = () => Place | Promise<Place>
@@ -14,15 +13,12 @@ type MakePlace = () => Place | Promise<Place>
 /** So many random sequences of operations, each played on both: the one must give every answer that the other gives. */
 export async function checkSameHistory(one: MakePlace, other: MakePlace, count: number): Promise<void> {
   const [first, second] = [reusedStore(one), reusedStore(other)]
-  await fc.assert(
-    fc.asyncProperty(arbitrarySteps, async (steps) =>
-      first.use(async (...expected) =>
-        second.use(async (...found) => {
-          expect(await told(steps, ...found)).toEqual(await told(steps, ...expected))
-        }),
-      ),
+  await checkAlways(arbitrarySteps, count, (steps) =>
+    first.use(async (...expected) =>
+      second.use(async (...found) => {
+        expect(await told(steps, ...found)).toEqual(await told(steps, ...expected))
+      }),
     ),
-    { numRuns: count, ...repeating() },
   )
   await first.close()
   await second.close()
