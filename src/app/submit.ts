@@ -104,7 +104,7 @@ export class Submitter implements Sender {
   async #storeWithin(submissions: readonly Submission[], within: Transaction): Promise<readonly Stored[]> {
     if (this.#isClosed) throw closedError()
     const { engine } = await this.#access.connect()
-    return storedOf(submissions, await engine.submit(submissions, within))
+    return storedOf(submissions, await engine.submit(submissions, within, [submissions.length]))
   }
 
   // ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +159,8 @@ export class Submitter implements Sender {
   async #write(engine: Engine, batch: Batch): Promise<void> {
     try {
       this.#isUnderWay = true
-      const answers = await engine.submit(batch.submissions)
+      const calls = batch.calls.map(({ count }) => count)
+      const answers = await engine.submit(batch.submissions, undefined, calls)
       this.#isUnderWay = false
       deliver(batch, answers)
     } catch (error) {
@@ -228,24 +229,21 @@ function deliver({ submissions, calls }: Batch, answers: readonly SubmitAnswer[]
   }
 }
 
-/** What the submissions from one position up to another became. Throws where one of them was refused. */
+/** What the submissions of one call became. Throws where one of them was refused: then the store has kept none of them. */
 function storedOf(
   submissions: readonly Submission[],
   answers: readonly SubmitAnswer[],
   from = 0,
   to = submissions.length,
 ): Stored[] {
-  const stored: Stored[] = []
-  for (let at = from; at < to; at++) {
-    const answer = answers[at]!
-    if (answer.type === 'conflict') throw conflictError(submissions[at]!, answer)
-    stored.push(
-      answer.type === 'created'
-        ? { id: submissions[at]!.graph.id, createdAt: answer.at }
-        : { id: answer.collectionId, createdAt: null },
-    )
-  }
-  return stored
+  const own = answers.slice(from, to)
+  own.forEach((answer, at) => {
+    if (answer.type === 'conflict') throw conflictError(submissions[from + at]!, answer)
+  })
+  return own.map((answer, at): Stored => {
+    if (answer.type === 'created') return { id: submissions[from + at]!.graph.id, createdAt: answer.at }
+    return { id: (answer as SubmitAnswer & { readonly type: 'existing' }).collectionId, createdAt: null }
+  })
 }
 
 function conflictError(

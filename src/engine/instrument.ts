@@ -61,7 +61,7 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     isThere: () => call('isThere', () => engine.isThere()),
     migrate: () => call('migrate', () => engine.migrate()),
     diagnose: () => call('diagnose', () => engine.diagnose()),
-    submit: (submissions, transaction) => call('submit', () => engine.submit(submissions, transaction)),
+    submit: (submissions, transaction, calls) => call('submit', () => engine.submit(submissions, transaction, calls)),
     upload: (graph, part, within, transaction) => call('upload', () => engine.upload(graph, part, within, transaction)),
     claim: (request) => call('claim', () => engine.claim(request)),
     settle: (settlements) => call('settle', () => engine.settle(settlements)),

@@ -4,13 +4,19 @@ import type { Actor, JobRef } from '../core/job.ts'
 /** Accepting work. */
 export interface Intake {
   /**
-   * Stores graphs, all of them or, where it throws, none. Sending the same graph id again answers `existing`.
-   * A graph of more than `partSize` jobs must have been uploaded before: then only its id and exit are read here.
+   * Stores graphs, all of them or, where it throws, none. Sending the same graph id again answers `existing`, whatever became
+   * of its keys. A graph of more than `partSize` jobs must have been uploaded before: then only its id and exit are read here.
    *
    * @param transaction one of the user's own that is open: what is stored is there once it commits, and never if it does not
+   * @param calls the number of submissions of each call, in order: if one submission is refused (`conflict`), none of its call
+   *   is stored, and the others of the call are answered `aborted`. Other calls are stored. Default: each is its own call
    * @throws CeleriacError UNSUPPORTED where this store has no transactions of that kind, BAD_ARGUMENT where it is none
    */
-  submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]>
+  submit(
+    submissions: readonly Submission[],
+    transaction?: Transaction,
+    calls?: readonly number[],
+  ): Promise<SubmitAnswer[]>
   /**
    * Stores a part of a large graph, invisible until `submit` or a settlement that continues as it names its id.
    * Parts may be sent again; those of a graph that is never sealed are removed after an hour. Part 0 goes first.
@@ -63,3 +69,5 @@ export type SubmitAnswer =
   /** Stored before, under this id: the same graph, the same idempotency key, or a unique key that is held. */
   | { readonly type: 'existing'; readonly collectionId: string }
   | { readonly type: 'conflict'; readonly reason: 'unique' | 'idempotency'; readonly collectionId: string }
+  /** Not stored, because another submission of the same call was refused. */
+  | { readonly type: 'aborted' }

@@ -1,3 +1,4 @@
+import { hasKey } from '../../engine/calls.ts'
 import type { Submission } from '../../engine/intake.ts'
 import { hot } from './change.ts'
 import type { Value } from './database.ts'
@@ -40,12 +41,11 @@ export function alike(submissions: readonly Submission[]): Value[] | null {
 
 /** Whether both are jobs alone without keys, and say the same but for their ids, tasks and arguments. */
 function isLike(one: Submission, other: Submission): boolean {
-  const { graph, idempotency, unique } = one
+  const { graph } = one
   const [job, model] = [graph.jobs[0], other.graph.jobs[0]]
   return (
     graph.exit === null &&
-    idempotency === null &&
-    unique === null &&
+    !hasKey(one) &&
     job?.input.from === 'nothing' &&
     model !== undefined &&
     (job.options === model.options || optionsText(job.options) === optionsText(model.options)) &&

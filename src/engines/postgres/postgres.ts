@@ -195,10 +195,14 @@ class PostgresEngine implements Engine {
     }
   }
 
-  submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
-    if (transaction !== undefined) return this.#submitWithin(submissions, transaction)
+  submit(
+    submissions: readonly Submission[],
+    transaction?: Transaction,
+    calls?: readonly number[],
+  ): Promise<SubmitAnswer[]> {
+    if (transaction !== undefined) return this.#submitWithin(submissions, transaction, calls)
     return this.#write(async (db) => {
-      const { answers, ...about } = await submit(db, db.now(), submissions, this.#queues, () =>
+      const { answers, ...about } = await submit(db, db.now(), submissions, calls, this.#queues, () =>
         this.#announcer.take(queued),
       )
       return { answer: answers, ...about }
@@ -217,10 +221,14 @@ class PostgresEngine implements Engine {
     })
   }
 
-  async #submitWithin(submissions: readonly Submission[], transaction: Transaction): Promise<SubmitAnswer[]> {
+  async #submitWithin(
+    submissions: readonly Submission[],
+    transaction: Transaction,
+    calls: readonly number[] | undefined,
+  ): Promise<SubmitAnswer[]> {
     const guest = await this.#guest(transaction)
     await this.#meetQueues(submissions.flatMap(({ graph }) => (isLarge(graph) ? [] : graph.jobs)))
-    return (await submit(guest, this.#own.now(), submissions, this.#queues)).answers
+    return (await submit(guest, this.#own.now(), submissions, calls, this.#queues)).answers
   }
 
   async #uploadWithin(

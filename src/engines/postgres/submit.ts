@@ -1,6 +1,7 @@
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { CeleriacError } from '../../core/errors.ts'
+import { callsOf, hasKey, type SubmittedCall } from '../../engine/calls.ts'
 import { alike } from './alike.ts'
 import type { Announcement } from './announce.ts'
 import { hot } from './change.ts'
@@ -15,12 +16,17 @@ const numbersOf = (graph: Graph): number =>
   isAlone(graph) || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
 
 /** A job alone, without keys: such as these are stored together. */
-const isSimple = ({ graph, idempotency, unique }: Submission): boolean =>
-  isAlone(graph) && idempotency === null && unique === null && graph.jobs[0]?.input.from === 'nothing'
+const isSimple = (submission: Submission): boolean =>
+  !hasKey(submission) && isAlone(submission.graph) && submission.graph.jobs[0]?.input.from === 'nothing'
 
 /** A graph that was not uploaded, without keys: such as these are stored together as well. */
-const isKeyless = ({ graph, idempotency, unique }: Submission): boolean =>
-  !isAlone(graph) && !isLarge(graph) && idempotency === null && unique === null
+const isKeyless = (submission: Submission): boolean =>
+  !hasKey(submission) && !isAlone(submission.graph) && !isLarge(submission.graph)
+
+/** Whether a submission is stored with the simple ones, with the graphs, or by itself: with its call, where that may be aborted. */
+type Route = 'alone' | 'graph' | 'other'
+const routeOf = ({ mayAbort }: SubmittedCall, submission: Submission): Route =>
+  mayAbort ? 'other' : isSimple(submission) ? 'alone' : isKeyless(submission) ? 'graph' : 'other'
 
 export interface Submitted {
   readonly answers: SubmitAnswer[]
@@ -31,6 +37,7 @@ export interface Submitted {
 }
 
 /**
+ * @param sizes see `Intake.submit`
  * @param known queues known to be stored: those that this call stores are told, and known once it is committed
  * @param announcement what the call may say itself when it is committed; it tells whether it did
  */
@@ -38,6 +45,7 @@ export async function submit(
   requests: Pick<Requests, 'call'>,
   now: number | null,
   submissions: readonly Submission[],
+  sizes: readonly number[] | undefined,
   known: ReadonlySet<string>,
   announcement: () => Announcement | null = () => null,
 ): Promise<Submitted> {
@@ -54,20 +62,34 @@ export async function submit(
       said?.payload ?? null,
     )
     const [bits, existing, at] = row as NonNullable<typeof row>
-    return { answers: answersOf(submissions, [bits, existing, null, null, at]), bits, queues, isSaid: said !== null }
+    const routes = submissions.map((): Route => 'alone')
+    return {
+      answers: answersOf(submissions, routes, [bits, existing, null, null, at]),
+      bits,
+      queues,
+      isSaid: said !== null,
+    }
   }
   const alone = new AloneRows()
   const graphs = new Graphs()
-  const others: object[] = []
+  const others: object[][] = []
+  const routes: Route[] = []
   const found = new Set<string>()
   let count = 0
-  for (const submission of submissions) {
-    const { graph } = submission
-    if (!isLarge(graph)) for (const queue of newQueuesOf(graph.jobs, known)) found.add(queue)
-    if (isSimple(submission)) alone.add(submission, count)
-    else if (isKeyless(submission)) graphs.add(submission, count)
-    else others.push(otherRow(submission, count))
-    count += numbersOf(graph)
+  for (const call of callsOf(submissions, sizes)) {
+    const together: object[] = []
+    for (const submission of call.submissions) {
+      const { graph } = submission
+      if (!isLarge(graph)) for (const queue of newQueuesOf(graph.jobs, known)) found.add(queue)
+      const route = routeOf(call, submission)
+      if (route === 'alone') alone.add(submission, count)
+      else if (route === 'graph') graphs.add(submission, count)
+      else if (call.mayAbort) together.push(otherRow(submission, count))
+      else others.push([otherRow(submission, count)])
+      routes.push(route)
+      count += numbersOf(graph)
+    }
+    if (together.length > 0) others.push(together)
   }
   const queues = [...found]
   const [row] = await requests
@@ -81,7 +103,7 @@ export async function submit(
       graphs.isEmpty ? null : JSON.stringify(graphs),
     )
     .catch(asUploadGone)
-  return { answers: answersOf(submissions, row as Answer), bits: (row as Answer)[0], queues, isSaid: false }
+  return { answers: answersOf(submissions, routes, row as Answer), bits: (row as Answer)[0], queues, isSaid: false }
 }
 
 /** Which of those alone, and which of the graphs, were there already, counted from 1; and what became of the others. */
@@ -93,19 +115,20 @@ type Answer = readonly [
   at: number,
 ]
 
-function answersOf(submissions: readonly Submission[], [, existing, answers, found, now]: Answer): SubmitAnswer[] {
+function answersOf(
+  submissions: readonly Submission[],
+  routes: readonly Route[],
+  [, existing, answers, found, now]: Answer,
+): SubmitAnswer[] {
   const created: SubmitAnswer = { type: 'created', at: now }
   const others = answers === null ? [] : (JSON.parse(answers) as SubmitAnswer[])
   const [alone, graphs] = [new Set(existing), new Set(found)]
   const at = { alone: 0, graph: 0, other: 0 }
-  return submissions.map((submission): SubmitAnswer => {
-    const isThere = isSimple(submission)
-      ? alone.has(++at.alone)
-      : isKeyless(submission)
-        ? graphs.has(++at.graph)
-        : others[at.other++]
-    if (typeof isThere === 'object') return isThere
-    return isThere === true ? { type: 'existing', collectionId: submission.graph.id } : created
+  return submissions.map(({ graph }, index): SubmitAnswer => {
+    const route = routes[index] as Route
+    if (route === 'other') return others[at.other++] as SubmitAnswer
+    const isThere = route === 'alone' ? alone.has(++at.alone) : graphs.has(++at.graph)
+    return isThere ? { type: 'existing', collectionId: graph.id } : created
   })
 }
 
@@ -226,6 +249,9 @@ export const sizeOf = ({ exit, shape, jobs, barriers }: Graph): object => ({
   barrier_count: barriers.length,
 })
 
+/** Undoes what the submissions of a call have stored. */
+const aborted = 'CEL03'
+
 export const submitFunctions = `
 create or replace function celeriac.accept(
   a_now bigint, a_count bigint, a_queues text[], a_others json, a_places integer[], a_ids text[], a_tasks text[], a_args text[],
@@ -240,9 +266,7 @@ declare
   v_existing integer[];
   v_found integer[];
   v_answers json[] := '{}';
-  v_about json;
-  v_graph json;
-  v_answer json;
+  v_call json;
   r record;
 begin
   perform celeriac.meet_queues(a_queues);
@@ -262,11 +286,10 @@ begin
     v_found := r.existing;
   end if;
   if a_others is not null then
-    for v_about, v_graph in select value -> 'about', value -> 'graph' from json_array_elements(a_others) loop
-      select s.* into r from celeriac.submit_one(c, v_about, v_graph, v_first + (v_about ->> 'number')::bigint) s;
+    for v_call in select value from json_array_elements(a_others) loop
+      select s.* into r from celeriac.submit_call(c, v_call, v_first) s;
       c := r.c;
-      v_answer := r.answer;
-      v_answers := v_answers || v_answer;
+      v_answers := v_answers || r.answers;
     end loop;
   end if;
   return query select celeriac.finish(c), v_existing, array_to_json(v_answers)::text, v_found, c.now;
@@ -306,20 +329,56 @@ begin
   insert into celeriac.queues (name) select name from unnest(a_queues) name order by 1 on conflict do nothing;
 end $$;
 
-create or replace function celeriac.submit_one(inout c celeriac.change, s json, a_graph json, a_number bigint, out answer json) language plpgsql as $$
+-- The submissions of one call: if one is refused, what the others had stored is undone.
+create or replace function celeriac.submit_call(inout c celeriac.change, a_call json, a_first bigint, out answers json[]) language plpgsql as $$
 declare
+  v_before celeriac.change := c;
+  v_count integer := json_array_length(a_call);
+  v_refusal json;
+  r record;
+begin
+  if v_count = 1 then
+    select t.* into r from celeriac.submit_one(c, a_call -> 0, a_first) t;
+    c := r.c;
+    answers := array[r.answer];
+    return;
+  end if;
+  answers := '{}';
+  begin
+    for n in 0 .. v_count - 1 loop
+      select t.* into r from celeriac.submit_one(c, a_call -> n, a_first) t;
+      c := r.c;
+      v_refusal := r.answer;
+      answers := answers || v_refusal;
+      if v_refusal ->> 'type' = 'conflict' then raise exception using errcode = '${aborted}'; end if;
+    end loop;
+  exception when sqlstate '${aborted}' then
+    c := v_before;
+    answers := array_fill(json_build_object('type', 'aborted'), array[cardinality(answers) - 1]) || v_refusal
+      || array_fill(json_build_object('type', 'aborted'), array[v_count - cardinality(answers)]);
+  end;
+end $$;
+
+create or replace function celeriac.submit_one(inout c celeriac.change, a_one json, a_first bigint, out answer json) language plpgsql as $$
+declare
+  s json := a_one -> 'about';
+  v_number bigint := a_first + (s ->> 'number')::bigint;
   v_is_new boolean := false;
   r record;
 begin
+  if (s ->> 'key' is not null or s ->> 'unique' is not null) and celeriac.is_stored(s) then
+    answer := json_build_object('type', 'existing', 'collectionId', s ->> 'id');
+    return;
+  end if;
   if s ->> 'key' is not null then answer := celeriac.recall(s, c.now); end if;
   if answer is not null then return; end if;
   if s ->> 'unique' is not null then
-    select t.* into r from celeriac.take_unique(c, s, a_number) t;
+    select t.* into r from celeriac.take_unique(c, s, v_number) t;
     c := r.c;
     answer := r.answer;
   end if;
   if answer is null then
-    select t.* into r from celeriac.store(c, s, a_graph, a_number) t;
+    select t.* into r from celeriac.store(c, s, a_one -> 'graph', v_number) t;
     c := r.c;
     v_is_new := r.is_new;
     answer := case when v_is_new then json_build_object('type', 'created', 'at', c.now)
@@ -329,7 +388,14 @@ begin
   -- Nothing was stored under the keys that were taken for it.
   delete from celeriac.idempotency where scope = coalesce(s ->> 'actor', '') and key = s ->> 'key' and collection_id = s ->> 'id'
     and expires_at = c.now + ${idempotencyMemory};
-  delete from celeriac.unique_keys where key = s ->> 'unique' and collection = a_number;
+  delete from celeriac.unique_keys where key = s ->> 'unique' and collection = v_number;
+end $$;
+
+-- Sent before, under its own id.
+create or replace function celeriac.is_stored(s json) returns boolean language plpgsql as $$
+begin
+  if s ->> 'exit' is null then return exists (select 1 from celeriac.jobs where id = s ->> 'id'); end if;
+  return exists (select 1 from celeriac.collections where id = s ->> 'id');
 end $$;
 
 create or replace function celeriac.store(inout c celeriac.change, s json, a_graph json, a_number bigint, out is_new boolean) language plpgsql as $$

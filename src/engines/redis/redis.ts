@@ -193,10 +193,15 @@ class RedisEngine implements Engine {
     })
   }
 
-  async submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
+  async submit(
+    submissions: readonly Submission[],
+    transaction?: Transaction,
+    calls?: readonly number[],
+  ): Promise<SubmitAnswer[]> {
     refuseTransaction(transaction)
     const call = { isForetold: false }
-    const answers = submit({ ...this.#runs, write: (script, args) => this.#write(script, args, call) }, submissions)
+    const runs: Runs = { ...this.#runs, write: (script, args) => this.#write(script, args, call) }
+    const answers = submit(runs, submissions, calls)
     // It is on its way, and what a worker of this process asks now comes to the server behind it: that saves the time until the
     // answer is here.
     if (this.#watch !== null && submissions.some(mayStartAtOnce)) {

@@ -1,6 +1,7 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { callsOf, hasKey, type SubmittedCall } from '../../engine/calls.ts'
 import { state } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import { longArgs } from './keys.ts'
@@ -87,13 +88,10 @@ local function plainOnes()
   change('ZADD', P .. 'runs:' .. queue, runs)
 end
 
--- What was sent before under this key, or nil.
-local function recall(key, fingerprint)
+-- What was sent before under this key: its fingerprint and id, or nil.
+local function recall(key)
   local row = call('HGET', P .. 'idempotency', key)
-  if not row then return nil end
-  local _, known, id = string.match(row, '^([^\\n]*)\\n([^\\n]*)\\n(.*)$')
-  except(id, known == fingerprint and 'existing' or 'idempotency')
-  return true
+  if row then return string.match(row, '^[^\\n]*\\n([^\\n]*)\\n(.*)$') end
 end
 local function idOf(collection)
   local row = call('GET', P .. 'c:' .. collection)
@@ -101,18 +99,32 @@ local function idOf(collection)
   local job = S.jobAt(collection)
   return job and S.idOf(job) or ''
 end
--- What a submission with a unique key meets; nil when the key is free (now).
-local function meetHolder(id, key, onConflict)
-  -- Who holds it may have come in this very call.
+-- Who holds a unique key, or nil when it is free (now): the collection and its id.
+local function holderOf(key)
+  -- It may have come in this very call.
   S.flush()
   local holder = S.holderOf(key)
-  if not holder then return nil end
-  local holderId = idOf(holder)
-  if holderId == id or onConflict == 'existing' then except(holderId, 'existing') return true end
-  if onConflict == 'reject' then except(holderId, 'unique') return true end
+  if holder then return holder, idOf(holder) end
+end
+-- What a submission meets whose key is held: what it becomes, nil where it replaces the holder.
+local function meetHolder(id, holderId, onConflict)
+  if holderId == id or onConflict == 'existing' then return 'existing' end
+  if onConflict == 'reject' then return 'unique' end
+end
+-- What a submission becomes for its keys, and the id that it is answered with; nil where it is to be stored.
+local function meetKeys(id, key, fingerprint, unique, onConflict)
+  if call('HEXISTS', P .. 'ids', id) == 1 then return 'existing', id end
+  if key ~= '' then
+    local known, knownId = recall(key)
+    if known then return known == fingerprint and 'existing' or 'idempotency', knownId end
+  end
+  if unique == '' then return end
+  local holder, holderId = holderOf(unique)
+  if not holder then return end
+  local what = meetHolder(id, holderId, onConflict)
+  if what then return what, holderId end
   S.cancelCollection(S.headerAt(holder))
-  S.dropUnique(key)
-  return nil
+  S.dropUnique(unique)
 end
 
 -- A job alone that is not plain, or whose submission has a key.
@@ -150,12 +162,9 @@ local function one(kind)
   local mine = nextNumber
   at = at + 1
   nextNumber = nextNumber + numbers
-  if (key ~= '' and recall(key, fingerprint)) or (unique ~= '' and meetHolder(id, unique, onConflict)) then
-    argAt = from + size
-    return
-  end
-  if call('HEXISTS', P .. 'ids', id) == 1 then
-    except(id, 'existing')
+  local what, whose = meetKeys(id, key, fingerprint, unique, onConflict)
+  if what then
+    except(whose, what)
     argAt = from + size
     return
   end
@@ -171,9 +180,59 @@ local function one(kind)
   end
 end
 
+-- The first submission of a call that its keys refuse, why and for whom: looked for before any of them is stored. A key that one of
+-- them takes counts as held for those behind it.
+local function refusedOf(size)
+  local from = argAt
+  local known, held, refused, why, whose = {}, {}, nil, nil, nil
+  for n = 1, size do
+    arg()
+    local id = arg()
+    number()
+    local length = number()
+    local key, fingerprint, unique, _, onConflict = arg(), arg(), arg(), arg(), arg()
+    argAt = argAt + length
+    local what, before, knownId = nil, nil, nil
+    if call('HEXISTS', P .. 'ids', id) == 1 then what = 'existing' end
+    if not what and key ~= '' then
+      if known[key] then before, knownId = unpack(known[key]) else before, knownId = recall(key) end
+      if before then what = before == fingerprint and 'existing' or 'idempotency' end
+    end
+    if not what and unique ~= '' then
+      knownId = held[unique]
+      if not knownId then _, knownId = holderOf(unique) end
+      what = knownId and meetHolder(id, knownId, onConflict)
+    end
+    if what and what ~= 'existing' then
+      refused, why, whose = n, what, knownId
+      break
+    elseif not what then
+      if key ~= '' then known[key] = {fingerprint, id} end
+      if unique ~= '' then held[unique] = id end
+    end
+  end
+  argAt = from
+  return refused, why, whose
+end
+
+local function together()
+  local size, length = number(), number()
+  local from = argAt
+  local refused, why, whose = refusedOf(size)
+  if refused then
+    for n = 1, size do
+      at = at + 1
+      if n == refused then except(whose, why) else except('', 'aborted') end
+    end
+    argAt = from + length
+    return
+  end
+  for _ = 1, size do one(arg()) end
+end
+
 for _ = 1, number() do
   local kind = arg()
-  if kind == 'plain' then plainOnes() else one(kind) end
+  if kind == 'plain' then plainOnes() elseif kind == 'together' then together() else one(kind) end
 end
 S.flush()
 return {now, exceptions}
@@ -183,9 +242,14 @@ return {now, exceptions}
   uniqueKeys,
 )
 
-export async function submit(runs: Runs, submissions: readonly Submission[]): Promise<SubmitAnswer[]> {
+/** @param sizes see `Intake.submit` */
+export async function submit(
+  runs: Runs,
+  submissions: readonly Submission[],
+  sizes?: readonly number[],
+): Promise<SubmitAnswer[]> {
   const large = submissions.filter(({ graph }) => isLarge(graph)).map(({ graph }) => [graph.id])
-  const { args, count } = packAll(submissions)
+  const { args, count } = packAll(callsOf(submissions, sizes))
   const numbers = submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0)
   const reply = await runs.write<string | Stored>(submitScript, [
     ...section(large),
@@ -221,13 +285,15 @@ function answersIn([at, exceptions]: Stored, count: number): SubmitAnswer[] {
     answers[index] =
       what === 'existing'
         ? { type: 'existing', collectionId }
-        : { type: 'conflict', reason: what as 'unique' | 'idempotency', collectionId }
+        : what === 'aborted'
+          ? { type: 'aborted' }
+          : { type: 'conflict', reason: what as 'unique' | 'idempotency', collectionId }
   }
   return answers
 }
 
 /** Plain jobs that follow each other and are alike share a section: they are most of what is submitted in bulk. */
-function packAll(submissions: readonly Submission[]): { args: Args; count: number } {
+function packAll(calls: readonly SubmittedCall[]): { args: Args; count: number } {
   const args: Args = []
   let count = 0
   let section: PlainSection | null = null
@@ -235,7 +301,7 @@ function packAll(submissions: readonly Submission[]): { args: Args; count: numbe
     if (section !== null) args.push(...section.packed())
     section = null
   }
-  for (const submission of submissions) {
+  const add = (submission: Submission): void => {
     const job = submission.graph.jobs[0]
     if (job === undefined || !isPlainOne(submission, job)) {
       end()
@@ -246,6 +312,18 @@ function packAll(submissions: readonly Submission[]): { args: Args; count: numbe
       count++
       section = new PlainSection(submission, job)
     }
+  }
+  for (const { submissions, mayAbort } of calls) {
+    if (!mayAbort) {
+      submissions.forEach(add)
+      continue
+    }
+    end()
+    count++
+    const together: Args = []
+    for (const submission of submissions) pushOne(together, submission)
+    args.push('together', submissions.length, together.length)
+    for (const each of together) args.push(each)
   }
   end()
   return { args, count }
@@ -297,8 +375,8 @@ const isSameCall = (one: Submission, other: Submission): boolean =>
   one.actor === other.actor &&
   one.tags === other.tags
 
-const isPlainOne = ({ graph, idempotency, unique }: Submission, job: GraphJob): boolean =>
-  graph.exit === null && idempotency === null && unique === null && isPlain(job) && job.args.length <= longArgs
+const isPlainOne = (submission: Submission, job: GraphJob): boolean =>
+  submission.graph.exit === null && !hasKey(submission) && isPlain(job) && job.args.length <= longArgs
 
 function pushOne(into: Args, submission: Submission): void {
   const { graph, idempotency, unique, actor } = submission

@@ -4,7 +4,7 @@ import { decideBarrier, letGoIfFree, settleParkedIfOver, type Waiting, waitingCo
 import { type Change, type Header, header, later, type WorkItem } from './change.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { eachMember, type Member, memberColumns, select } from './control.ts'
-import { holderOf, holdUnique } from './submit.ts'
+import { holderOf, holdUnique } from './keys.ts'
 
 /** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
 const taking = { failed: 0, all: 1, heldUp: 2 } as const

@@ -224,8 +224,12 @@ class SqliteEngine implements Engine {
     return db.read(() => body(db))
   }
 
-  submit(submissions: readonly Submission[], transaction?: Transaction): Promise<SubmitAnswer[]> {
-    const body = (change: Change): SubmitAnswer[] => submit(change, submissions)
+  submit(
+    submissions: readonly Submission[],
+    transaction?: Transaction,
+    calls?: readonly number[],
+  ): Promise<SubmitAnswer[]> {
+    const body = (change: Change): SubmitAnswer[] => submit(change, submissions, calls)
     return transaction === undefined ? this.#write(body) : this.#writeWithin(transaction, body)
   }
   upload(

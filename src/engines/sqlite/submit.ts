@@ -2,11 +2,10 @@ import type { Graph } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { CeleriacError } from '../../core/errors.ts'
+import { abortedCall, callsOf, hasKey } from '../../engine/calls.ts'
 import { decideBarrier } from './cascade.ts'
 import { type Change, header, rowsPerCall, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
-import { cancelCollection } from './control.ts'
-import type { Value } from './database.ts'
 import {
   decideEmpty,
   insertAlone,
@@ -16,28 +15,30 @@ import {
   type Label,
   type Placement,
 } from './insert.ts'
+import { holdUnique, isStored, meetHolder, recall, refusedOf, remember } from './keys.ts'
 
-/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
-const idempotencyMemory = 24 * 60 * 60_000
 const uploadMemory = 60 * 60_000
 
-export function submit(change: Change, submissions: readonly Submission[]): SubmitAnswer[] {
+export function submit(change: Change, submissions: readonly Submission[], calls?: readonly number[]): SubmitAnswer[] {
   let next = takeNumbers(
     change,
     submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0),
   )
-  return submissions.map((submission) => {
-    const number = next
-    next += numbersOf(submission.graph)
-    if (!isLarge(submission.graph)) meetQueues(change, submission.graph)
-    return submitOne(change, submission, number)
+  return callsOf(submissions, calls).flatMap((call) => {
+    const refused = call.mayAbort ? refusedOf(change, call.submissions) : null
+    if (refused !== null) return abortedCall(call.submissions.length, refused.at, refused.answer)
+    return call.submissions.map((submission) => {
+      const number = next
+      next += numbersOf(submission.graph)
+      if (!isLarge(submission.graph)) meetQueues(change, submission.graph)
+      return submitOne(change, submission, number)
+    })
   })
 }
 
 /** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
 const numbersOf = (graph: Graph): number =>
-  isAlone(graph) || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
-const isAlone = (graph: Graph): boolean => graph.exit === null
+  graph.exit === null || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
 export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
 
 /** A queue is known from the first job that names it. */
@@ -53,11 +54,13 @@ function meetQueue(change: Change, queue: string | undefined): void {
 
 function submitOne(change: Change, submission: Submission, number: number): SubmitAnswer {
   const { graph } = submission
+  if (hasKey(submission) && isStored(change, graph)) return { type: 'existing', collectionId: graph.id }
   const remembered = submission.idempotency === null ? null : recall(change, submission)
   if (remembered !== null) return remembered
   const held = submission.unique === null ? null : meetHolder(change, submission)
   if (held !== null) return held
-  const stored = isAlone(graph) ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
+  const stored =
+    graph.exit === null ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
   if (stored === null) return { type: 'existing', collectionId: graph.id }
   if (submission.idempotency !== null) remember(change, submission)
   if (submission.unique !== null) holdUnique(change, submission.unique, stored)
@@ -245,72 +248,3 @@ export function abandonUploads(change: Change): boolean {
 
 /** Rows that belong to an unfinished upload are not to be seen. */
 export const isVisible = 'not exists (select 1 from celeriac_uploads u where j.seq between u.first and u.last)'
-
-// ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Keys are scoped by actor: what one user chose must not meet what another did. */
-const scopeOf = ({ actor }: Submission): string => actor?.id ?? ''
-
-function recall(change: Change, submission: Submission): SubmitAnswer | null {
-  const { key, fingerprint } = submission.idempotency as NonNullable<Submission['idempotency']>
-  const row = change.db.get<{ fingerprint: string; collection_id: string }>(
-    'select fingerprint, collection_id from celeriac_idempotency where scope = ? and key = ?',
-    scopeOf(submission),
-    key,
-  )
-  if (row === undefined) return null
-  if (row.fingerprint === fingerprint) return { type: 'existing', collectionId: row.collection_id }
-  return { type: 'conflict', reason: 'idempotency', collectionId: row.collection_id }
-}
-
-function remember(change: Change, submission: Submission): void {
-  const { key, fingerprint } = submission.idempotency as NonNullable<Submission['idempotency']>
-  change.db.run(
-    'insert into celeriac_idempotency (scope, key, fingerprint, collection_id, expires_at) values (?, ?, ?, ?, ?)',
-    scopeOf(submission),
-    key,
-    fingerprint,
-    submission.graph.id,
-    change.now + idempotencyMemory,
-  )
-}
-
-/** What a submission with a unique key meets; null when the key is free (now). */
-function meetHolder(change: Change, submission: Submission): SubmitAnswer | null {
-  const { key, onConflict } = submission.unique as NonNullable<Submission['unique']>
-  const holder = holderOf(change, key)
-  if (holder === null) return null
-  const collectionId = header(change, holder).id
-  if (collectionId === submission.graph.id || onConflict === 'existing') return { type: 'existing', collectionId }
-  if (onConflict === 'reject') return { type: 'conflict', reason: 'unique', collectionId }
-  cancelCollection(change, header(change, holder))
-  change.db.run('delete from celeriac_unique where key = ?', key)
-  return null
-}
-
-/** The collection that holds a unique key. */
-export function holderOf(change: Change, key: string): number | null {
-  const row = change.db.get<{ collection: number; expires_at: number | null }>(
-    'select collection, expires_at from celeriac_unique where key = ?',
-    key,
-  )
-  if (row === undefined) return null
-  if (row.expires_at === null || row.expires_at > change.now) return row.collection
-  change.db.run('delete from celeriac_unique where key = ?', key)
-  return null
-}
-
-export function holdUnique(
-  change: Change,
-  { key, until }: NonNullable<Submission['unique']>,
-  collection: number,
-): void {
-  const values: Value[] = [
-    key,
-    collection,
-    typeof until === 'number' ? 'time' : until,
-    typeof until === 'number' ? change.now + until : null,
-  ]
-  change.db.run('insert into celeriac_unique (key, collection, until, expires_at) values (?, ?, ?, ?)', ...values)
-  change.hasUniqueKeys = true
-}
