@@ -13,6 +13,7 @@ interface ServerOptions {
   readonly issuer?: string
   readonly audience?: string
   readonly jwks?: string
+  readonly openLocally?: true
 }
 
 /** Where a secret may stand: never on a command line, which everybody on the machine can read. */
@@ -24,7 +25,11 @@ export const addServer: AddCommand = (program, context) => {
     .description('serve the HTTP API: submit, look, follow live, retry, cancel')
     .argument('[module]', 'the file that exports the app; without one, nothing can be submitted')
     .option('--port <port>', 'where it listens; 0 takes any that is free', readPort, 8080)
-    .option('--host <host>', 'on which address; others than this machine need a key first', '127.0.0.1')
+    .option('--host <host>', 'address to bind', '127.0.0.1')
+    .option(
+      '--open-locally',
+      'without keys or tokens: programs of this machine may do everything; never behind a proxy',
+    )
     .option('--base <path>', 'what stands before all paths, such as /jobs')
     .option('--origin <url...>', 'pages of these origins may ask from the browser')
     .option('--issuer <issuer>', 'take tokens of your identity provider: what iss says')
@@ -46,10 +51,11 @@ async function runServer(
   const app = module === undefined ? await openApp(context, options) : await openModule(context, options, module)
   try {
     const { serve } = await import('../http/serve.ts')
-    const { port, host, base, origin } = options
+    const { port, host, base, origin, openLocally = false } = options
     const stopped = new Promise<void>((resolve) => context.onStop(() => resolve()))
-    const serving = await serve(app, { port, host, base, origins: origin, auth: { jwt } })
+    const serving = await serve(app, { port, host, base, origins: origin, auth: { jwt }, openLocally })
     terminal.note(`Serving at ${serving.url}${base ?? ''}: /docs lists all there is.`)
+    if (serving.isOpenLocally) terminal.note(openNotice)
     await stopped
     terminal.note('Stopping.')
     await serving.close()
@@ -57,6 +63,10 @@ async function runServer(
     await app.close()
   }
 }
+
+/** What whoever starts it ought to know, and how to change it. */
+export const openNotice =
+  'No keys: programs of this machine may do everything, and a proxy here may let in others. To close it: celeriac keys create --name …'
 
 function jwtOf({ issuer, audience, jwks }: ServerOptions, secret: string | undefined): JwtOptions | undefined {
   if (issuer === undefined && audience === undefined && jwks === undefined) return undefined

@@ -11,6 +11,7 @@ import { supervised, tellImports } from './imports.ts'
 import { JobLog } from './job-log.ts'
 import { UsageError } from './mistake.ts'
 import { addressOf, engineOf, fileOf, openModule } from './store.ts'
+import { openNotice } from './server.ts'
 import { addWorkerOptions, type OwnWorkerOptions, readServedAt, type ServedAt } from './worker-options.ts'
 
 export const addWorker: AddCommand = (program, context) => {
@@ -58,8 +59,9 @@ async function serveBeside(app: Celeriac, wanted: ServedAt, tell: (message: stri
   const ports = wanted === 'anywhere' ? [8080, 0] : [wanted]
   for (const port of ports) {
     try {
-      const serving = await serve(app, { port })
+      const serving = await serve(app, { port, openLocally: true })
       tell(`Serving at ${serving.url}: /docs lists all there is.`)
+      if (serving.isOpenLocally) tell(openNotice)
       return serving
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error

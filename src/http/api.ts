@@ -3,13 +3,14 @@ import { cors } from 'hono/cors'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
 import { badOption } from '../core/option.ts'
-import { Authenticator, type Auth, type Peer } from './authenticate.ts'
+import { Authenticator, type Auth } from './authenticate.ts'
 import { readJson } from './body.ts'
 import { docsPage } from './docs-page.ts'
 import { documentOf, type OpenApiDocument } from './document.ts'
 import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
 import { rememberedOwners } from './live/owners.ts'
+import type { Incoming } from './local.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
 import { isReply, json, type Reply } from './reply.ts'
 import { type AskedOf, queryOf, readBy, type Route, type Service } from './route.ts'
@@ -19,8 +20,14 @@ import { systemRoutes } from './routes/system.ts'
 import { taskRoutes } from './routes/tasks.ts'
 
 export interface HandlerOptions {
-  /** Who may do what. Default: API keys; and until there is one, whoever is on this machine. */
+  /** Who may do what. Default: API keys. */
   readonly auth?: Auth | undefined
+  /**
+   * Until there is a key or `auth`: whether programs of this machine may do everything. A request with any sign of a proxy is
+   * not of this machine, but a proxy need not leave any: never where one forwards to here. Default true, and false where
+   * `NODE_ENV` is `production`.
+   */
+  readonly openLocally?: boolean | undefined
   /** What stands before all paths, such as `/jobs`: then they are `/jobs/api/…`, `/jobs/docs`. Default nothing. */
   readonly base?: string | undefined
   /** Pages of these origins may ask from the browser: `https://app.example.com`. Default none but its own. */
@@ -29,8 +36,8 @@ export interface HandlerOptions {
   readonly onError?: ((error: unknown, request: AskedOf) => void) | undefined
 }
 
-/** Answers a request. `peer` says where it came from: without it, nobody counts as being on this machine. */
-export type Answer = (request: Request, peer?: Peer) => Promise<Reply | Response>
+/** Answers a request. `incoming` says where it came from: without it, nobody counts as being on this machine. */
+export type Answer = (request: Request, incoming?: Incoming) => Promise<Reply | Response>
 
 export const routes: readonly Route[] = [...taskRoutes, ...collectionRoutes, ...jobRoutes, ...systemRoutes]
 
@@ -43,10 +50,11 @@ export interface Api {
 
 export function createApi(app: Celeriac, options: HandlerOptions): Api {
   const { auth = {}, base = '', origins = [], onError = logError } = readHandlerOptions(options)
+  const { openLocally = process.env['NODE_ENV'] !== 'production' } = options
   const parts = partsOf(app)
   const connect = () => parts.connect()
   const keyring = new Keyring(connect)
-  const authenticator = new Authenticator(auth, keyring, origins, parts.runtime, connect)
+  const authenticator = new Authenticator(auth, keyring, { origins, openLocally }, parts.runtime, connect)
   const explain: Service['explain'] = (thrown, asked) => {
     const { problem, isInternal } = problemOf(thrown)
     if (isInternal) onError(thrown, asked)
@@ -65,7 +73,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     const answer = async ({ req, env }: Asking): Promise<Response> => {
       const request = req.raw
       const takesTicket = one.takesTicket === true
-      const identity = one.scope === null ? nobody : await authenticator.identify(request, env.peer, takesTicket)
+      const identity = one.scope === null ? nobody : await authenticator.identify(request, env.incoming, takesTicket)
       return carried(await run(one, { service, identity, request, base, names: req.param() }), env)
     }
     for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
@@ -76,8 +84,8 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   for (const path of pathsOf(base, '/api/docs')) hono.get(path, ({ env }) => carried(docsPage(known(), base), env))
   for (const path of new Set(routes.map((one) => one.path))) hono.all(honoPath(base, path), () => refuseMethod(path))
 
-  const answer: Answer = async (request, peer = { address: undefined }) => {
-    const env: Env = { peer, reply: null }
+  const answer: Answer = async (request, incoming) => {
+    const env: Env = { incoming, reply: null }
     const response = await hono.fetch(request, env)
     if (env.reply === null || origins.length === 0) return env.reply ?? response
     // What pages of other origins need to be told went into the empty response.
@@ -88,7 +96,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
 
 /** What goes with a request through the router, which knows responses only: an answer that is none yet comes back here. */
 interface Env {
-  readonly peer: Peer
+  readonly incoming: Incoming | undefined
   reply: Reply | null
 }
 type Asking = Context<{ Bindings: Env }>

@@ -5,6 +5,7 @@ import type { Values } from '../engine/values.ts'
 import { type Identity, scopes } from './identity.ts'
 import { jwtReader, type JwtOptions, type ReadJwt } from './jwt.ts'
 import { type Keyring, keyPrefix } from './keys.ts'
+import { foreignSign, type Incoming } from './local.ts'
 import { RequestError } from './problem.ts'
 import { redeemTicket, ticketPrefix } from './tickets.ts'
 
@@ -22,12 +23,6 @@ export type Auth =
 
 type Known = Omit<Identity, 'collectionId'>
 
-/** What is known of a request besides itself. */
-export interface Peer {
-  /** The address that it came from; undefined where nobody told. */
-  readonly address: string | undefined
-}
-
 const everything: Identity = { name: 'anybody', scopes, actor: null, collectionId: null }
 
 export class Authenticator {
@@ -35,12 +30,13 @@ export class Authenticator {
   readonly #jwt: ReadJwt | null
   readonly #keyring: Keyring
   readonly #origins: readonly string[]
+  readonly #isOpenLocally: boolean
   readonly #access: () => Promise<{ readonly runtime: Runtime; readonly engine: Values }>
 
   constructor(
     auth: Auth,
     keyring: Keyring,
-    origins: readonly string[],
+    { origins, openLocally }: { readonly origins: readonly string[]; readonly openLocally: boolean },
     runtime: Runtime,
     access: () => Promise<{ readonly runtime: Runtime; readonly engine: Values }>,
   ) {
@@ -51,17 +47,26 @@ export class Authenticator {
     this.#jwt = this.#auth?.jwt ? jwtReader(this.#auth.jwt, runtime) : null
     this.#keyring = keyring
     this.#origins = origins
+    this.#isOpenLocally = openLocally
     this.#access = access
   }
 
-  /** Whether somebody has said who may come in: until then nobody from outside does. */
+  /** Whether access is configured, by `auth` or by a key that was ever made: then nobody comes in without showing something. */
   async isConfigured(): Promise<boolean> {
     if (this.#auth === null || this.#jwt !== null || this.#auth.identify) return true
-    return !(await this.#keyring.isEmpty())
+    return this.#keyring.hasEverHeld()
   }
 
-  /** @throws RequestError UNAUTHENTICATED */
-  async identify(request: Request, peer: Peer, takesTicket: boolean): Promise<Identity> {
+  /** Whether requests of this machine are answered without a key or token. */
+  async isOpen(): Promise<boolean> {
+    return this.#isOpenLocally && !(await this.isConfigured())
+  }
+
+  /**
+   * @param incoming what Node knows of the request; undefined: nobody counts as being on this machine
+   * @throws RequestError UNAUTHENTICATED
+   */
+  async identify(request: Request, incoming: Incoming | undefined, takesTicket: boolean): Promise<Identity> {
     if (this.#auth === null) {
       this.#checkOrigin(request)
       return everything
@@ -70,18 +75,23 @@ export class Authenticator {
     if (token !== null) return this.#byToken(token)
     const ticket = takesTicket ? new URL(request.url).searchParams.get('ticket') : null
     if (ticket !== null) return this.#byTicket(ticket)
-    return this.#byPlace(request, peer)
+    return this.#byPlace(request, incoming)
   }
 
   /** Known by what comes along with every request from that browser or machine, whatever page sends it. */
-  async #byPlace(request: Request, peer: Peer): Promise<Identity> {
+  async #byPlace(request: Request, incoming: Incoming | undefined): Promise<Identity> {
     const known = await this.#auth?.identify?.(request)
-    const isOpen = !known && !(await this.isConfigured())
-    if (!known && !(isOpen && isFromHere(request, peer))) {
-      throw unauthenticated(isOpen ? notConfigured : 'Send authorization: Bearer, with a key or token.')
-    }
+    if (!known) await this.#checkLocal(incoming)
     this.#checkOrigin(request)
     return known ? { collectionId: null, ...known } : everything
+  }
+
+  async #checkLocal(incoming: Incoming | undefined): Promise<void> {
+    if (await this.isConfigured()) throw unauthenticated('Send authorization: Bearer, with a key or token.')
+    if (!this.#isOpenLocally) throw unauthenticated(`Nobody may ask here yet: ${howToConfigure}.`)
+    const sign = await foreignSign(incoming)
+    if (sign === null) return
+    throw unauthenticated(`Until access is configured only this machine may ask, and ${sign}: ${howToConfigure}.`)
   }
 
   #checkOrigin({ headers, url }: Request): void {
@@ -113,8 +123,7 @@ export class Authenticator {
   }
 }
 
-const notConfigured =
-  'Nobody has said who may come in, so only this machine may: make a key with celeriac keys create, or configure auth.'
+export const howToConfigure = 'make a key with celeriac keys create, or configure auth'
 
 function tokenOf({ headers }: Request): string | null {
   const header = headers.get('authorization')
@@ -123,13 +132,6 @@ function tokenOf({ headers }: Request): string | null {
   if (token === undefined || token.length > 8192)
     throw unauthenticated('Write authorization: Bearer and the key or token.')
   return token
-}
-
-/** From this machine, by a name of this machine: a page of another site may have pointed its own name here. */
-function isFromHere(request: Request, { address }: Peer): boolean {
-  if (address === undefined || !/^(127\.|::1$|::ffff:127\.)/.test(address)) return false
-  const { hostname } = new URL(request.url)
-  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname) && request.headers.get('x-forwarded-for') === null
 }
 
 const unauthenticated = (why: string): RequestError =>

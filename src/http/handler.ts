@@ -18,8 +18,10 @@ export interface Handler {
   readonly fastify: (fastify: FastifyLike) => Promise<void>
   /** WebSockets, for Node’s server under any of them: `server.on('upgrade', handler.upgrade)`. False: not ours. */
   readonly upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => boolean
-  /** Whether somebody has said who may come in: a key, or `auth`. Until then nobody from outside does. */
+  /** Whether access is configured, by a key or `auth`. Until then, outside requests are refused. */
   readonly isGuarded: () => Promise<boolean>
+  /** Whether programs of this machine may do everything, because access is not configured. */
+  readonly isOpenLocally: () => Promise<boolean>
   /** Lets go of all WebSockets, which come back to another process. */
   readonly close: () => void
 }
@@ -51,7 +53,7 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
   const listen = getRequestListener(
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
-      const answered = await answer(request, { address: incoming.socket.remoteAddress })
+      const answered = await answer(request, incoming)
       if (isReply(answered)) write(answered, outgoing)
       else pour(answered, outgoing)
       return RESPONSE_ALREADY_SENT
@@ -69,6 +71,7 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     node,
     upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => live.upgrade(message, socket, head),
     isGuarded: () => authenticator.isConfigured(),
+    isOpenLocally: () => authenticator.isOpen(),
     close: () => live.close(),
     fastify: async (fastify: FastifyLike) => {
       // The body is left to be read here, with bounds of its own.

@@ -31,6 +31,8 @@ type Access = { readonly runtime: Runtime; readonly engine: Values }
 /** How long what a store said of a key is believed, in milliseconds: so long a revoked key may still open. */
 const believedFor = 5_000
 const mostRemembered = 1_000
+/** A mark beside the keys, kept for ever: there was one. */
+const everMade = 'keys-made'
 
 /**
  * Makes a key and stores what is needed to know it again. The key itself is told here and never again.
@@ -47,6 +49,8 @@ export async function createKey(
   const secret = draw(runtime, 32).toString('base64url')
   const createdAt = runtime.now()
   const text = JSON.stringify({ ...kept, hash: hashOf(secret), createdAt } satisfies KeptKey)
+  // First, so that a process that dies between the two leaves the door closed.
+  await engine.putValue({ kind: 'secret', id: everMade, text: 'yes', lifetime: null }, 'keep')
   await engine.putValue({ kind: 'key', id, text, lifetime }, 'replace')
   const until = lifetime === null ? {} : { expiresAt: new Date(createdAt + lifetime) }
   return { key: `${keyPrefix}${id}_${secret}`, about: { id, ...kept, createdAt: new Date(createdAt), ...until } }
@@ -71,7 +75,7 @@ export async function revokeKey(engine: Values, id: string): Promise<boolean> {
 export class Keyring {
   readonly #access: () => Promise<Access>
   readonly #remembered = new Map<string, { readonly kept: KeptKey | null; readonly at: number }>()
-  #any: { readonly exist: boolean; readonly at: number } | undefined
+  #everHeld: { readonly is: boolean; readonly at: number } | undefined
 
   constructor(access: () => Promise<Access>) {
     this.#access = access
@@ -86,14 +90,17 @@ export class Keyring {
     return { name: kept.name, scopes: kept.scopes, actor: null, collectionId: null }
   }
 
-  /** Whether there is any key at all: until then, whoever is on this machine may do everything. */
-  async isEmpty(): Promise<boolean> {
+  /**
+   * Whether a key was ever made on this store. It stays true when the last one expires or is revoked: whoever relied on keys
+   * must not find the door open again.
+   */
+  async hasEverHeld(): Promise<boolean> {
     const { runtime, engine } = await this.#access()
     const now = runtime.elapsed()
-    if (this.#any === undefined || now - this.#any.at > believedFor) {
-      this.#any = { exist: (await engine.values('key')).length > 0, at: now }
+    if (this.#everHeld === undefined || (!this.#everHeld.is && now - this.#everHeld.at > believedFor)) {
+      this.#everHeld = { is: (await engine.value('secret', everMade)) !== null, at: now }
     }
-    return !this.#any.exist
+    return this.#everHeld.is
   }
 
   async #find(id: string): Promise<KeptKey | null> {

@@ -5,7 +5,8 @@ import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
 import { badOption } from '../core/option.ts'
 import type { HandlerOptions } from './api.ts'
-import { createHandler } from './handler.ts'
+import { howToConfigure } from './authenticate.ts'
+import { createHandler, type Handler } from './handler.ts'
 
 export interface ServeOptions extends HandlerOptions {
   /** Default 8080; 0 takes any that is free. */
@@ -16,6 +17,8 @@ export interface ServeOptions extends HandlerOptions {
 
 export interface Serving {
   readonly url: string
+  /** Programs of this machine may do everything: there is no key and no `auth`. */
+  readonly isOpenLocally: boolean
   /** Takes no more, lets those under way end within two seconds, and sends all others away. */
   close(): Promise<void>
 }
@@ -36,12 +39,8 @@ export async function serve(
   { port = 8080, host = '127.0.0.1', ...options }: ServeOptions = {},
 ): Promise<Serving> {
   const handler = createHandler(app, options)
-  if (!localHosts.includes(host) && !(await handler.isGuarded())) {
-    throw badOption(
-      `serve: host ${host}`,
-      'nobody has said who may come in, and this lets in other machines: make a key with celeriac keys create, or configure auth',
-    )
-  }
+  const isOpenLocally = await handler.isOpenLocally()
+  await checkAccess(handler, host, isOpenLocally)
   // What takes its time to ask is sent away by Node itself: headers within 60 s, all of it within 300 s.
   const server = createServer(handler.node)
   server.on('upgrade', (message, socket, head: Buffer) => {
@@ -52,6 +51,7 @@ export async function serve(
   const { port: taken } = server.address() as AddressInfo
   const { runtime } = partsOf(app)
   return {
+    isOpenLocally,
     url: `http://${host.includes(':') ? `[${host}]` : host}:${taken}`,
     async close() {
       handler.close()
@@ -60,6 +60,18 @@ export async function serve(
       clock.cancel()
     },
   }
+}
+
+/** @throws CeleriacError BAD_OPTION where nobody could use it, or other machines could reach it unguarded */
+async function checkAccess(handler: Handler, host: string, isOpenLocally: boolean): Promise<void> {
+  if (isOpenLocally ? localHosts.includes(host) : await handler.isGuarded()) return
+  const why = isOpenLocally
+    ? `access is not configured, and other machines reach ${host}`
+    : 'access is not configured, so it would answer nobody'
+  const local = isOpenLocally
+    ? ''
+    : '; for programs of this machine alone, behind no proxy: openLocally (--open-locally)'
+  throw badOption('serve', `${why}: ${howToConfigure}${local}`)
 }
 
 function closed(server: Server): Promise<void> {

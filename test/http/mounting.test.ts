@@ -132,7 +132,7 @@ test('as the route handlers of Next are called: with a request', async () => {
 test('by itself it lets in this machine until there is a key, and others only then', async () => {
   const app = new Celeriac({ url: 'sqlite::memory:' })
   onTestFinished(async () => app.close())
-  await expect(serve(app, { port: 0, host: '0.0.0.0' })).rejects.toThrow('nobody has said who may come in')
+  await expect(serve(app, { port: 0, host: '0.0.0.0' })).rejects.toThrow('other machines reach 0.0.0.0')
   const { url, close } = await serve(app, { port: 0 })
   onTestFinished(close)
   const ask = (headers = {}) => fetch(`${url}/api/jobs`, { headers })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Asked, Said } from './keeper.ts'
 import { type Settings, Unavailable } from './server.ts'
 
-export type Kind = 'postgres' | 'redis' | 'pgbouncer'
+export type Kind = 'postgres' | 'redis' | 'pgbouncer' | 'nginx'
 
 /** A server of one's own that a keeper looks after: it is gone when this process is, whatever happens to it. */
 export interface Hired {

@@ -2,8 +2,9 @@
  * Keeps one server for the process that started this one, and ends with it, however that ends: then nothing is left of
  * the server. Signals from the keyboard are none of its business.
  *
- *     node keeper.ts <postgres|redis|pgbouncer> <settings as JSON>
+ *     node keeper.ts <postgres|redis|pgbouncer|nginx> <settings as JSON>
  */
+import { nginxServer } from './nginx.ts'
 import { pgbouncerServer } from './pgbouncer.ts'
 import { postgresServer } from './postgres.ts'
 import { redisServer } from './redis.ts'
@@ -19,7 +20,7 @@ export type Said =
   | { readonly type: 'unavailable' | 'broken'; readonly reason: string }
   | { readonly type: 'done'; readonly id: number; readonly error: string | null }
 
-const makers = { pgbouncer: pgbouncerServer, postgres: postgresServer, redis: redisServer }
+const makers = { nginx: nginxServer, pgbouncer: pgbouncerServer, postgres: postgresServer, redis: redisServer }
 const [kind, settings = '{}'] = process.argv.slice(2)
 let server: Server | null = null
 

@@ -19,10 +19,12 @@ export default async function setup(root: TestProject): Promise<() => Promise<vo
   const isBrowserNeeded = files.some((file) => file.includes('/test/browser/'))
   // The documentation shows it.
   const isCurlNeeded = files.some((file) => file.endsWith('/test/scenario/docs.test.ts'))
+  const isNginxNeeded = files.some((file) => file.endsWith('/test/http/local.test.ts'))
   install([
     ...packagesOf(missing),
     ...(isBrowserNeeded && findChromium() === null ? ['chromium'] : []),
     ...(isCurlNeeded && findProgram('curl') === null ? ['curl'] : []),
+    ...(isNginxNeeded && findProgram('nginx') === null ? ['nginx-light'] : []),
   ])
   if (isBrowserNeeded && findChromium() === null) process.env['CELERIAC_UNTESTED_CHROMIUM'] = noBrowser
   const hired = await Promise.all(missing.map(start))

@@ -45,7 +45,7 @@ export class Live {
     socket.on('error', () => socket.destroy())
     try {
       const request = new Request(url, { headers: headersOf(message) })
-      const identity = await this.#authenticator.identify(request, { address: message.socket.remoteAddress }, true)
+      const identity = await this.#authenticator.identify(request, message, true)
       demand(identity, 'read')
       // Where the store is away it is better said now: who is refused comes back by itself.
       await this.#service.connect()
