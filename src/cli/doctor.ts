@@ -1,5 +1,6 @@
 import { Celeriac } from '../app/celeriac.ts'
 import { CeleriacError } from '../core/errors.ts'
+import { isNodeSupported, supportedNode } from '../core/node-version.ts'
 import type { Diagnosis } from '../engine/engine.ts'
 import { findModule } from './config.ts'
 import { type AddCommand, type Context, type GlobalOptions, optionsOf } from './context.ts'
@@ -24,13 +25,9 @@ export const addDoctor: AddCommand = (program, context) => {
     })
 }
 
-const newest = 24
-
-function checkNode(): Diagnosis {
-  const major = Number(process.versions.node.split('.')[0])
-  const found = process.versions.node
-  if (major >= newest) return { check: 'Node', level: 'ok', found, advice: '' }
-  return { check: 'Node', level: 'ok', found, advice: `Node ${newest} is what this is developed on.` }
+export function checkNode(found = process.versions.node): Diagnosis {
+  if (isNodeSupported(found)) return { check: 'Node', level: 'ok', found, advice: '' }
+  return { check: 'Node', level: 'error', found, advice: `Use ${supportedNode}.` }
 }
 
 async function checkModule(context: Context, options: GlobalOptions): Promise<Diagnosis[]> {

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// Nothing is imported before the version of Node is known: an older one stops at the imports, with less to say.
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+import { isNodeSupported, supportedNode } from '../core/node-version.ts'
 
-if (major < 22 || (major === 22 && minor < 18)) {
-  process.stderr.write(`error: celeriac needs Node 22.18 or newer, and this is ${process.versions.node}.\n`)
+// Nothing else is imported before the version of Node is known: an older one stops at the imports, with less to say.
+if (!isNodeSupported(process.versions.node)) {
+  process.stderr.write(`error: celeriac needs ${supportedNode}. This is Node ${process.versions.node}.\n`)
   process.exit(1)
 }
 

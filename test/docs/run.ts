@@ -46,15 +46,20 @@ export function layOut(root: string, place: string, page: Page): LaidOut {
   return { page, folder, program, files: [...files, join(folder, checkedName)] }
 }
 
-/** Runs the program of a page. Gives what does not fit the page, a text each. */
-export async function runPage(root: string, place: string, { page, folder }: LaidOut): Promise<string> {
+/** Runs the program of a page, and its commands, on this Node or another. Gives what does not fit the page, a text each. */
+export async function runPage(
+  root: string,
+  place: string,
+  { page, folder }: LaidOut,
+  node = process.execPath,
+): Promise<string> {
   const report = join(place, `${page.path.replace(/\W/g, '-')}.report`)
   writeFileSync(report, '')
-  const child = spawn(process.execPath, [join(folder, runName)], {
+  const child = spawn(node, [join(folder, runName)], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 25_000,
-    env: environment(root, place, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
+    env: environment(root, place, node, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
@@ -64,13 +69,13 @@ export async function runPage(root: string, place: string, { page, folder }: Lai
   return `${said}${page.path}: it ended with ${code}\n${output}`
 }
 
-function environment(root: string, place: string, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function environment(root: string, place: string, node: string, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { CELERIAC_URL, CELERIAC_MODULE, FORCE_COLOR, ...rest } = process.env
   const hook = pathToFileURL(join(root, 'test/docs/resolve.mjs')).href
   return {
     ...rest,
     ...own,
-    PATH: [join(place, 'bin'), dirname(process.execPath), process.env['PATH']].join(':'),
+    PATH: [join(place, 'bin'), dirname(node), process.env['PATH']].join(':'),
     NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import=${hook}`,
     // Most of the time of a command is spent on reading the source. `npm ci` empties it.
     NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/celeriac-docs'),

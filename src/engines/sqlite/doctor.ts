@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { supportedNode } from '../../core/node-version.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
 import type { Database } from './database.ts'
 import { isSound, type Mode, soundVersion } from './open.ts'
@@ -22,7 +23,7 @@ function version({ version: found }: About): Diagnosis {
     check: 'SQLite',
     level: 'warning',
     found,
-    advice: `Older than ${soundVersion}: only one process may use the file. Use Node 24 to share it.`,
+    advice: `Older than ${soundVersion}: only one process may use the file. To share it, use ${supportedNode}.`,
   }
 }
 

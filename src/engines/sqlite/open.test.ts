@@ -10,7 +10,7 @@ import { type Runtime, systemRuntime } from '../../core/runtime.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
-import { isSound, networkFileSystem, soundVersion } from './open.ts'
+import { checkBinding, isSound, networkFileSystem, soundVersion } from './open.ts'
 import { sqlite, sqliteFromUrl, type SqliteOptions } from './sqlite.ts'
 
 const closing: (() => unknown)[] = []
@@ -374,4 +374,15 @@ test('options that are none are refused', () => {
   expect(() => made({ mode: 'quick' })).toThrow("one of 'durable', 'fast' is needed, not 'quick'")
   expect(() => made({ database: {} })).toThrow('a DatabaseSync of node:sqlite is needed')
   expect(() => made({ database: new DatabaseSync(':memory:'), path: 'jobs.db' })).toThrow('give one of them')
+})
+
+test('a Node that fails at a parameter named twice is refused when a store is opened, not at the first workflow', () => {
+  const failing = (errcode: number) => {
+    const get = (): never => {
+      throw Object.assign(new Error('column index out of range'), { errcode })
+    }
+    return { prepare: () => ({ get }) } as unknown as DatabaseSync
+  }
+  expect(() => checkBinding(failing(25))).toThrow(/^The SQLite of Node .+ use Node 22\.22\.3 or a later 22/)
+  expect(() => checkBinding(failing(5))).toThrow(/^column index out of range$/)
 })

@@ -12,6 +12,7 @@ import {
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
+import { supportedNode } from '../../core/node-version.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import { storeError } from './database.ts'
 
@@ -70,6 +71,7 @@ export async function openPatiently(
 
 export function openMemory(): DatabaseSync {
   const db = new DatabaseSync(':memory:')
+  checkBinding(db)
   db.exec('pragma foreign_keys = off')
   return db
 }
@@ -97,6 +99,7 @@ export const hasTables = (db: DatabaseSync): boolean =>
 
 /** Settings of a connection; the journal mode is the file's. */
 export function prepare(db: DatabaseSync, mode: Mode, isShared: boolean): void {
+  checkBinding(db)
   db.exec(`pragma busy_timeout = ${blockingWait}`)
   if (!isShared) db.exec('pragma locking_mode = exclusive')
   // Reading first: a damaged or foreign file is refused before anything is written to it.
@@ -105,6 +108,23 @@ export function prepare(db: DatabaseSync, mode: Mode, isShared: boolean): void {
   // 8 MB: the next links of some hundred chains lie on as many pages.
   db.exec('pragma cache_size = -8000')
   db.exec(`pragma synchronous = ${mode === 'durable' ? 'full' : 'normal'}`)
+}
+
+/** SQLITE_RANGE: https://sqlite.org/rescode.html#range */
+const outOfRange = 25
+
+/** Refuses a Node whose SQLite fails at a parameter that is named twice, rather than fail at the first workflow. */
+export function checkBinding(db: Pick<DatabaseSync, 'prepare'>): void {
+  try {
+    db.prepare('select ?1 as one, ?1 as other').get(1)
+  } catch (cause) {
+    if ((cause as { errcode?: number }).errcode !== outOfRange) throw cause
+    throw new CeleriacError(
+      'STORE_UNSUITABLE',
+      `The SQLite of Node ${process.versions.node} fails at statements that the store needs: use ${supportedNode}.`,
+      { cause },
+    )
+  }
 }
 
 export function isSound(version: string): boolean {
@@ -231,7 +251,7 @@ function openError(error: unknown, path: string, version: string): unknown {
   if (isSound(version) || !(said instanceof CeleriacError) || said.code !== 'STORE_BUSY') return said
   return new CeleriacError(
     'STORE_UNSUITABLE',
-    `${path} is open in another process, and this Node's SQLite ${version} can damage a file that several processes share: use a Node with SQLite ${soundVersion} or newer (Node 24), or one process.`,
+    `${path} is open in another process, and this Node's SQLite ${version} can damage a file that several processes share: use SQLite ${soundVersion} or newer (${supportedNode}), or one process.`,
     { cause: error },
   )
 }
