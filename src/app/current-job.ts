@@ -25,6 +25,7 @@ export function currentJob(): CurrentJob {
 
 const inertJob: CurrentJob = {
   id: '',
+  key: '',
   attempt: 1,
   collectionId: '',
   // A new one each time: one shared by the whole process would gather listeners for ever.

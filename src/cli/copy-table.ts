@@ -13,6 +13,7 @@ export const rowNames: Readonly<Record<RowKind, string>> = {
   jobs: 'jobs',
   attempts: 'earlier attempts',
   log: 'log lines',
+  notes: 'kept values',
   unique: 'unique keys',
   idempotency: 'idempotency keys',
   values: 'API keys and secrets',

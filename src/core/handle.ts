@@ -194,6 +194,15 @@ export type FeedEvent =
 /** What a handler knows of the job it runs as. Outside a worker it is inert: nothing is stored, `signal` never aborts. */
 export interface CurrentJob {
   readonly id: string
+  /**
+   * The key for side effects that must happen exactly once: the same at every attempt and in every round, and of no other
+   * call of a handler in the store. It is the id of the job; in a chunk of `each`, where one job calls its handler for many
+   * elements, each element has its own.
+   *
+   * @example
+   * await stripe.charges.create({ amount }, { idempotencyKey: currentJob().key })
+   */
+  readonly key: string
   readonly attempt: number
   readonly collectionId: string
   /** Aborted on cancellation, time-out and when the worker stops. Its `reason` says which. */

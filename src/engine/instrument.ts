@@ -68,6 +68,7 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     settleWithin: (job, write) => call('settleWithin', () => engine.settleWithin(job, write)),
     heartbeat: (beat) => call('heartbeat', () => engine.heartbeat(beat)),
     sweep: () => call('sweep', () => engine.sweep()),
+    notes: (job) => call('notes', () => engine.notes(job)),
     results: (barrier, after) => call('results', () => engine.results(barrier, after)),
     cancel: (selection) => call('cancel', () => engine.cancel(selection)),
     retry: (request) => call('retry', () => engine.retry(request)),

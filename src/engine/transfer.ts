@@ -115,6 +115,7 @@ export const rowColumns = {
   ],
   attempts: ['job', 'attempt', 'round', 'session', 'started_at', 'finished_at', 'outcome', 'failure'],
   log: ['number', 'job', 'attempt', 'at', 'level', 'message', 'data'],
+  notes: ['job', 'name', 'value'],
   unique: ['key', 'collection', 'until', 'expires_at'],
   idempotency: ['scope', 'key', 'fingerprint', 'collection_id', 'expires_at'],
   // Last: a copy that an older version began goes on with them.

@@ -23,6 +23,8 @@ export interface Work {
   ): Promise<SettleAnswer>
   /** Renews the session, stores progress and log lines, tells what was lost and what is to be cancelled. */
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer>
+  /** Returns what attempts of this job have kept so far (`Heartbeat.notes`), ordered by name. */
+  notes(job: JobRef): Promise<readonly Note[]>
   /** Upkeep: due jobs, expired leases, deadlines, leftovers of large changes, retention. Anyone may call it, at any time. */
   sweep(): Promise<SweepAnswer>
   /** A page of the results at a barrier that were too large to come with the claim. */
@@ -126,6 +128,12 @@ export interface Settlement {
  */
 export type SettleAnswer = 'accepted' | 'superseded' | 'cancelled' | 'invalid'
 
+/** A value that a job keeps by name, so that its later attempts need not produce it again. `name` is one line, `value` JSON text. */
+export interface Note {
+  readonly name: string
+  readonly value: string
+}
+
 export interface Heartbeat {
   readonly session: SessionRecord
   /** How long the session lives without another heartbeat, in milliseconds. */
@@ -137,6 +145,11 @@ export interface Heartbeat {
   readonly held: readonly { readonly id: string; readonly ref: JobRef; readonly token: number }[] | null
   readonly progress: readonly { readonly ref: JobRef; readonly token: number; readonly progress: Progress }[]
   readonly log: readonly { readonly ref: JobRef; readonly token: number; readonly line: LogLine }[]
+  /**
+   * What running attempts keep for later attempts of the same job. The first value under a name stays. A retry with other
+   * arguments, and a retry of what had succeeded, erase them.
+   */
+  readonly notes?: readonly { readonly ref: JobRef; readonly token: number; readonly note: Note }[]
   /**
    * What came of this session's attempts, by task and minute: totals, so that one sent again counts once. Those that did
    * not change since an answered beat are left out.

@@ -5,7 +5,8 @@ import type { LogLine, Progress } from '../core/job.ts'
 import { jsonText } from '../core/json.ts'
 import { storable } from '../core/text.ts'
 import type { Duration } from '../core/time.ts'
-import type { ClaimedJob } from '../engine/work.ts'
+import type { ClaimedJob, Note } from '../engine/work.ts'
+import { Notes } from './notes.ts'
 
 /** Why an attempt was told to stop. */
 export type AbortCause = 'cancel' | 'timeout' | 'stop' | 'lost'
@@ -13,6 +14,7 @@ export type AbortCause = 'cancel' | 'timeout' | 'stop' | 'lost'
 /** Where an attempt tells that it has something to send. */
 export interface Telling {
   now(): number
+  elapsed(): number
   note(attempt: Attempt): void
   /** Completes its job with what the callback writes to the store. */
   complete(attempt: Attempt, write: (transaction: unknown) => unknown): Promise<unknown>
@@ -35,6 +37,8 @@ export class Attempt implements CurrentJob {
   settledAs: { readonly result: string | null } | null = null
   /** While its handler completes it: resolves when that is over, to what it threw. */
   completing: Promise<{ readonly error: unknown } | null> | null = null
+  /** What it keeps for later attempts, and earlier ones kept for it: of a chunk the results of its elements. */
+  notes: Notes | null = null
   #unusable: { readonly error: unknown } | null = null
   #controller: AbortController | null = null
   #progress: Progress | null = null
@@ -48,6 +52,10 @@ export class Attempt implements CurrentJob {
   }
 
   get id(): string {
+    return this.job.id
+  }
+
+  get key(): string {
     return this.job.id
   }
 
@@ -125,9 +133,21 @@ export class Attempt implements CurrentJob {
     if (this.abortedFor !== null) throw reasonFor(this.abortedFor, this.job)
   }
 
+  /** Lets it keep values for later attempts. */
+  openNotes(known: readonly Note[]): void {
+    const { startedAt } = this
+    this.notes = new Notes({
+      known,
+      startedAt,
+      elapsed: () => this.#telling.elapsed(),
+      tell: () => this.#telling.note(this),
+    })
+  }
+
   /** What is not sent yet, for sending; `giveBackNews` takes it again when that fails. */
   takeNews(): News {
-    const news = { progress: this.#progress, lines: this.#lines ?? [], droppedCount: this.#droppedCount }
+    const [lines, notes] = [this.#lines ?? [], this.notes?.take() ?? []]
+    const news = { progress: this.#progress, lines, notes, droppedCount: this.#droppedCount }
     this.#progress = null
     this.#lines = null
     this.#droppedCount = 0
@@ -138,6 +158,7 @@ export class Attempt implements CurrentJob {
   giveBackNews(news: News): void {
     this.#progress ??= news.progress
     this.#lines = [...news.lines, ...(this.#lines ?? [])]
+    this.notes?.giveBack(news.notes)
   }
 
   /** A line about what its handler did when it was over: kept with the job like the handler's own. */
@@ -169,6 +190,7 @@ export class Attempt implements CurrentJob {
 export interface News {
   readonly progress: Progress | null
   readonly lines: LogLine[]
+  readonly notes: readonly Note[]
   readonly droppedCount: number
 }
 

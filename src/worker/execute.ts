@@ -23,7 +23,7 @@ import { Unusable } from './unusable.ts'
 /** What handlers are run with. */
 export interface Workshop {
   readonly runtime: Runtime
-  readonly store: Pick<Work, 'results'>
+  readonly store: Pick<Work, 'results' | 'notes'>
   /** undefined: this worker does not know the task. */
   readonly findTask: (name: string) => RunnableTask | undefined
   readonly compiling: CompileContext
@@ -91,10 +91,19 @@ function next<A, B>(value: Soon<A>, step: (value: A) => Soon<B>): Soon<B> {
 function readInput({ attempt, shop }: Execution): Soon<unknown[]> {
   try {
     const args = readArguments(attempt.job, shop.store)
+    if (attempt.job.options.chunked) return readChunk(attempt, shop, args).catch(throwUnreadable)
     return args instanceof Promise ? args.catch(throwUnreadable) : args
   } catch (error) {
     return throwUnreadable(error)
   }
+}
+
+/** Reads which of its elements earlier attempts finished, too. */
+async function readChunk(attempt: Attempt, shop: Workshop, args: Soon<unknown[]>): Promise<unknown[]> {
+  const { job } = attempt
+  const [list, known] = await Promise.all([args, job.attempt === 1 ? [] : shop.store.notes(job.ref)])
+  attempt.openNotes(known)
+  return list
 }
 
 function parse({ attempt, task }: Execution, args: readonly unknown[]): Soon<readonly unknown[]> {
@@ -111,7 +120,7 @@ function parse({ attempt, task }: Execution, args: readonly unknown[]): Soon<rea
 function call({ attempt, task }: Execution, args: readonly unknown[]): Soon<unknown> {
   // Reading the input took its time, and the job may have been cancelled meanwhile.
   attempt.throwIfAborted()
-  if (attempt.job.options.chunked) return runningJob.run(attempt, callForEach, attempt, task, args)
+  if (attempt.job.options.chunked) return callForEach(attempt, task, args)
   const returned: unknown = runningJob.run(attempt, task.handler as (...args: readonly unknown[]) => unknown, ...args)
   return isThenable(returned) ? Promise.resolve(returned) : returned
 }

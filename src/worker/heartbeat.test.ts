@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
-import { CeleriacError } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { ClaimedJob, Heartbeat as Beat, HeartbeatAnswer } from '../engine/work.ts'
 import { Attempt } from './attempt.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -52,6 +52,7 @@ async function start(answer: (beat: Beat) => Promise<HeartbeatAnswer> = () => Pr
     job,
     {
       now: () => runtime.now(),
+      elapsed: () => runtime.elapsed(),
       note: (one) => heartbeat.note(one),
       complete: () => Promise.reject(new Error('Nothing here completes within.')),
     },
@@ -65,6 +66,28 @@ test('it beats three times in a lease, and lists the jobs held', async () => {
   await pass(12_000, 1_000)
   expect(beats).toHaveLength(4)
   expect(beats[3]).toMatchObject({ held: [{ id: 'a', token: 1 }], lease: 12_000 })
+})
+
+test('what an attempt keeps goes with a beat while it runs, and again where that beat failed', async () => {
+  let isAway = false
+  const answer = (): Promise<HeartbeatAnswer> =>
+    isAway ? Promise.reject(new StoreUnavailable('Away', { mayBeStored: true })) : Promise.resolve(nothing)
+  const { attempt, beats, pass } = await start(answer)
+  attempt.openNotes([])
+  attempt.notes?.keep(':0', 'early')
+  await pass(900, 100)
+  expect(beats).toHaveLength(1)
+  await pass(200, 100)
+  isAway = true
+  attempt.notes?.keep(':1', 'late')
+  await pass(100, 10)
+  isAway = false
+  attempt.notes?.keep(':2', 'later')
+  await pass(2_000, 100)
+  const note = (name: string, value: string) => ({ ref: job.ref, token: job.token, note: { name, value } })
+  const sent = beats.flatMap(({ notes }) => (notes?.length ? [notes] : []))
+  expect(sent[0]).toEqual([note(':0', '"early"'), note(':1', '"late"')])
+  expect(sent.at(-1)).toEqual([note(':0', '"early"'), note(':1', '"late"'), note(':2', '"later"')])
 })
 
 test('what the store answers is told on', async () => {

@@ -242,11 +242,12 @@ const told = (tallies: readonly Tally[]): Pick<Beat, 'tallies'> => (tallies.leng
 
 type AttemptNews = News & { readonly attempt: Attempt }
 
-function carried(news: readonly AttemptNews[]): Pick<Beat, 'progress' | 'log'> {
+function carried(news: readonly AttemptNews[]): Pick<Beat, 'progress' | 'log' | 'notes'> {
   return {
     progress: news.flatMap(({ attempt: { job }, progress }) =>
       progress === null ? [] : [{ ref: job.ref, token: job.token, progress }],
     ),
     log: news.flatMap(({ attempt: { job }, lines }) => lines.map((line) => ({ ref: job.ref, token: job.token, line }))),
+    notes: news.flatMap(({ attempt: { job }, notes }) => notes.map((note) => ({ ref: job.ref, token: job.token, note }))),
   }
 }

@@ -194,6 +194,7 @@ export class Session {
       runtime,
       telling: {
         now: () => runtime.now(),
+        elapsed: () => runtime.elapsed(),
         note: (attempt) => this.#heartbeat.note(attempt),
         complete: (attempt, write) => complete(attempt, write, this.#completionParts()),
       },
@@ -278,6 +279,7 @@ export class Session {
     const { job, settledAs } = attempt
     const ran = this.#slots.lastEndAt - attempt.startedAt
     const item = { ref: job.ref, token: job.token, outcome, job, endedAt: this.#access.runtime.now(), ran }
+    attempt.notes?.flush(outcome.type === 'succeeded')
     if (settledAs === null) return this.#settler.add(item)
     this.#count({ ...item, outcome: { type: 'succeeded', ...settledAs } }, 'accepted')
     const late = tellLate(outcome, settledAs)

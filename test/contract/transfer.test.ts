@@ -89,6 +89,7 @@ async function fillAttic(engine: Engine, clock: ManualRuntime): Promise<void> {
 /** The chord up to its last member, a canvas of which one job is done, one that failed, one that is tried again. */
 async function runSome(worker: Hand, inner: Graph): Promise<void> {
   for (const job of await worker.claim(10)) {
+    await worker.beat({ notes: [{ ref: job.ref, token: job.token, note: { name: ':0', value: '{"a\\nb":1}' } }] })
     await worker.beat({
       log: [
         {

@@ -44,6 +44,7 @@ export function createWorld(place: Place): World {
           job,
           {
             now: clock.now,
+            elapsed: clock.elapsed,
             note: () => {},
             complete: () => Promise.reject(new Error('Nothing here completes within.')),
           },

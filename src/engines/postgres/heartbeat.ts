@@ -1,4 +1,4 @@
-import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
+import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import { hot } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
@@ -11,7 +11,7 @@ type Row = readonly [bits: number, lost: readonly number[], toCancel: string]
 export async function heartbeat(
   requests: Requests,
   now: number | null,
-  { session, lease, held, progress, log, tallies, ended }: Heartbeat,
+  { session, lease, held, progress, log, notes = [], tallies, ended }: Heartbeat,
 ): Promise<{ readonly answer: HeartbeatAnswer; readonly bits: number }> {
   // Of what came in between two beats the last word counts.
   const last = [...new Map(progress.map((each) => [(each.ref as Ref).seq, each])).values()]
@@ -35,6 +35,9 @@ export async function heartbeat(
       ? null
       : JSON.stringify(log.map(({ ref, token, line }) => ({ job: (ref as Ref).seq, token, ...line }))),
     tallies === undefined ? null : JSON.stringify(tallies),
+    notes.length === 0
+      ? null
+      : JSON.stringify(notes.map(({ ref, token, note }) => ({ job: (ref as Ref).seq, token, ...note }))),
   )
   const [bits, lost, toCancel] = rows[0] as Row
   return {
@@ -46,6 +49,9 @@ export async function heartbeat(
   }
 }
 
+export const notesOf = (requests: Requests, seq: number): Promise<readonly Note[]> =>
+  requests.all<Note>('select name, value from celeriac.notes where job = $1 order by name', seq)
+
 /** The running jobs \`j\` of some claims \`k\`. */
 export const runningOf = `cross join unnest(k.seqs) n join celeriac.jobs j
   on j.seq = n and j.state = 3 and j.session = k.session and j.token = k.token`
@@ -54,7 +60,7 @@ export const heartbeatFunctions = `
 create or replace function celeriac.heartbeat(
   a_now bigint, a_id text, a_name text, a_host text, a_pid integer, a_queues text, a_concurrency integer, a_lease bigint,
   a_ended boolean, a_held bigint[], a_held_tokens bigint[], a_jobs bigint[], a_tokens bigint[], a_progress text[], a_log json,
-  a_tallies json
+  a_tallies json, a_notes json
 ) returns table (bits integer, lost integer[], to_cancel text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -66,6 +72,7 @@ begin
   to_cancel := '[]';
   if a_jobs is not null then c := celeriac.store_progress(c, a_jobs, a_tokens, a_progress); end if;
   if a_log is not null then perform celeriac.store_lines(a_log); end if;
+  if a_notes is not null then perform celeriac.store_notes(a_notes); end if;
   if a_tallies is not null then perform celeriac.store_tallies(v_session, a_tallies); end if;
   if a_ended then
     c := celeriac.give_back(c, array(select j.seq from celeriac.claims k ${runningOf} where k.session = v_session));
@@ -133,6 +140,15 @@ begin
     from json_array_elements(a_log) with ordinality x (value, place)
   ) l join celeriac.jobs j on j.seq = l.job and j.token = l.token
   where (select count(*) from celeriac.log where job = l.job) + l.nth <= ${logLimit} order by l.place;
+end $$;
+
+create or replace function celeriac.store_notes(a_notes json) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  insert into celeriac.notes (job, name, value)
+  select j.seq, n.name, n.value from json_to_recordset(a_notes) n (job bigint, token bigint, name text, value text)
+    join celeriac.jobs j on j.seq = n.job and j.state = 3 and j.token = n.token
+  on conflict do nothing;
 end $$;
 
 -- Gives back what the worker does not know it holds: the answer to its claim was lost.

@@ -175,6 +175,14 @@ create table celeriac.log (
 );
 create index log_job on celeriac.log (job);
 
+-- What a job keeps by name for its later attempts, as JSON text.
+create table celeriac.notes (
+  job bigint not null,
+  name text not null,
+  value text not null,
+  primary key (job, name)
+);
+
 -- The first job in a line of jobs with one queue and priority, in the order of (collection, seq).
 create type celeriac.head as (queue text, rank smallint, collection bigint, seq bigint);
 

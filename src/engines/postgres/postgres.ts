@@ -15,6 +15,7 @@ import type {
   ClaimRequest,
   Heartbeat,
   HeartbeatAnswer,
+  Note,
   SettleAnswer,
   Settlement,
   SweepAnswer,
@@ -28,7 +29,7 @@ import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { resultsPage } from './gather.ts'
-import { heartbeat } from './heartbeat.ts'
+import { heartbeat, notesOf } from './heartbeat.ts'
 import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { Place } from './line.ts'
@@ -326,6 +327,9 @@ class PostgresEngine implements Engine {
     if (readSignals(bits).isLeft)
       await this.#write(async (db) => ({ answer: undefined, bits: await goOn(db, db.now()) }))
     return { released, nextAt }
+  }
+  async notes(job: unknown): Promise<readonly Note[]> {
+    return notesOf(await this.#ready(), (job as Ref).seq)
   }
   async results(
     barrier: unknown,

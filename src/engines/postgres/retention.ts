@@ -103,6 +103,7 @@ create or replace function celeriac.delete_jobs(a_seqs bigint[]) returns void la
 begin
   delete from celeriac.attempts where job = any(a_seqs);
   delete from celeriac.log where job = any(a_seqs);
+  delete from celeriac.notes where job = any(a_seqs);
   delete from celeriac.jobs where seq = any(a_seqs);
 end $$;
 

@@ -73,6 +73,7 @@ begin
   end if;
   if answer = 'retried' and a_args is not null then
     update celeriac.jobs set args = a_args where seq = coalesce(v_seq, v_collection);
+    delete from celeriac.notes where job = coalesce(v_seq, v_collection);
   end if;
   return query select celeriac.finish(c), answer;
 end $$;
@@ -248,6 +249,8 @@ begin
   select seq, attempt, case when collection = seq then round - 1 else round end, session, started_at, coalesce(finished_at, c.now),
     case state when 4 then 1 when 5 then 2 else 7 end, case when state = 5 then failure end
   from celeriac.jobs where seq = any(a_seqs) and started_at is not null on conflict do nothing;
+  delete from celeriac.notes n using celeriac.jobs j
+  where n.job = any(a_seqs) and j.seq = n.job and (a_taking = ${taking.all} or j.state = 4);
   with found as materialized (select seq, state from celeriac.jobs where seq = any(a_seqs)),
   put as (
     update celeriac.jobs j set state = 0, round = a_round, failures = 0, crashes = 0, version = j.version + 1, reason = null, cause = null,

@@ -210,7 +210,7 @@ async function stay(requests: Requests): Promise<void> {
 // ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, idempotency: 2, values: 2 }
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, notes: 2, idempotency: 2, values: 2 }
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
@@ -243,7 +243,7 @@ const isText = (kind: RowKind, column: string): boolean =>
 const texts: ReadonlySet<string> = new Set([
   ...['id', 'name', 'host', 'queues', 'queue', 'task', 'args', 'options', 'input', 'shape', 'progress', 'failure'],
   ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'key', 'until', 'fingerprint'],
-  ...['collection_id', 'level', 'message', 'data', 'kind', 'text'],
+  ...['collection_id', 'level', 'message', 'data', 'kind', 'text', 'value'],
 ])
 
 /** Read of the first rows only what fits into a page, by the sizes that the server knows without looking into them. */

@@ -32,6 +32,10 @@ local function read(n)
     local all = call('HGETALL', P .. 'a:' .. n)
     return all[1] and all
   end
+  if main == 'notes:' then
+    local all = call('HGETALL', P .. 'notes:' .. n)
+    return all[1] and all
+  end
   if main == 'log:' then
     local all = call('LRANGE', P .. 'log:' .. n, 0, -1)
     return all[1] and all
@@ -68,6 +72,7 @@ const numbered: Readonly<
   barriers: [barrierKinds, (number, texts) => [exportBarrier(number, texts)]],
   attempts: [['a:'], exportAttempts],
   log: [['log:'], exportLog],
+  notes: [['notes:'], exportNotes],
 }
 
 export async function exportRows(
@@ -79,8 +84,8 @@ export async function exportRows(
   const way = numbered[kind]
   if (way === undefined) return exportFields(db, kind, after, limit)
   const [kinds, rows] = way
-  // A job has several attempts and up to 1,000 log lines.
-  const most = kind === 'log' ? 1 : kind === 'attempts' ? Math.ceil(limit / 10) : limit
+  // A job has several attempts, up to 1,000 log lines and as many notes.
+  const most = kind === 'log' || kind === 'notes' ? 1 : kind === 'attempts' ? Math.ceil(limit / 10) : limit
   const last = await lastNumber(db)
   const args = [Number(after ?? 0), last, most, pageSize, kinds[0] as string, kinds.length, ...kinds]
   const [reached, found] = await db.read<[number, [number, JobTexts][]]>(rowsScript, args)
@@ -112,6 +117,13 @@ function exportLog(job: number, texts: JobTexts): Row[] {
     const [attempt, when, level, message, data] = JSON.parse(String(text)) as Cell[]
     return [job * 1_000 + at, job, attempt, when, level, message, data] as Row
   })
+}
+
+function exportNotes(job: number, texts: JobTexts): Row[] {
+  const rows = Array.from({ length: texts.length / 2 }, (_, at): Row => {
+    return [job, String(texts[2 * at]), String(texts[2 * at + 1])]
+  })
+  return rows.sort(([, one], [, other]) => (String(one) < String(other) ? -1 : 1))
 }
 
 /** Rows that stand in a hash, in the order that the server keeps them in: nothing changes it while the store is closed. */

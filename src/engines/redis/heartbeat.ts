@@ -1,9 +1,9 @@
 import type { LogLine } from '../../core/job.ts'
-import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
+import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import type { Ref } from './claim.ts'
 import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
 import { section } from './pack.ts'
-import type { Runs } from './scripts.ts'
+import { reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
 import { tallyArguments, tallying } from './statistics.ts'
 import { writing } from './work.ts'
@@ -57,6 +57,12 @@ end)
 reports(function(job, text)
   local key = P .. 'log:' .. job.seq
   if call('LLEN', key) < ${logLimit} then call('RPUSH', key, text) end
+end)
+
+reports(function(job, text)
+  if job.state ~= ${state.running} then return end
+  local name, value = string.match(text, '^([^\\n]*)\\n(.*)$')
+  call('HSETNX', P .. 'notes:' .. job.seq, name, value)
 end)
 
 local running = call('SMEMBERS', P .. 'run:' .. session)
@@ -114,7 +120,7 @@ return {lost, toCancel}
 )
 
 export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatAnswer> {
-  const { session, lease, ended, held, progress, log, tallies = [] } = beat
+  const { session, lease, ended, held, progress, log, notes = [], tallies = [] } = beat
   const fields = ['name', session.name, 'host', session.host, 'pid', session.pid, 'concurrency', session.concurrency]
   if (session.queues !== null) fields.push('queues', JSON.stringify(session.queues))
   const [lost, toCancel] = await runs.write<[number[], string[]]>(heartbeatScript, [
@@ -124,6 +130,7 @@ export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatA
     ...section(fields.map((field) => [field])),
     ...section(progress.map((each) => [seqOf(each), String(each.token), JSON.stringify(each.progress)])),
     ...section(log.map((each) => [seqOf(each), String(each.token), lineText(each.line)])),
+    ...section(notes.map((each) => [seqOf(each), String(each.token), `${each.note.name}\n${each.note.value}`])),
     held === null ? 0 : 1,
     ...section((held ?? []).map((each) => [seqOf(each), String(each.token)])),
     ...section(tallies.map(tallyArguments)),
@@ -138,6 +145,17 @@ export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatA
       token: Number(toCancel[2 * n + 1]),
     })),
   }
+}
+
+const notesScript = reading('notes', `return call('HGETALL', P .. 'notes:' .. arg())`)
+
+export async function notesOf(runs: Runs, seq: number): Promise<readonly Note[]> {
+  const flat = await runs.read<string[]>(notesScript, [seq])
+  const notes = Array.from({ length: flat.length / 2 }, (_, n) => ({
+    name: flat[2 * n] as string,
+    value: flat[2 * n + 1] as string,
+  }))
+  return notes.sort((one, other) => (one.name < other.name ? -1 : 1))
 }
 
 const seqOf = ({ ref }: { readonly ref: unknown }): number => (ref as Ref).seq

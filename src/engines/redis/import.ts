@@ -81,6 +81,9 @@ const importers: Readonly<Record<RowKind, Import>> = {
     }
   },
   log: importLog,
+  notes(batch, { prefix }, rows) {
+    for (const [job, name, value] of rows) batch.add(`HSET ${prefix}notes:${job}`, String(name), String(value))
+  },
   unique(batch, { prefix }, rows) {
     for (const [key, collection, until, expiresAt] of rows) {
       batch.add(`HSET ${prefix}unique`, String(key), `${collection},${until},${expiresAt ?? ''}`)

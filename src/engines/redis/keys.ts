@@ -38,6 +38,7 @@ import { library } from './scripts.ts'
  * h:<n>             how the results nest of the canvas that it continued as
  * a:<n>             hash: attempt that did not end the job → round,session,startedAt,finishedAt,outcome[LF failure]
  * log:<n>           list of its log lines, packed by the client
+ * notes:<n>         hash: name → JSON of what it keeps by that name for its later attempts
  *
  * b:<n>             a barrier as it was submitted. Lines: head · runs of the jobs behind it · of the jobs that feed it · of the barriers
  *                     that feed it

@@ -12,6 +12,7 @@ import type {
   ClaimRequest,
   Heartbeat,
   HeartbeatAnswer,
+  Note,
   SettleAnswer,
   Settlement,
   SweepAnswer,
@@ -27,7 +28,7 @@ import { Database, type Script, type ScriptArgument } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
-import { heartbeat } from './heartbeat.ts'
+import { heartbeat, notesOf } from './heartbeat.ts'
 import { actorsOf, collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, look, type Memory, newMemory } from './open.ts'
@@ -236,6 +237,9 @@ class RedisEngine implements Engine {
     const answer = await sweep(this.#runs, this.#runtime)
     await retain(this.#runs, this.#runtime.now(), this.#pass)
     return answer
+  }
+  notes(job: unknown): Promise<readonly Note[]> {
+    return notesOf(this.#runs, (job as Ref).seq)
   }
   results(barrier: unknown, after: string | null): Promise<{ results: readonly StoredResult[]; next: string | null }> {
     return resultsPage(this.#runs, barrier as number, after)

@@ -21,7 +21,7 @@ function S.removeJob(seq)
   local job = S.jobAt(seq)
   if not job then return end
   S.removedIds[#S.removedIds + 1] = S.idOf(job)
-  for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'p:', 'h:', 'a:', 'log:'}) do S.erase(P .. kind .. seq) end
+  for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'p:', 'h:', 'a:', 'log:', 'notes:'}) do S.erase(P .. kind .. seq) end
   if job.scope then S.erase(P .. 'scope:' .. job.scope) end
   if seq == job.collection then S.erase(P .. 'u:' .. seq) end
   S.jobs[seq] = false

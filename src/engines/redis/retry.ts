@@ -16,6 +16,7 @@ if answer == 'retried' and args ~= '' then
   local job = S.jobAt(tonumber(call('HGET', P .. 'ids', id)))
   job.row = string.match(job.row, '^' .. string.rep('[^\\n]*\\n', 6)) .. args
   S.put(P .. 'j:' .. job.digits, job.row)
+  S.erase(P .. 'notes:' .. job.digits)
   if long ~= '' then S.put(P .. 'g:' .. job.digits, long) else S.erase(P .. 'g:' .. job.digits) end
 end
 return answer

@@ -101,6 +101,7 @@ local function reset(job, round, what)
   -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
   if what == ${taking.all} or not isMain then job.continuation = nil end
   for _, kind in ipairs({'f:', 'p:', 'r:'}) do S.erase(P .. kind .. job.seq) end
+  if what == ${taking.all} or was == ${state.succeeded} then S.erase(P .. 'notes:' .. job.seq) end
   S.save(job)
   S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
   if job.feeds and was >= ${state.succeeded} and what ~= ${taking.all} then reopen(job.feeds, was ~= ${state.succeeded}) end

@@ -135,8 +135,8 @@ const censusScript = reading(
   'census',
   `
 local first, last = number(), number()
-local counts = {0, 0, 0, 0, 0}
-for at = 6, 13 do counts[at] = 0 end
+local counts = {0, 0, 0, 0, 0, 0}
+for at = 7, 14 do counts[at] = 0 end
 local function exists(kind, n) return call('EXISTS', P .. kind .. n) end
 local numbers = {}
 for n = first, last do numbers[#numbers + 1] = n end
@@ -146,9 +146,10 @@ for n = first, last do
     local job = S.jobAt(n)
     if job then
       counts[3] = counts[3] + 1
-      counts[6 + job.state] = counts[6 + job.state] + 1
+      counts[7 + job.state] = counts[7 + job.state] + 1
       counts[4] = counts[4] + call('HLEN', P .. 'a:' .. n)
       counts[5] = counts[5] + call('LLEN', P .. 'log:' .. n)
+      counts[6] = counts[6] + call('HLEN', P .. 'notes:' .. n)
     else
       counts[1] = counts[1] + exists('c:', n)
       counts[2] = counts[2] + exists('b:', n)
@@ -168,7 +169,7 @@ async function census(db: Database): Promise<Census> {
     const counts = await db.read<number[]>(censusScript, [first, Math.min(first + numbersPerCall - 1, last)])
     counts.forEach((count, at) => (sums[at] = (sums[at] ?? 0) + count))
   }
-  const [collections = 0, barriers = 0, jobs = 0, attempts = 0, log = 0, ...states] = sums
+  const [collections = 0, barriers = 0, jobs = 0, attempts = 0, log = 0, notes = 0, ...states] = sums
   const length = (name: string): Promise<number> => db.send<number>('HLEN', `${db.prefix}${name}`)
   const [sessions, queues, unique, idempotency, values] = await Promise.all(
     ['sessions', 'queues', 'unique', 'idempotency', 'values'].map(length),
@@ -182,6 +183,7 @@ async function census(db: Database): Promise<Census> {
       jobs,
       attempts,
       log,
+      notes,
       unique,
       idempotency,
       values,
@@ -241,6 +243,7 @@ const numberedKinds = [
   'u:',
   'a:',
   'log:',
+  'notes:',
   'b:',
   'l:',
   'n:',

@@ -1,6 +1,7 @@
-import type { Heartbeat, HeartbeatAnswer } from '../../engine/work.ts'
+import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
 import type { Ref } from './claim.ts'
+import type { Database } from './database.ts'
 import { reason, state } from '../../engine/codes.ts'
 import { putBack, recordAttempt } from './settle.ts'
 import { storeTallies } from './statistics.ts'
@@ -13,6 +14,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   for (const { ref, token, progress } of beat.progress)
     storeProgress(change, ref as Ref, token, JSON.stringify(progress))
   for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
+  for (const { ref, token, note } of beat.notes ?? []) storeNote(change, ref as Ref, token, note)
   if (beat.tallies !== undefined) storeTallies(change, session, beat.tallies)
   const running = change.db.all<Running>(`${selectRunning} and session = ? order by +seq`, session)
   if (beat.ended) {
@@ -91,6 +93,20 @@ function storeLine(change: Change, job: Ref, token: number, line: Heartbeat['log
     logLimit,
   )
 }
+
+function storeNote(change: Change, job: Ref, token: number, { name, value }: Note): void {
+  change.db.run(
+    `insert into celeriac_notes (job, name, value) select seq, ?, ? from celeriac_jobs where seq = ? and state = 3 and token = ?
+     on conflict do nothing`,
+    name,
+    value,
+    job.seq,
+    token,
+  )
+}
+
+export const notesOf = (db: Database, seq: number): Note[] =>
+  db.all<Note>('select name, value from celeriac_notes where job = ? order by name', seq)
 
 /** Gives back what the worker does not know it holds, and tells what it holds no longer. */
 function compare(

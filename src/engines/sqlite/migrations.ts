@@ -134,6 +134,14 @@ create table celeriac_log (
 ) strict;
 create index celeriac_log_job on celeriac_log (job);
 
+-- What a job keeps by name for its later attempts, as JSON text.
+create table celeriac_notes (
+  job integer not null,
+  name text not null,
+  value text not null,
+  primary key (job, name)
+) strict, without rowid;
+
 -- One row for each call that changed something. The newest row is never trimmed, so numbers are never used again.
 create table celeriac_events (
   number integer primary key,

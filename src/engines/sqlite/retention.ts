@@ -116,6 +116,7 @@ export function removeSome(change: Change, item: WorkItem): boolean {
 function removeJob(db: Database, seq: number): void {
   db.run('delete from celeriac_attempts where job = ?', seq)
   db.run('delete from celeriac_log where job = ?', seq)
+  db.run('delete from celeriac_notes where job = ?', seq)
   db.run('delete from celeriac_jobs where seq = ?', seq)
 }
 

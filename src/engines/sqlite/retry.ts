@@ -17,8 +17,14 @@ const taking = { failed: 0, all: 1, heldUp: 2 } as const
 export function retry(change: Change, request: RetryRequest): RetryAnswer {
   const given = newArguments(request)
   const answer = retrySelected(change, request)
-  if (given !== null && answer === 'retried')
-    change.db.run('update celeriac_jobs set args = ? where id = ?', given.args, given.jobId)
+  if (given !== null && answer === 'retried') {
+    const changed = change.db.get<{ seq: number }>(
+      'update celeriac_jobs set args = ? where id = ? returning seq',
+      given.args,
+      given.jobId,
+    )
+    if (changed !== undefined) forgetNotes(change, changed.seq)
+  }
   return answer
 }
 
@@ -189,8 +195,13 @@ function reset(change: Change, job: Member, round: number, what: number): void {
     forgets ? 1 : 0,
     job.seq,
   )
+  if (what === taking.all || job.state === state.succeeded) forgetNotes(change, job.seq)
   change.journal.job(state.waiting, job.collection, job.seq, job.attempt, job.version + 1)
   if (job.feeds !== null && wasFinal && what !== taking.all) reopen(change, job.feeds, job.state !== state.succeeded)
+}
+
+function forgetNotes(change: Change, seq: number): void {
+  change.db.run('delete from celeriac_notes where job = ?', seq)
 }
 
 /** The round of a job alone is its collection's, which has begun anew already. */

@@ -13,6 +13,7 @@ import type {
   ClaimRequest,
   Heartbeat,
   HeartbeatAnswer,
+  Note,
   SettleAnswer,
   Settlement,
   SweepAnswer,
@@ -28,7 +29,7 @@ import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { loadResult, resultsPage } from './gather.ts'
 import { GroupCommit } from './group-commit.ts'
-import { heartbeat } from './heartbeat.ts'
+import { heartbeat, notesOf } from './heartbeat.ts'
 import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
@@ -285,6 +286,9 @@ class SqliteEngine implements Engine {
       return count
     })
     return { released, nextAt: await this.#read(nextSweepAt) }
+  }
+  notes(job: unknown): Promise<readonly Note[]> {
+    return this.#read((db) => notesOf(db, (job as Ref).seq))
   }
   results(barrier: unknown, after: string | null): Promise<{ results: readonly StoredResult[]; next: string | null }> {
     return this.#read((db) => resultsPage(db, barrier as number, after))

@@ -103,6 +103,7 @@ const tables = [
   'barriers',
   'attempts',
   'log',
+  'notes',
   'events',
   'sessions',
   'queues',
@@ -183,7 +184,7 @@ function stay(db: Database): void {
 
 const tableOf = (kind: RowKind): string => `celeriac_${kind}`
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, idempotency: 2, values: 2 }
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, notes: 2, idempotency: 2, values: 2 }
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
