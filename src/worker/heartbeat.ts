@@ -248,6 +248,8 @@ function carried(news: readonly AttemptNews[]): Pick<Beat, 'progress' | 'log' | 
       progress === null ? [] : [{ ref: job.ref, token: job.token, progress }],
     ),
     log: news.flatMap(({ attempt: { job }, lines }) => lines.map((line) => ({ ref: job.ref, token: job.token, line }))),
-    notes: news.flatMap(({ attempt: { job }, notes }) => notes.map((note) => ({ ref: job.ref, token: job.token, note }))),
+    notes: news.flatMap(({ attempt: { job }, notes }) =>
+      notes.map((note) => ({ ref: job.ref, token: job.token, note })),
+    ),
   }
 }
