@@ -45,9 +45,9 @@ test('a job keeps up to 1 MiB, with what it kept before, and leaves out what JSO
   expect(notes.take()).toEqual([{ name: 'small', value: '"x"' }])
 })
 
-test('a chunk has the elements of its job only: one handler called at once for two jobs has two keys', async () => {
+test('every element has another key, in one chunk and in two', async () => {
   const { app, worker } = working()
-  const key = app.task('key', () => currentJob().key)
+  const key = app.task('key', (_: number) => currentJob().key)
   const list = app.task('list', () => [0, 1, 2])
   await worker.start()
   const keys = await (await app.submit(chain(list.s(), each(key, { chunk: 2 })))).result()
