@@ -11,6 +11,11 @@ const clockOrChance = [
   "MemberExpression[object.name='globalThis'][property.name=/^(set(Timeout|Interval|Immediate)|performance)$/]",
   "MemberExpression[object.name='AbortSignal'][property.name='timeout']",
 ]
+const ownRegistry = {
+  selector: 'CallExpression[callee.property.name=/^(meta|describe)$/]',
+  message:
+    'Schemas are described by .register(described, …): .meta() writes into a registry that all of a process share.',
+}
 const timers = ['setTimeout', 'setInterval', 'setImmediate', 'performance']
 const timerModules = ['timers', 'timers/promises', 'perf_hooks'].flatMap((name) => [name, `node:${name}`])
 
@@ -50,7 +55,11 @@ export default tseslint.config(
     files: ['src/**/*.ts'],
     ignores: ['src/core/runtime.ts', '**/*.test.ts', '**/*.test-d.ts'],
     rules: {
-      'no-restricted-syntax': ['error', ...clockOrChance.map((selector) => ({ selector, message: fromRuntime }))],
+      'no-restricted-syntax': [
+        'error',
+        ...clockOrChance.map((selector) => ({ selector, message: fromRuntime })),
+        ownRegistry,
+      ],
       'no-restricted-globals': ['error', ...timers.map((name) => ({ name, message: fromRuntime }))],
       'no-restricted-imports': ['error', { paths: timerModules.map((name) => ({ name, message: fromRuntime })) }],
     },

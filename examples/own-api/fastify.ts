@@ -1,34 +1,32 @@
-// An API of one's own, on Fastify: its endpoint answers with a collection, and its document says so.
-import { accepted, createHandler, openapi } from 'celeriac/http'
+// An API of one's own, on Fastify: its endpoint answers with a collection, and the document made of its routes says so.
+import swagger from '@fastify/swagger'
+import { accepted, createHandler, openapiForFastify } from 'celeriac/http'
 import Fastify from 'fastify'
 import { collect, jobs } from './tasks.ts'
 
-const parts = openapi()
+const parts = openapiForFastify()
 const order = {
   type: 'object',
   required: ['shop'],
-  properties: { shop: { type: 'string' }, callback_url: { $ref: '#/components/schemas/CallbackUrl' } },
-}
-
-const document = {
-  openapi: '3.1.1',
-  info: { title: 'Invoices', version: '1.0.0' },
-  paths: {
-    '/invoices': {
-      post: {
-        operationId: 'collectInvoices',
-        requestBody: { required: true, content: { 'application/json': { schema: order } } },
-        responses: { 202: parts.accepted },
-        callbacks: parts.callbacks,
-      },
-    },
-  },
-  components: { schemas: parts.schemas },
+  properties: { shop: { type: 'string' }, callback_url: { $ref: 'CallbackUrl#' } },
 }
 
 export const api = Fastify()
-api.get('/openapi.json', () => document)
-api.post<{ Body: { shop: string; callback_url?: string } }>('/invoices', async ({ body }) => {
+await api.register(swagger, {
+  openapi: { openapi: '3.1.1', info: { title: 'Invoices', version: '1.0.0' } },
+  // Else the schemas are called def-0, def-1 … in the document.
+  refResolver: { buildLocalReference: ({ $id }, _base, _fragment, n) => String($id ?? `def-${n}`) },
+})
+for (const schema of parts.schemas) api.addSchema(schema)
+
+const schema = {
+  operationId: 'collectInvoices',
+  body: order,
+  response: { 202: parts.accepted },
+  callbacks: parts.callbacks,
+}
+api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger())
+api.post<{ Body: { shop: string; callback_url?: string } }>('/invoices', { schema }, async ({ body }) => {
   const { shop, callback_url: callbackUrl } = body
   return accepted(await jobs.submit(collect(shop), { description: `Invoices of ${shop}`, callbackUrl }))
 })

@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import type { ZodOpenApiCallbacksObject } from 'zod-openapi'
 import { collectionDetail, instant, job, jobDetail, settledState } from './schemas.ts'
+import { described } from './described.ts'
+import type { CallbackTerms } from './route.ts'
 
 const settledJob = z
   .object({
@@ -25,52 +26,47 @@ const settledJob = z
     }).shape,
     result: jobDetail.shape.result,
   })
-  .meta({ id: 'SettledJob' })
+  .register(described, { id: 'SettledJob' })
 
 const { callback_url: _url, cancelling: _cancelling, ...parts } = collectionDetail.shape
 
 export const callbackPayload = z
   .object({
     type: z.literal('collection.settled'),
-    timestamp: instant.meta({ description: 'When it settled.' }),
+    timestamp: instant.clone().register(described, { description: 'When it settled.' }),
     data: z
       .object({
         ...parts,
         state: settledState,
         settled_at: instant,
         jobs: z.array(settledJob),
-        truncated: z
-          .literal(true)
-          .optional()
-          .meta({ description: 'The whole would be more than 1 MiB: results are left out, and maybe the last jobs.' }),
+        truncated: z.literal(true).optional().register(described, {
+          description: 'The whole would be more than 1 MiB: results are left out, and maybe the last jobs.',
+        }),
       })
-      .meta({ id: 'SettledCollection' }),
+      .register(described, { id: 'SettledCollection' }),
   })
-  .meta({ id: 'CollectionSettled' })
+  .register(described, { id: 'CollectionSettled' })
 
 const headers = z.object({
-  'webhook-id': z.string().meta({ description: 'The same for every try, another one for each round.' }),
-  'webhook-timestamp': z.string().meta({ description: 'Seconds since 1970.' }),
-  'webhook-signature': z
-    .string()
-    .meta({ description: '`v1,` and the signature in base64; one for each secret, with spaces between.' }),
+  'webhook-id': z.string().register(described, { description: 'The same for every try, another one for each round.' }),
+  'webhook-timestamp': z.string().register(described, { description: 'Seconds since 1970.' }),
+  'webhook-signature': z.string().register(described, {
+    description: '`v1,` and the signature in base64; one for each secret, with spaces between.',
+  }),
 })
 
-/** The `callbacks` of an operation, as OpenAPI has them. `field` is where its body names the url. */
-export const settledCallback = (field: string): ZodOpenApiCallbacksObject => ({
-  settled: {
-    [`{$request.body#/${field}}`]: {
-      post: {
-        operationId: 'collectionSettled',
-        summary: 'All of it has settled',
-        description: 'Signed as Standard Webhooks says; sent again for about a day unless it is answered with 2xx.',
-        requestParams: { header: headers },
-        requestBody: { required: true, content: { 'application/json': { schema: callbackPayload } } },
-        responses: {
-          '2XX': { description: 'Taken.' },
-          410: { description: 'Not wanted any more: it is not sent again.' },
-        },
-      },
-    },
+/** @param field where the body of the operation names the url */
+export const settledCallback = (field: string, operationId?: string): CallbackTerms => ({
+  name: 'settled',
+  url: `{$request.body#/${field}}`,
+  ...(operationId !== undefined && { operationId }),
+  summary: 'All of it has settled',
+  description: 'Signed as Standard Webhooks says; sent again for about a day unless it is answered with 2xx.',
+  headers,
+  body: callbackPayload,
+  answers: {
+    '2XX': { description: 'Taken.' },
+    410: { description: 'Not wanted any more: it is not sent again.' },
   },
 })

@@ -33,7 +33,11 @@ export interface FastifyLike {
     type: string,
     parser: (request: unknown, payload: unknown, done: (error: null) => void) => void,
   ): unknown
-  all(path: string, handler: (request: { readonly raw: IncomingMessage }, reply: FastifyReplyLike) => void): unknown
+  all(
+    path: string,
+    options: { readonly schema: { readonly hide: true } },
+    handler: (request: { readonly raw: IncomingMessage }, reply: FastifyReplyLike) => void,
+  ): unknown
 }
 interface FastifyReplyLike {
   readonly raw: ServerResponse
@@ -77,7 +81,8 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
       // The body is left to be read here, with bounds of its own.
       fastify.removeAllContentTypeParsers()
       fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
-      fastify.all(`${ours}/*`, ({ raw }, reply) => {
+      // Not in a document that is made of the routes: this API has its own.
+      fastify.all(`${ours}/*`, { schema: { hide: true } }, ({ raw }, reply) => {
         reply.hijack()
         node(raw, reply.raw)
       })

@@ -1,4 +1,12 @@
-export { type Accepted, accepted, callbackUrl, openapi, type OpenApiParts } from './own-api.ts'
+export {
+  type Accepted,
+  accepted,
+  callbackUrl,
+  type FastifyParts,
+  openapi,
+  openapiForFastify,
+  type OpenApiParts,
+} from './own-api.ts'
 export type { HandlerOptions } from './api.ts'
 export type { Auth } from './authenticate.ts'
 export { createHandler, type Handler } from './handler.ts'

@@ -1,17 +1,18 @@
 import { z } from 'zod'
 import type { Duration } from '../core/time.ts'
 import { toCamel } from '../core/snake.ts'
+import { described } from './described.ts'
 
 // What is sent, as schemas: the form of it. What values are good, the library says, as it does in code.
 
 const duration = z
   .union([z.number(), z.string().max(100)])
-  .meta({ description: 'Milliseconds, or a text such as `5m`, `1h 30m`.' })
+  .register(described, { description: 'Milliseconds, or a text such as `5m`, `1h 30m`.' })
 const moment = z
   .string()
   .max(100)
   .transform((text) => text as Duration)
-  .meta({ description: 'An instant as ISO 8601 text, or how long ago: `-1h`.' })
+  .register(described, { description: 'An instant as ISO 8601 text, or how long ago: `-1h`.' })
 
 export const options = z
   .strictObject({
@@ -32,41 +33,48 @@ export const options = z
     tags: z.array(z.string()),
     unique: z.strictObject({
       key: z.string(),
-      until: duration.optional().meta({ description: '`started`, `settled` or a duration.' }),
+      until: duration.optional().register(described, { description: '`started`, `settled` or a duration.' }),
       on_conflict: z.enum(['existing', 'replace', 'reject']).optional(),
     }),
-    idempotency_key: z.string().meta({ description: 'The same key again gives the collection made the first time.' }),
+    idempotency_key: z
+      .string()
+      .register(described, { description: 'The same key again gives the collection made the first time.' }),
     description: z.string(),
     actor: z.strictObject({ id: z.string() }),
   })
   .partial()
   .transform(toCamel)
-  .meta({ id: 'Options', description: 'As the options of the library, each of them optional.' })
+  .register(described, { id: 'Options', description: 'As the options of the library, each of them optional.' })
 
-export const callbackUrl = z.string().max(2048).meta({
-  id: 'CallbackUrl',
-  format: 'uri',
-  description:
-    'Called by a signed POST once all of it has settled, whatever the outcome: a public address, http or https, with no password in it.',
-})
+export const callbackUrlText =
+  'Called by a signed POST once all of it has settled, whatever the outcome: a public address, http or https, with no password in it.'
+export const callbackUrl = z
+  .string()
+  .max(2048)
+  .register(described, { id: 'CallbackUrl', format: 'uri', description: callbackUrlText })
 
-const limit = z.coerce.number().int().min(1).max(200).optional().meta({ description: 'How many at once. Default 50.' })
-const cursor = z.string().max(4096).optional().meta({ description: 'The `next` of the page before.' })
+const limit = z.coerce
+  .number()
+  .int()
+  .min(1)
+  .max(200)
+  .optional()
+  .register(described, { description: 'How many at once. Default 50.' })
+const cursor = z.string().max(4096).optional().register(described, { description: 'The `next` of the page before.' })
 const word = z.string().max(256).optional()
 
 /** What all lists have in common. */
 export const listQuery = {
-  actor: word.meta({ description: 'The id of who asked for it.' }),
+  actor: word.clone().register(described, { description: 'The id of who asked for it.' }),
   tag: word,
-  after: moment.optional().meta({ description: 'Sent at or after this instant; `-1h` is an hour ago.' }),
-  before: moment.optional().meta({ description: 'Sent before this instant.' }),
+  after: moment.optional().register(described, { description: 'Sent at or after this instant; `-1h` is an hour ago.' }),
+  before: moment.optional().register(described, { description: 'Sent before this instant.' }),
   limit,
   cursor,
 }
 
 export const idempotencyHeader = z.object({
-  'idempotency-key': z
-    .string()
-    .optional()
-    .meta({ description: 'The same key again gives the collection made the first time: safe to send again.' }),
+  'idempotency-key': z.string().optional().register(described, {
+    description: 'The same key again gives the collection made the first time: safe to send again.',
+  }),
 })

@@ -1,14 +1,19 @@
-import { createDocument } from 'zod-openapi'
 import type { CollectionHandle } from '../core/handle.ts'
 import type { Duration } from '../core/time.ts'
 import { tellOutside } from './answers.ts'
 import { settledCallback } from './callback-terms.ts'
-import { callbackUrl } from './inputs.ts'
+import { callbackUrl as describedCallbackUrl, callbackUrlText } from './inputs.ts'
 import { json, responseOf } from './reply.ts'
-import { documentOptions } from './document.ts'
+import { answerOf, callbacksOf } from './document.ts'
 import { acceptedCollection } from './schemas.ts'
+import { SchemaWriter } from './schema-writer.ts'
 
-export { callbackUrl }
+/**
+ * A url that is called back, as a schema for your own body. It brings its description to the documents that you make of it, and no
+ * name: names in a document of yours are yours.
+ */
+// eslint-disable-next-line no-restricted-syntax -- Without an id it is in nobody's way, and a document of yours describes it.
+export const callbackUrl = describedCallbackUrl.meta({ format: 'uri', description: callbackUrlText })
 
 export interface Accepted {
   /** Where it can be read: default no such header. */
@@ -45,7 +50,15 @@ export interface OpenApiParts {
   readonly callbacks: Record<string, Record<string, PathItem>>
 }
 
+/** The same for Fastify, whose schemas refer to each other in a way of their own. */
+export interface FastifyParts extends Omit<OpenApiParts, 'schemas'> {
+  /** Each for `fastify.addSchema`: what the parts refer to. */
+  readonly schemas: readonly { readonly $id: string }[]
+}
+
 /**
+ * Returns what an OpenAPI document says of an endpoint that answers with {@link accepted}.
+ *
  * @param field the name in your body of the url that is called back. Default `callback_url`
  * @example
  * const { schemas, accepted, callbacks } = openapi()
@@ -53,24 +66,31 @@ export interface OpenApiParts {
  * Object.assign(document.components.schemas, schemas)
  */
 export function openapi(field = 'callback_url'): OpenApiParts {
+  const writer = new SchemaWriter()
+  return { ...partsOf(writer, field), schemas: writer.named }
+}
+
+/**
+ * Returns the same for routes of Fastify, from which `@fastify/swagger` writes the document.
+ *
+ * @param field the name in your body of the url that is called back. Default `callback_url`
+ * @example
+ * const { schemas, accepted, callbacks } = openapiForFastify()
+ * for (const schema of schemas) fastify.addSchema(schema)
+ * fastify.post('/orders', { schema: { response: { 202: accepted }, callbacks } }, async () => …)
+ */
+export function openapiForFastify(field = 'callback_url'): FastifyParts {
+  const writer = new SchemaWriter((name) => `${name}#`)
+  const parts = partsOf(writer, field)
+  return { ...parts, schemas: Object.entries(writer.named).map(([$id, schema]) => ({ $id, ...schema })) }
+}
+
+function partsOf(writer: SchemaWriter, field: string): Omit<OpenApiParts, 'schemas'> {
   const description = 'Under way: read it, follow it, wait for the callback.'
-  const operation = {
-    requestBody: { content: { 'application/json': { schema: callbackUrl } } },
-    responses: { 202: { description, content: { 'application/json': { schema: acceptedCollection } } } },
-    callbacks: settledCallback(field),
-  }
-  const { components, paths } = createDocument(
-    {
-      openapi: '3.1.1',
-      info: { title: 'parts', version: '1' },
-      paths: { '/': { post: operation } },
-    },
-    documentOptions,
-  )
-  const made = paths?.['/']?.post
+  // For the body of the operation: by its name, or by the name that a document gives it.
+  writer.write(describedCallbackUrl, 'input')
   return {
-    schemas: (components?.schemas ?? {}) as Record<string, object>,
-    accepted: made?.responses?.['202'] as object,
-    callbacks: made?.callbacks as Record<string, Record<string, PathItem>>,
+    accepted: answerOf({ description, schema: acceptedCollection }, '202', writer),
+    callbacks: callbacksOf(settledCallback(field), writer),
   }
 }

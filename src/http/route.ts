@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import type { ZodOpenApiCallbacksObject } from 'zod-openapi'
 import type { Connection } from '../app/events.ts'
 import type { FindOwners } from '../app/feed-events.ts'
 import type { AppParts } from '../app/parts.ts'
@@ -60,7 +59,7 @@ export interface RouteTerms<
   readonly body?: Body
   readonly headers?: z.ZodObject
   readonly answers: Readonly<Record<number, AnswerTerms>>
-  readonly callbacks?: ZodOpenApiCallbacksObject
+  readonly callbacks?: CallbackTerms
   handle(given: Given<Read<Params>, Read<Query>, Read<Body>>): Promise<Reply | Response>
 }
 
@@ -70,6 +69,20 @@ export interface AnswerTerms {
   /** Default `application/json`. */
   readonly type?: string
   readonly headers?: z.ZodObject
+}
+
+/** A request that an operation makes of whoever asked for it, later. */
+export interface CallbackTerms {
+  readonly name: string
+  /** As OpenAPI says where it goes: https://spec.openapis.org/oas/v3.1.1.html#runtime-expressions */
+  readonly url: string
+  /** No two operations of a document have the same. */
+  readonly operationId?: string
+  readonly summary: string
+  readonly description: string
+  readonly headers: z.ZodObject
+  readonly body: z.ZodType
+  readonly answers: Readonly<Record<string, AnswerTerms>>
 }
 
 export type Route = RouteTerms<any, any, any>

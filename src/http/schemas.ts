@@ -1,69 +1,81 @@
 import { z } from 'zod'
 import { collectionStates } from '../core/collection.ts'
 import { attemptOutcomes, jobStates } from '../core/job.ts'
+import { described } from './described.ts'
 
 // What is answered, as schemas: for the document, and for tests that hold every answer against them. That they say what
 // the library's own types say, the compiler checks in schemas.test-d.ts.
 
-export const instant = z.iso.datetime().meta({ description: 'An instant in UTC, as ISO 8601 text.' })
-export const id = z.uuid().meta({ description: 'The id of a job or collection: a UUID of version 7.' })
+export const instant = z.iso.datetime().register(described, { description: 'An instant in UTC, as ISO 8601 text.' })
+export const id = z.uuid().register(described, { description: 'The id of a job or collection: a UUID of version 7.' })
 export const actor = z.object({ id: z.string() })
 const text = z.string()
 const count = z.int().min(0)
 /** What people gave or got: any JSON. */
 const payload = z.unknown()
 
-export const failure = z
-  .object({
-    name: text,
-    message: text,
-    stack: text.optional().meta({ description: 'Where it was thrown. Not told to those who see only their own work.' }),
-    get cause() {
-      return failure.optional()
-    },
-    attempt: count,
-    at: instant,
-  })
-  .meta({ id: 'Failure', description: 'An error as data.' })
+export const failure = z.object({
+  name: text,
+  message: text,
+  stack: text
+    .optional()
+    .register(described, { description: 'Where it was thrown. Not told to those who see only their own work.' }),
+  get cause() {
+    return failure.optional()
+  },
+  attempt: count,
+  at: instant,
+})
+// By itself: the type of what refers to itself comes of nothing else.
+failure.register(described, { id: 'Failure', description: 'An error as data.' })
 
-export const jobState = z.enum(jobStates).meta({ id: 'JobState' })
-export const collectionState = z.enum(collectionStates).meta({ id: 'CollectionState' })
+export const jobState = z.enum(jobStates).register(described, { id: 'JobState' })
+export const collectionState = z.enum(collectionStates).register(described, { id: 'CollectionState' })
 export const settledState = z.enum(['succeeded', 'failed', 'cancelled'])
 const role = z.enum(['main', 'side', 'callback'])
 const reason = z.enum(['failed', 'timeout', 'poisoned', 'cancelled', 'expired', 'fail-fast', 'upstream', 'not-needed'])
 
 const progressParts = { done: z.number(), total: z.number().optional(), message: text.optional() }
-export const progress = z.object(progressParts).meta({ id: 'Progress' })
+export const progress = z.object(progressParts).register(described, { id: 'Progress' })
 
 const counts = z
   .object(
     Object.fromEntries(jobStates.map((state) => [state, count])) as Record<(typeof jobStates)[number], typeof count>,
   )
-  .meta({ id: 'JobCounts', description: 'How many jobs are in each state. Jobs that were not needed are left out.' })
+  .register(described, {
+    id: 'JobCounts',
+    description: 'How many jobs are in each state. Jobs that were not needed are left out.',
+  })
 
 const jobParts = {
   id,
   task: text,
   collection_id: id,
   state: jobState,
-  reason: reason.optional().meta({ description: 'Why it is not a success.' }),
-  role: role.meta({
+  reason: reason.optional().register(described, { description: 'Why it is not a success.' }),
+  role: role.clone().register(described, {
     description: '`side` and `callback` jobs neither delay nor change the outcome of their collection.',
   }),
   queue: text,
   priority: z.int(),
   args: z
     .array(payload)
-    .meta({ description: 'The arguments given; a result that came before them is not among them.' }),
-  parent_id: id.optional().meta({ description: 'The job whose handler returned the canvas that this one belongs to.' }),
-  after: z.array(id).meta({ description: 'The jobs it waits for, or waited for; of a large group the first 1,000.' }),
+    .register(described, { description: 'The arguments given; a result that came before them is not among them.' }),
+  parent_id: id
+    .optional()
+    .register(described, { description: 'The job whose handler returned the canvas that this one belongs to.' }),
+  after: z
+    .array(id)
+    .register(described, { description: 'The jobs it waits for, or waited for; of a large group the first 1,000.' }),
   attempt: count,
-  failures: count.meta({ description: 'How many attempts failed in this round.' }),
+  failures: count.clone().register(described, { description: 'How many attempts failed in this round.' }),
   round: count,
   progress: progress.optional(),
   failure: failure.optional(),
-  failed_job_id: id.optional().meta({ description: 'Whose failure that is, where another job caused it.' }),
-  actor: actor.optional().meta({ description: 'Who asked for it.' }),
+  failed_job_id: id
+    .optional()
+    .register(described, { description: 'Whose failure that is, where another job caused it.' }),
+  actor: actor.optional().register(described, { description: 'Who asked for it.' }),
   description: text.optional(),
   tags: z.array(text),
   worker: text.optional(),
@@ -72,9 +84,11 @@ const jobParts = {
   started_at: instant.optional(),
   finished_at: instant.optional(),
   cancelling: z.boolean(),
-  continued: z.boolean().meta({ description: 'Its handler returned a canvas, whose result is this job’s.' }),
+  continued: z
+    .boolean()
+    .register(described, { description: 'Its handler returned a canvas, whose result is this job’s.' }),
 }
-export const job = z.object(jobParts).meta({ id: 'Job' })
+export const job = z.object(jobParts).register(described, { id: 'Job' })
 
 export const attempt = z
   .object({
@@ -86,7 +100,7 @@ export const attempt = z
     outcome: z.enum(attemptOutcomes),
     failure: failure.optional(),
   })
-  .meta({ id: 'Attempt' })
+  .register(described, { id: 'Attempt' })
 
 export const logLine = z
   .object({
@@ -96,53 +110,59 @@ export const logLine = z
     message: text,
     data: payload.optional(),
   })
-  .meta({ id: 'LogLine' })
+  .register(described, { id: 'LogLine' })
 
 export const jobDetail = z
   .object({
     ...jobParts,
     attempts: z.array(attempt),
     log: z.array(logLine),
-    result: payload.optional().meta({ description: 'Where it succeeded, and its handler returned something.' }),
+    result: payload
+      .optional()
+      .register(described, { description: 'Where it succeeded, and its handler returned something.' }),
   })
-  .meta({ id: 'JobDetail' })
+  .register(described, { id: 'JobDetail' })
 
 const collectionParts = {
   id,
   state: collectionState,
-  round: count.meta({ description: '1 at submission, one more with each retry.' }),
+  round: count.clone().register(described, { description: '1 at submission, one more with each retry.' }),
   description: text.optional(),
-  actor: actor.optional().meta({ description: 'Who asked for it.' }),
+  actor: actor.optional().register(described, { description: 'Who asked for it.' }),
   tags: z.array(text),
   callback_url: text.optional(),
   counts,
   progress: z
     .object({ done: count, total: count })
-    .meta({ description: 'How many of its main jobs are final, of how many known so far.' }),
+    .register(described, { description: 'How many of its main jobs are final, of how many known so far.' }),
   created_at: instant,
   settled_at: instant.optional(),
   cancelling: z.boolean(),
   failure: failure.optional(),
   failed_job_id: id.optional(),
 }
-export const collection = z.object(collectionParts).meta({ id: 'Collection' })
-const resultOfCollection = payload.optional().meta({ description: 'Where it succeeded.' })
+export const collection = z.object(collectionParts).register(described, { id: 'Collection' })
+const resultOfCollection = payload.optional().register(described, { description: 'Where it succeeded.' })
 export const collectionDetail = z
   .object({
     ...collectionParts,
-    jobs: z.array(job).meta({ description: 'In the order of the graph; `after` tells which waits for which.' }),
+    jobs: z
+      .array(job)
+      .register(described, { description: 'In the order of the graph; `after` tells which waits for which.' }),
     result: resultOfCollection,
   })
-  .meta({ id: 'CollectionDetail' })
+  .register(described, { id: 'CollectionDetail' })
 
 export const acceptedCollection = z
   .object({
     ...collectionDetail.shape,
-    token: text.optional().meta({ description: 'Lets its holder read and follow this collection, and nothing else.' }),
+    token: text
+      .optional()
+      .register(described, { description: 'Lets its holder read and follow this collection, and nothing else.' }),
   })
-  .meta({ id: 'AcceptedCollection' })
+  .register(described, { id: 'AcceptedCollection' })
 
-const cursor = text.meta({ description: 'Where to go on from behind this event.' })
+const cursor = text.clone().register(described, { description: 'Where to go on from behind this event.' })
 const at = { cursor, at: instant, job_id: id }
 const snapshotOfCollection = z.object({ type: z.literal('snapshot'), cursor, collection: collectionDetail })
 const snapshotOfJob = z.object({ type: z.literal('snapshot'), cursor, job: jobDetail })
@@ -150,53 +170,55 @@ const stateEvent = z.object({ type: z.literal('state'), ...at, state: jobState, 
 const progressEvent = z.object({ type: z.literal('progress'), ...at, ...progressParts })
 const jobsEvent = z
   .object({ type: z.literal('jobs'), cursor, jobs: z.array(job) })
-  .meta({ description: 'Jobs joined it: a handler returned a canvas.' })
+  .register(described, { description: 'Jobs joined it: a handler returned a canvas.' })
 const roundEvent = z
   .object({ type: z.literal('round'), cursor, round: count })
-  .meta({ description: 'Somebody retried it.' })
+  .register(described, { description: 'Somebody retried it.' })
 const settledEvent = z.object({ type: z.literal('settled'), cursor, at: instant, state: settledState, round: count })
 
 export const collectionEvent = z
   .discriminatedUnion('type', [snapshotOfCollection, stateEvent, progressEvent, jobsEvent, roundEvent, settledEvent])
-  .meta({ id: 'CollectionEvent' })
+  .register(described, { id: 'CollectionEvent' })
 export const jobEvent = z
   .discriminatedUnion('type', [snapshotOfJob, stateEvent, progressEvent])
-  .meta({ id: 'JobEvent' })
+  .register(described, { id: 'JobEvent' })
 
 const ofCollection = { cursor, at: instant, collection_id: id }
 export const feedEvent = z
   .discriminatedUnion('type', [
     z
       .object({ type: z.literal('start'), cursor })
-      .meta({ description: 'From here on every change is told. Comes again where changes were lost.' }),
+      .register(described, { description: 'From here on every change is told. Comes again where changes were lost.' }),
     z.object({ type: z.literal('job'), ...ofCollection, job_id: id, state: jobState, attempt: count }),
     z.object({ type: z.literal('progress'), ...ofCollection, job_id: id, ...progressParts }),
     z
       .object({ type: z.literal('collection'), ...ofCollection, state: collectionState, round: count })
-      .meta({ description: 'It settled, or began another round, or jobs joined it.' }),
+      .register(described, { description: 'It settled, or began another round, or jobs joined it.' }),
   ])
-  .meta({ id: 'FeedEvent' })
+  .register(described, { id: 'FeedEvent' })
 
 export const problem = z
   .object({
     type: text,
     title: text,
     status: z.int(),
-    code: text.meta({ description: 'For programs: it never changes its meaning.' }),
-    detail: text.meta({ description: 'For people: what is wrong, and what to do.' }),
+    code: text.clone().register(described, { description: 'For programs: it never changes its meaning.' }),
+    detail: text.clone().register(described, { description: 'For people: what is wrong, and what to do.' }),
     errors: z.array(z.object({ path: text, message: text })).optional(),
     may_be_stored: z.boolean().optional(),
   })
-  .meta({ id: 'Problem', description: 'An error, as RFC 9457 has it.' })
+  .register(described, { id: 'Problem', description: 'An error, as RFC 9457 has it.' })
 
 /** A page of a list: the one form of all of them. */
 export const pageOf = <Item extends z.ZodType>(item: Item, name: string) =>
   z
     .object({
       items: z.array(item),
-      next: text.optional().meta({ description: 'Give it as `cursor` for the next page; absent on the last one.' }),
+      next: text
+        .optional()
+        .register(described, { description: 'Give it as `cursor` for the next page; absent on the last one.' }),
     })
-    .meta({ id: name })
+    .register(described, { id: name })
 
 // ── answers that many operations have ────────────────────────────────────────────────────────────────────────────
 
@@ -210,4 +232,6 @@ export const notTaken = {
     schema: problem,
   },
 }
-export const location = z.object({ location: z.string().meta({ description: 'Where the collection is.' }) })
+export const location = z.object({
+  location: z.string().register(described, { description: 'Where the collection is.' }),
+})

@@ -11,7 +11,7 @@ interface Operation {
   readonly callbacks?: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, CallbackOperation>>>>>>
 }
 interface CallbackOperation {
-  readonly parameters: readonly { readonly in: string; readonly name: string; readonly required?: boolean }[]
+  readonly parameters?: readonly { readonly in: string; readonly name: string; readonly required?: boolean }[]
   readonly requestBody: { readonly content: Content }
 }
 export interface Document {
@@ -79,9 +79,10 @@ export class Documented {
       Object.entries(operations).flatMap(([method, { callbacks = {} }]) =>
         Object.entries(callbacks).flatMap(([name, urls]) =>
           Object.entries(urls).flatMap(([url, called]) =>
-            Object.entries(called).map(([by, { parameters }]) => ({
+            Object.entries(called).map(([by, { parameters = [] }]) => ({
               pointer: [path, method, 'callbacks', name, url, by],
               method: by,
+              // A document that Fastify made leaves them out.
               parameters,
             })),
           ),

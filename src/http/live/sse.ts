@@ -5,6 +5,7 @@ import { eventText } from '../answers.ts'
 import { trustOf } from '../identity.ts'
 import type { Given } from '../route.ts'
 import * as schemas from '../schemas.ts'
+import { described } from '../described.ts'
 
 // Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
@@ -18,20 +19,19 @@ const whereToBegin = {
     .string()
     .max(4096)
     .optional()
-    .meta({ description: 'A cursor from an event seen before, as the header `last-event-id` has it.' }),
+    .register(described, { description: 'A cursor from an event seen before, as the header `last-event-id` has it.' }),
   ticket: z
     .string()
     .max(200)
     .optional()
-    .meta({ description: 'From `POST /api/tickets`, where no header can be sent.' }),
+    .register(described, { description: 'From `POST /api/tickets`, where no header can be sent.' }),
 }
 
 export const feedQuery = z.strictObject(whereToBegin)
 export const eventsQuery = z.strictObject({
-  live: z
-    .enum(['true', 'false'])
-    .optional()
-    .meta({ description: 'Go on after it has settled: side branches still run, somebody may retry it.' }),
+  live: z.enum(['true', 'false']).optional().register(described, {
+    description: 'Go on after it has settled: side branches still run, somebody may retry it.',
+  }),
   ...whereToBegin,
 })
 

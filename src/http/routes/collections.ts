@@ -15,6 +15,7 @@ import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { accept, optionsOf } from '../submitting.ts'
 import { narrowed, seeCollection } from '../visible.ts'
+import { described } from '../described.ts'
 
 const tag = 'Collections'
 const params = z.object({ id: z.string() })
@@ -34,9 +35,9 @@ export const collectionRoutes = [
     scope: 'submit',
     headers: idempotencyHeader,
     body: z.strictObject({
-      canvas: z
-        .unknown()
-        .meta({ description: 'A canvas, such as `{"type":"signature","task":"math.add","args":[1,2]}`.' }),
+      canvas: z.unknown().register(described, {
+        description: 'A canvas, such as `{"type":"signature","task":"math.add","args":[1,2]}`.',
+      }),
       options: options.optional(),
       callback_url: callbackUrl.optional(),
     }),
@@ -44,7 +45,7 @@ export const collectionRoutes = [
       202: { description: 'All of it is stored.', schema: schemas.collectionDetail, headers: schemas.location },
       ...schemas.notTaken,
     },
-    callbacks: settledCallback('callback_url'),
+    callbacks: settledCallback('callback_url', 'canvasSettled'),
     async handle(given) {
       const node = readNode(given.body.canvas, 'canvas')
       checkExposed(given.service.parts.registry, node)
@@ -122,7 +123,10 @@ export const collectionRoutes = [
     scope: 'read',
     params,
     answers: {
-      201: { description: 'Good for a day.', schema: z.object({ token: z.string() }).meta({ id: 'RunToken' }) },
+      201: {
+        description: 'Good for a day.',
+        schema: z.object({ token: z.string() }).register(described, { id: 'RunToken' }),
+      },
       ...notFound,
     },
     async handle({ service, identity, params }) {

@@ -10,6 +10,7 @@ import { json, type Reply } from '../reply.ts'
 import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { narrowed, seeJob } from '../visible.ts'
+import { described } from '../described.ts'
 
 const tag = 'Jobs'
 const params = z.object({ id: z.string() })
@@ -26,15 +27,23 @@ export const jobRoutes = [
     summary: 'List and search jobs, newest first',
     scope: 'read',
     query: z.strictObject({
-      state: z.array(schemas.jobState).max(8).optional().meta({ description: 'Given several times: any of them.' }),
-      task: z.string().max(200).optional().meta({ description: '`*` stands for any characters: `tables.*`.' }),
+      state: z
+        .array(schemas.jobState)
+        .max(8)
+        .optional()
+        .register(described, { description: 'Given several times: any of them.' }),
+      task: z
+        .string()
+        .max(200)
+        .optional()
+        .register(described, { description: '`*` stands for any characters: `tables.*`.' }),
       queue: z.string().max(200).optional(),
-      collection: z.string().max(200).optional().meta({ description: 'The id of a collection.' }),
+      collection: z.string().max(200).optional().register(described, { description: 'The id of a collection.' }),
       text: z
         .string()
         .max(200)
         .optional()
-        .meta({ description: 'What stands in the task, description, tags, arguments or failure.' }),
+        .register(described, { description: 'What stands in the task, description, tags, arguments or failure.' }),
       ...listQuery,
     }),
     answers: { 200: { description: 'A page.', schema: page } },

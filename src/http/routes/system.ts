@@ -13,13 +13,14 @@ import { json, type Reply } from '../reply.ts'
 import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { issueTicket } from '../tickets.ts'
+import { described } from '../described.ts'
 
 const count = z.int().min(0)
 const countsOf = (states: readonly string[]) => z.object(Object.fromEntries(states.map((state) => [state, count])))
 
 const queue = z
   .object({ name: z.string(), paused: z.boolean(), counts: countsOf(['waiting', 'scheduled', 'queued', 'running']) })
-  .meta({ id: 'Queue' })
+  .register(described, { id: 'Queue' })
 const queueParams = z.object({ name: z.string() })
 
 const worker = z
@@ -28,34 +29,34 @@ const worker = z
     name: z.string(),
     host: z.string(),
     pid: z.int(),
-    queues: z.array(z.string()).optional().meta({ description: 'Absent: every queue.' }),
+    queues: z.array(z.string()).optional().register(described, { description: 'Absent: every queue.' }),
     concurrency: z.int(),
     state: z.enum(['running', 'ended', 'lost']),
     started_at: schemas.instant,
     seen_at: schemas.instant,
     running_count: count,
   })
-  .meta({ id: 'Worker' })
+  .register(described, { id: 'Worker' })
 
 const stateCounts = z
   .object({ jobs: countsOf(jobStates), collections: countsOf(collectionStates) })
-  .meta({ id: 'Counts' })
+  .register(described, { id: 'Counts' })
 
 const minute = z
   .object({
-    minute: schemas.instant.meta({ description: 'When it begins.' }),
+    minute: schemas.instant.clone().register(described, { description: 'When it begins.' }),
     task: z.string(),
     succeeded: count,
     failed: count,
     retried: count,
     cancelled: count,
-    ran_ms: z.number().meta({ description: 'How long their attempts ran, added up.' }),
+    ran_ms: z.number().register(described, { description: 'How long their attempts ran, added up.' }),
     longest_ms: z.number(),
   })
-  .meta({ id: 'MinuteOfTask' })
+  .register(described, { id: 'MinuteOfTask' })
 
-const tickets = z.object({ ticket: z.string(), expires_at: schemas.instant }).meta({ id: 'Ticket' })
-const health = z.object({ status: z.literal('ok') }).meta({ id: 'Health' })
+const tickets = z.object({ ticket: z.string(), expires_at: schemas.instant }).register(described, { id: 'Ticket' })
+const health = z.object({ status: z.literal('ok') }).register(described, { id: 'Health' })
 
 /** The longest stretch of statistics in one answer: it is kept for two days. */
 const longestStretch = 48 * 60
@@ -113,7 +114,7 @@ export const systemRoutes = [
     summary: 'How many jobs and collections are in each state',
     scope: 'read',
     query: z.strictObject({
-      actor: z.string().max(256).optional().meta({ description: 'Of whom; else of everybody.' }),
+      actor: z.string().max(256).optional().register(described, { description: 'Of whom; else of everybody.' }),
     }),
     answers: { 200: { description: 'The counts, of all that this one may see.', schema: stateCounts } },
     async handle({ service, identity, query }) {
@@ -143,7 +144,7 @@ export const systemRoutes = [
         .min(1)
         .max(longestStretch)
         .optional()
-        .meta({ description: 'How far back. Default 60.' }),
+        .register(described, { description: 'How far back. Default 60.' }),
       task: z.string().max(200).optional(),
     }),
     answers: { 200: { description: 'Oldest first, on one page.', schema: schemas.pageOf(minute, 'StatisticsPage') } },

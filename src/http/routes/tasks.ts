@@ -12,6 +12,7 @@ import { json } from '../reply.ts'
 import { route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { accept, optionsOf } from '../submitting.ts'
+import { described } from '../described.ts'
 
 const tag = 'Tasks'
 const params = z.object({ name: z.string() })
@@ -22,13 +23,12 @@ const task = z
     name: z.string(),
     description: z.string().optional(),
     queue: z.string(),
-    exposed: z.boolean().meta({ description: 'It may be sent over HTTP.' }),
-    args: z
-      .record(z.string(), z.unknown())
-      .optional()
-      .meta({ description: 'The JSON Schema of its list of arguments; absent where nothing is known of them.' }),
+    exposed: z.boolean().register(described, { description: 'It may be sent over HTTP.' }),
+    args: z.record(z.string(), z.unknown()).optional().register(described, {
+      description: 'The JSON Schema of its list of arguments; absent where nothing is known of them.',
+    }),
   })
-  .meta({ id: 'Task' })
+  .register(described, { id: 'Task' })
 
 export const taskRoutes = [
   route({
@@ -85,7 +85,7 @@ export const taskRoutes = [
       ...notFound,
       ...schemas.notTaken,
     },
-    callbacks: settledCallback('callback_url'),
+    callbacks: settledCallback('callback_url', 'taskSettled'),
     async handle({ service, identity, request, base, params, body = {} }) {
       const { name } = exposedTask(service.parts.registry, params.name)
       const node = signatureNode(name, body.args ?? [], false, noOptions)
