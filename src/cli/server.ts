@@ -55,7 +55,7 @@ async function runServer(
     const stopped = new Promise<void>((resolve) => context.onStop(() => resolve()))
     const serving = await serve(app, { port, host, base, origins: origin, auth: { jwt }, openLocally })
     terminal.note(`Serving at ${serving.url}${base ?? ''}: /docs lists all there is.`)
-    if (serving.isOpenLocally) terminal.note(openNotice)
+    if (serving.isOpenLocally) terminal.note(...openNotice)
     await stopped
     terminal.note('Stopping.')
     await serving.close()
@@ -65,8 +65,10 @@ async function runServer(
 }
 
 /** What whoever starts it ought to know, and how to change it. */
-export const openNotice =
-  'No keys: programs of this machine may do everything, and a proxy here may let in others. To close it: celeriac keys create --name …'
+export const openNotice: readonly string[] = [
+  'No keys: any program of this machine may do everything, and so may a proxy here.',
+  'To close it: celeriac keys create --name … --scopes …',
+]
 
 function jwtOf({ issuer, audience, jwks }: ServerOptions, secret: string | undefined): JwtOptions | undefined {
   if (issuer === undefined && audience === undefined && jwks === undefined) return undefined

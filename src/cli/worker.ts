@@ -61,7 +61,7 @@ async function serveBeside(app: Celeriac, wanted: ServedAt, tell: (message: stri
     try {
       const serving = await serve(app, { port, openLocally: true })
       tell(`Serving at ${serving.url}: /docs lists all there is.`)
-      if (serving.isOpenLocally) tell(openNotice)
+      if (serving.isOpenLocally) openNotice.forEach(tell)
       return serving
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error

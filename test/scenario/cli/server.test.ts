@@ -44,7 +44,7 @@ test('a server refuses to start while nobody could use it, and opens to this mac
   expect(refused.err).toMatch(/celeriac keys create.*--open-locally/s)
   const open = celeriac('server', 'tasks.ts', '--port', '0', '--open-locally')
   expect(await listed(open)).toBe(200)
-  await open.says(/No keys: .*To close it: celeriac keys create/)
+  await open.says(/No keys: .*To close it: celeriac keys create/s)
   expect((await run('keys', 'create', '--name', 'shop')).code).toBe(0)
   const closed = celeriac('server', 'tasks.ts', '--port', '0', '--open-locally')
   expect(await listed(closed)).toBe(401)
