@@ -151,7 +151,7 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
   }
 
   async token({ expiresIn }: { readonly expiresIn?: Duration | undefined } = {}): Promise<string> {
-    return signRunToken(await this.#access.connect(), this.id, expiresIn)
+    return signRunToken(await this.#access.connect(), this.id, { lifetime: expiresIn })
   }
 
   events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>> {

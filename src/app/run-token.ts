@@ -12,33 +12,43 @@ const defaultLifetime = '24h'
 
 type Access = { readonly runtime: Runtime; readonly engine: Values }
 
+interface RunTokenTerms {
+  /** How long it is good for; default a day. */
+  readonly lifetime?: Duration | undefined
+  /** When it ends at the latest, in milliseconds since 1970: with what it is made with. */
+  readonly until?: number | undefined
+  /** The API key that it is made with: it ends with that. */
+  readonly keyId?: string | undefined
+}
+
 /**
- * A token that lets whoever has it look at one collection and follow it, and nothing else: a JWT (RFC 7519) signed with a
- * secret that all processes on one store share.
- *
- * @param lifetime how long it is good for; default a day
+ * Signs a token that lets whoever has it look at one collection and follow it, and nothing else: a JWT (RFC 7519) signed with
+ * a secret that all processes on one store share.
  */
 export async function signRunToken(
   { runtime, engine }: Access,
   collectionId: string,
-  lifetime: Duration = defaultLifetime,
+  { lifetime = defaultLifetime, until = Infinity, keyId }: RunTokenTerms = {},
 ): Promise<string> {
-  const until = Math.floor((runtime.now() + longerThanNothing(lifetime, 'token: expiresIn')) / 1000)
+  const end = Math.min(until, runtime.now() + longerThanNothing(lifetime, 'token: expiresIn'))
   const { SignJWT } = await import('jose')
-  const token = await new SignJWT()
+  const token = await new SignJWT(keyId === undefined ? {} : { key: keyId })
     .setProtectedHeader({ alg: algorithm })
     .setSubject(collectionId)
     .setAudience(audience)
-    .setExpirationTime(until)
+    .setExpirationTime(Math.floor(end / 1000))
     .sign(await secretOf({ runtime, engine }))
   return runTokenPrefix + token
 }
 
-/** The collection that a token is for, and until when; null where it is none of this store's, or its time is over. */
-export async function readRunToken(
-  access: Access,
-  token: string,
-): Promise<{ readonly collectionId: string; readonly until: number } | null> {
+interface RunToken {
+  readonly collectionId: string
+  readonly until: number
+  readonly keyId?: string
+}
+
+/** Reads the collection that a token is for, and until when; null where it is none of this store's, or its time is over. */
+export async function readRunToken(access: Access, token: string): Promise<RunToken | null> {
   const { jwtVerify } = await import('jose')
   const terms = {
     algorithms: [algorithm],
@@ -49,7 +59,8 @@ export async function readRunToken(
   try {
     const secret = await secretOf(access)
     const { payload } = await jwtVerify(token.slice(runTokenPrefix.length), secret, terms)
-    return { collectionId: payload.sub as string, until: (payload.exp as number) * 1000 }
+    const made = payload['key'] === undefined ? {} : { keyId: payload['key'] as string }
+    return { collectionId: payload.sub as string, until: (payload.exp as number) * 1000, ...made }
   } catch (error) {
     if (error instanceof CeleriacError) throw error
     return null

@@ -71,9 +71,10 @@ export const openNotice: readonly string[] = [
 ]
 
 function jwtOf({ issuer, audience, jwks }: ServerOptions, secret: string | undefined): JwtOptions | undefined {
-  if (issuer === undefined && audience === undefined && jwks === undefined) return undefined
+  if ([issuer, audience, jwks, secret].every((one) => one === undefined)) return undefined
   if (issuer === undefined || audience === undefined) {
-    throw new UsageError('Tokens are taken from one issuer for one audience: give --issuer and --audience.')
+    const given = secret === undefined ? '' : ` ${secretVariable} is set, and does nothing without them.`
+    throw new UsageError(`Tokens are taken from one issuer for one audience: give --issuer and --audience.${given}`)
   }
   if ((jwks === undefined) === (secret === undefined)) {
     throw new UsageError(`Tokens are known by --jwks or by the secret in ${secretVariable}: give one of them.`)

@@ -31,6 +31,15 @@ export function readOptions<Stored extends object>(
   return stored as Stored
 }
 
+/** A reader of what is checked where it is used. */
+export const anything: OptionReader<any> = (value) => value
+
+/** A reader of functions. */
+export const functionOption: OptionReader<any> = (value, what) => {
+  if (typeof value === 'function') return value
+  throw badOption(what, `a function is needed, not ${shown(value)}`)
+}
+
 export function badOption(what: string, problem: string): CeleriacError {
   return new CeleriacError('BAD_OPTION', `${what}: ${problem}`)
 }

@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
-import { badOption } from '../core/option.ts'
+import { anything, badOption, functionOption, isTrue, type OptionReaders, readOptions } from '../core/option.ts'
 import { Authenticator, type Auth } from './authenticate.ts'
 import { readJson } from './body.ts'
 import { docsPage } from './docs-page.ts'
@@ -18,6 +18,7 @@ import { collectionRoutes } from './routes/collections.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { systemRoutes } from './routes/system.ts'
 import { taskRoutes } from './routes/tasks.ts'
+import { Trust } from './trust.ts'
 
 export interface HandlerOptions {
   /** Who may do what. Default: API keys. */
@@ -49,8 +50,13 @@ export interface Api {
 }
 
 export function createApi(app: Celeriac, options: HandlerOptions): Api {
-  const { auth = {}, base = '', origins = [], onError = logError } = readHandlerOptions(options)
-  const { openLocally = process.env['NODE_ENV'] !== 'production' } = options
+  const {
+    auth = {},
+    base = '',
+    origins = [],
+    onError = logError,
+    openLocally = !isProduction(),
+  } = readHandlerOptions(options)
   const parts = partsOf(app)
   const connect = () => parts.connect()
   const keyring = new Keyring(connect)
@@ -60,7 +66,8 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     if (isInternal) onError(thrown, asked)
     return problem
   }
-  const service: Service = { parts, connect, owners: rememberedOwners(connect), explain }
+  const trust = new Trust(parts.runtime, (keyId) => keyring.stillHolds(keyId))
+  const service: Service = { parts, connect, owners: rememberedOwners(connect), trust, explain }
   const hono = new Hono<{ Bindings: Env }>()
 
   hono.onError((error, { req, env }) => {
@@ -147,13 +154,23 @@ function refuseMethod(path: string): never {
   })
 }
 
+const handlerReaders: OptionReaders<HandlerOptions> = {
+  auth: anything,
+  openLocally: isTrue,
+  base: anything,
+  origins: anything,
+  onError: functionOption,
+}
+
 function readHandlerOptions(options: HandlerOptions): HandlerOptions {
-  const { base = '' } = options
+  const { base = '', ...rest } = readOptions<HandlerOptions>(options, handlerReaders, 'createHandler')
   if (typeof base !== 'string' || !/^(\/[A-Za-z0-9._~-]+)*$/.test(base)) {
     throw badOption('createHandler: base', 'write a path such as /jobs, without a slash at its end')
   }
-  return options
+  return { base, ...rest }
 }
+
+const isProduction = (): boolean => process.env['NODE_ENV'] === 'production'
 
 function logError(error: unknown, { method, path }: AskedOf): void {
   // eslint-disable-next-line no-console -- A server that says nothing of its own faults cannot be mended.

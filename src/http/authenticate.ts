@@ -1,8 +1,8 @@
 import { readRunToken, runTokenPrefix } from '../app/run-token.ts'
-import { badOption } from '../core/option.ts'
+import { anything, badOption, functionOption, type OptionReaders, readOptions } from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Values } from '../engine/values.ts'
-import { type Identity, scopes } from './identity.ts'
+import { checkedGrant, type Identity, scopes } from './identity.ts'
 import { jwtReader, type JwtOptions, type ReadJwt } from './jwt.ts'
 import { type Keyring, keyPrefix } from './keys.ts'
 import { foreignSign, type Incoming } from './local.ts'
@@ -20,6 +20,9 @@ export type Auth =
       /** Knows who asks by whatever you know them by, such as a session cookie; null where you do not. */
       readonly identify?: ((request: Request) => Promise<Known | null> | Known | null) | undefined
     }
+
+/** A name that is not known might have been meant to close something. */
+const authReaders: OptionReaders<Exclude<Auth, 'none'>> = { jwt: anything, identify: functionOption }
 
 type Known = Omit<Identity, 'collectionId'>
 
@@ -43,7 +46,7 @@ export class Authenticator {
     if (auth !== 'none' && (typeof auth !== 'object' || auth === null)) {
       throw badOption('createHandler: auth', `'none' or { jwt, identify } is needed`)
     }
-    this.#auth = auth === 'none' ? null : auth
+    this.#auth = auth === 'none' ? null : readOptions<Exclude<Auth, 'none'>>(auth, authReaders, 'createHandler: auth')
     this.#jwt = this.#auth?.jwt ? jwtReader(this.#auth.jwt, runtime) : null
     this.#keyring = keyring
     this.#origins = origins
@@ -83,7 +86,7 @@ export class Authenticator {
     const known = await this.#auth?.identify?.(request)
     if (!known) await this.#checkLocal(incoming)
     this.#checkOrigin(request)
-    return known ? { collectionId: null, ...known } : everything
+    return known ? { collectionId: null, ...checkedGrant('auth: identify', known) } : everything
   }
 
   async #checkLocal(incoming: Incoming | undefined): Promise<void> {
@@ -108,8 +111,9 @@ export class Authenticator {
     }
     if (token.startsWith(runTokenPrefix)) {
       const read = await readRunToken(await this.#access(), token)
-      if (read) return { name: 'run token', scopes: ['read'], actor: null, ...read }
-      throw unauthenticated('The run token is not valid here, or its time is over.')
+      if (read && (await this.#keyring.holds(read.keyId)))
+        return { name: 'run token', scopes: ['read'], actor: null, ...read }
+      throw unauthenticated('The run token is not valid here: its time is over, or the key that made it was revoked.')
     }
     if (token.startsWith(ticketPrefix)) throw unauthenticated('A ticket opens a stream of events: give it as ?ticket=.')
     if (this.#jwt) return this.#jwt(token)
@@ -118,7 +122,7 @@ export class Authenticator {
 
   async #byTicket(ticket: string): Promise<Identity> {
     const identity = await redeemTicket((await this.#access()).engine, ticket)
-    if (identity) return identity
+    if (identity && (await this.#keyring.holds(identity.keyId))) return identity
     throw unauthenticated('The ticket was used, or its 30 seconds are over: ask for another one.')
   }
 }

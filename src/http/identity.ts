@@ -18,14 +18,22 @@ export interface Identity {
   readonly collectionId: string | null
   /** When what it showed of itself ends, in milliseconds since 1970; undefined where that is not known. */
   readonly until?: number | undefined
+  /** The API key that this is, or was made with: when that is revoked, this opens nothing. */
+  readonly keyId?: string | undefined
 }
 
-/** The longest that one who follows is not asked again who it is, in milliseconds: its key may have been revoked. */
-const longestTrust = 3_600_000
-
-/** How long one who follows may go on before it has to show again who it is. */
-export const trustOf = ({ until = Infinity }: Identity, now: number): number =>
-  Math.max(0, Math.min(longestTrust, until - now))
+/**
+ * What code of the app's own lets somebody do. A missing actor would show everything, and a text of scopes has other scopes in it.
+ *
+ * @throws TypeError, as a fault inside
+ */
+export function checkedGrant<Grant extends Pick<Identity, 'scopes' | 'actor'>>(what: string, grant: Grant): Grant {
+  const { scopes: given, actor } = grant as { readonly scopes: unknown; readonly actor: unknown }
+  if (!Array.isArray(given)) throw new TypeError(`${what}: scopes is to be a list of ${scopes.join(', ')}`)
+  if (actor !== null && typeof actor !== 'string')
+    throw new TypeError(`${what}: actor is to be a text, or null for everything`)
+  return grant
+}
 
 /** @throws RequestError FORBIDDEN */
 export function demand(identity: Identity, scope: Scope): void {

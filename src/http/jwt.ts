@@ -1,8 +1,8 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose'
 import { CeleriacError } from '../core/errors.ts'
-import { badOption, shortText } from '../core/option.ts'
+import { anything, badOption, functionOption, type OptionReaders, readOptions, shortText } from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
-import { type Identity, type Scope, scopes } from './identity.ts'
+import { checkedGrant, type Identity, type Scope, scopes } from './identity.ts'
 import { RequestError } from './problem.ts'
 
 /** Tokens that an identity provider of your own gives its users. */
@@ -18,11 +18,21 @@ export interface JwtOptions {
   /** Default: every asymmetric one for `jwks`, every HMAC for `secret`. Never both kinds. */
   readonly algorithms?: readonly string[] | undefined
   /**
-   * What a token lets do. Default: the scopes in its `scope` claim that are known here, else `read`, `submit` and `operate`;
-   * on what its subject asked for, and nothing else. `actor: null`: on everything.
+   * What a token lets do. Default: the scopes that its claims `scope` and `scp` name and that are known here, each a text or a
+   * list; a token with neither claim: `read`, `submit` and `operate`. On what its subject asked for, and nothing else.
+   * `actor: null`: on everything.
    */
   readonly access?:
     ((claims: JWTPayload) => { readonly scopes?: readonly Scope[]; readonly actor?: string | null }) | undefined
+}
+
+const jwtReaders: OptionReaders<JwtOptions> = {
+  issuer: anything,
+  audience: anything,
+  jwks: anything,
+  secret: anything,
+  algorithms: anything,
+  access: functionOption,
 }
 
 const symmetric = ['HS256', 'HS384', 'HS512']
@@ -35,17 +45,15 @@ export type ReadJwt = (token: string) => Promise<Identity>
 
 /** @throws CeleriacError BAD_OPTION where it would let in more than is meant */
 export function jwtReader(options: JwtOptions, runtime: Runtime): ReadJwt {
-  const { issuer, audience, access } = options
-  if (!issuer || !audience) throw badOption('jwt', 'issuer and audience say whose tokens these are: give both')
-  const verify = verifier(options)
+  const { access, ...terms } = readOptions<JwtOptions>(options, jwtReaders, 'jwt')
+  const verify = verifier(terms)
   return async (token) => {
     const claims = await read(() => verify(token, new Date(runtime.now())))
     const subject = subjectOf(claims)
-    const granted = access?.(claims) ?? {}
+    const { scopes = scopesOf(claims), actor = subject } = access?.(claims) ?? {}
     return {
+      ...checkedGrant('jwt: access', { scopes, actor }),
       name: subject,
-      scopes: granted.scopes ?? scopesOf(claims),
-      actor: granted.actor === undefined ? subject : granted.actor,
       collectionId: null,
       until: (claims.exp as number) * 1000,
     }
@@ -53,6 +61,7 @@ export function jwtReader(options: JwtOptions, runtime: Runtime): ReadJwt {
 }
 
 function verifier({ issuer, audience, jwks, secret, algorithms }: JwtOptions) {
+  if (!issuer || !audience) throw badOption('jwt', 'issuer and audience say whose tokens these are: give both')
   if ((jwks === undefined) === (secret === undefined)) throw badOption('jwt', 'give jwks or secret, one of them')
   const kind = jwks === undefined ? symmetric : asymmetric
   const foreign = algorithms?.find((algorithm) => !kind.includes(algorithm))
@@ -106,8 +115,9 @@ function subjectOf({ sub }: JWTPayload): string {
   }
 }
 
-function scopesOf({ scope }: JWTPayload): readonly Scope[] {
-  const named = typeof scope === 'string' ? scope.split(' ') : []
-  const known = scopes.filter((one) => named.includes(one))
-  return known.length > 0 ? known : usual
+/** What is there and not understood grants nothing. */
+function scopesOf({ scope, scp }: JWTPayload): readonly Scope[] {
+  if (scope === undefined && scp === undefined) return usual
+  const named = [scope, scp].flatMap((claim) => (typeof claim === 'string' ? claim.split(' ') : claim))
+  return scopes.filter((one) => named.includes(one))
 }

@@ -24,6 +24,8 @@ interface KeptKey {
   /** SHA-256 of the secret part, in base64url: 256 random bits need no salt and no slow hash. */
   readonly hash: string
   readonly createdAt: number
+  /** An instant in milliseconds; null: until it is revoked. */
+  readonly expiresAt: number | null
 }
 
 type Access = { readonly runtime: Runtime; readonly engine: Values }
@@ -48,11 +50,12 @@ export async function createKey(
   const id = draw(runtime, 6).toString('hex')
   const secret = draw(runtime, 32).toString('base64url')
   const createdAt = runtime.now()
-  const text = JSON.stringify({ ...kept, hash: hashOf(secret), createdAt } satisfies KeptKey)
+  const expiresAt = lifetime === null ? null : createdAt + lifetime
+  const text = JSON.stringify({ ...kept, hash: hashOf(secret), createdAt, expiresAt } satisfies KeptKey)
   // First, so that a process that dies between the two leaves the door closed.
   await engine.putValue({ kind: 'secret', id: everMade, text: 'yes', lifetime: null }, 'keep')
   await engine.putValue({ kind: 'key', id, text, lifetime }, 'replace')
-  const until = lifetime === null ? {} : { expiresAt: new Date(createdAt + lifetime) }
+  const until = expiresAt === null ? {} : { expiresAt: new Date(expiresAt) }
   return { key: `${keyPrefix}${id}_${secret}`, about: { id, ...kept, createdAt: new Date(createdAt), ...until } }
 }
 
@@ -87,7 +90,19 @@ export class Keyring {
     if (id === '') return null
     const kept = await this.#find(id)
     if (kept === null || !isSame(hashOf(secret), kept.hash)) return null
-    return { name: kept.name, scopes: kept.scopes, actor: null, collectionId: null }
+    const until = kept.expiresAt === null ? {} : { until: kept.expiresAt }
+    return { name: kept.name, scopes: kept.scopes, actor: null, collectionId: null, keyId: id, ...until }
+  }
+
+  /** Whether what was made with this key, or without any, is still good. */
+  async holds(keyId: string | undefined): Promise<boolean> {
+    return keyId === undefined || (await this.#find(keyId)) !== null
+  }
+
+  /** Whether a key is in the store at this moment. */
+  async stillHolds(keyId: string): Promise<boolean> {
+    this.#remembered.delete(keyId)
+    return this.holds(keyId)
   }
 
   /**

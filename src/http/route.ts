@@ -5,12 +5,14 @@ import type { AppParts } from '../app/parts.ts'
 import { type Identity, type Scope } from './identity.ts'
 import { type Problem, RequestError } from './problem.ts'
 import type { Reply } from './reply.ts'
+import type { Trust } from './trust.ts'
 
 /** What routes work with. */
 export interface Service {
   readonly parts: AppParts
   readonly connect: () => Promise<Connection>
   readonly owners: FindOwners
+  readonly trust: Trust
   /** What was thrown, as it is told to who asked; what went wrong inside is reported. */
   readonly explain: (thrown: unknown, asked: AskedOf) => Problem
 }

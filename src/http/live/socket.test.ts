@@ -8,7 +8,9 @@ import { WebSocket } from 'ws'
 import { appByHand } from '../../../test/fixtures/app-by-hand.ts'
 import { turns } from '../../../test/fixtures/working.ts'
 import type { Celeriac } from '../../app/celeriac.ts'
+import { partsOf } from '../../app/parts.ts'
 import { createHandler } from '../handler.ts'
+import { createKey, revokeKey } from '../keys.ts'
 import { serve } from '../serve.ts'
 
 interface Message {
@@ -71,6 +73,8 @@ const ways: Readonly<Record<string, Way>> = {
     const answer = await fetch(`${url}/api/tickets`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })
     return ((await answer.json()) as { ticket: string }).ticket
   },
+  'API key': async ({ app }) =>
+    (await createKey(await partsOf(app).connect(), { name: 'shop', scopes: ['read'], expiresIn: '1m' })).key,
   'run token': async ({ app }) => {
     const add = app.task('once.add', (a: number, b: number) => a + b)
     return (await app.submit(add.s(1, 2))).token({ expiresIn: '1m' })
@@ -87,6 +91,29 @@ describe('a line', () => {
     const [code] = (await once(socket, 'close')) as [number]
     expect(code).toBe(4001)
     expect(heard.filter(({ type }) => type === 'problem')).toEqual([])
+  })
+
+  it.each(['key', 'run token', 'ticket'])('ends when the key is revoked that is behind its %s', async (kind) => {
+    let revoke = async (): Promise<unknown> => undefined
+    const { clock, socket } = await line(async ({ app, url }) => {
+      const connection = await partsOf(app).connect()
+      const { key, about } = await createKey(connection, { name: 'shop', scopes: ['read'] })
+      revoke = () => revokeKey(connection.engine, about.id)
+      if (kind === 'key') return key
+      const { id } = await app.task('once.add', (a: number, b: number) => a + b).delay(1, 2)
+      const path = kind === 'ticket' ? 'tickets' : `collections/${id}/token`
+      const headers = { authorization: `Bearer ${key}` }
+      const answer = await fetch(`${url}/api/${path}`, { method: 'POST', headers })
+      const { ticket, token } = (await answer.json()) as { ticket?: string; token?: string }
+      return (ticket ?? token) as string
+    })
+    clock.pass(5_000)
+    await turns()
+    expect(socket.readyState).toBe(socket.OPEN)
+    await revoke()
+    clock.pass(5_000)
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(4001)
   })
 
   it('ends after an hour, when it has to be opened again', async () => {

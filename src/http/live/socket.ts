@@ -4,7 +4,7 @@ import { jobEvents } from '../../app/job-events.ts'
 import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
 import { eventText } from '../answers.ts'
-import { type Identity, trustOf } from '../identity.ts'
+import type { Identity } from '../identity.ts'
 import { RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
@@ -50,11 +50,7 @@ export class LiveSocket {
     socket.on('error', () => socket.terminate())
     socket.on('close', () => this.#end())
     this.#startPing()
-    this.#trust = this.#runtime.after(
-      trustOf(identity, this.#runtime.now()),
-      () => this.#leave(trustEnded, 'Show again who you are, and resume.'),
-      { unref: true },
-    )
+    this.#trust = service.trust.hold(identity, () => this.#leave(trustEnded, 'Show again who you are, and resume.'))
   }
 
   close(): void {

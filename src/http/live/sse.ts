@@ -2,7 +2,6 @@ import { z, type ZodType } from 'zod'
 import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
 import { eventText } from '../answers.ts'
-import { trustOf } from '../identity.ts'
 import type { Given } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { described } from '../described.ts'
@@ -112,9 +111,9 @@ class EventBody {
       {
         start: (controller) => {
           this.#startBeat(controller)
-          const trust = trustOf(asked.identity, this.#runtime.now())
           // Broken off, not ended: that would say that there is nothing more to come.
-          this.#trust = this.#runtime.after(trust, () => this.#breakOff(controller, 'has to show again who it is'))
+          const end = (): void => this.#breakOff(controller, 'has to show again who it is')
+          this.#trust = asked.service.trust.hold(asked.identity, end)
         },
         pull: (controller) => this.#pull(controller),
         cancel: () => this.#stop(),

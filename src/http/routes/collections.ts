@@ -124,7 +124,7 @@ export const collectionRoutes = [
     params,
     answers: {
       201: {
-        description: 'Good for a day.',
+        description: 'Good for a day, and no longer than what it was asked for with.',
         schema: z.object({ token: z.string() }).register(described, { id: 'RunToken' }),
       },
       ...notFound,
@@ -132,7 +132,8 @@ export const collectionRoutes = [
     async handle({ service, identity, params }) {
       const connection = await service.connect()
       await seeCollection(connection, identity, params.id, false)
-      return json(201, { token: await signRunToken(connection, params.id) })
+      const { until, keyId } = identity
+      return json(201, { token: await signRunToken(connection, params.id, { until, keyId }) })
     },
   }),
   route({

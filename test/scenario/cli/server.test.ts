@@ -52,6 +52,16 @@ test('a server refuses to start while nobody could use it, and opens to this mac
   expect(await listed(celeriac('server', 'tasks.ts', '--port', '0'))).toBe(401)
 })
 
+test('a secret of tokens that does nothing is refused, also beside keys', async () => {
+  const { run } = project({ CELERIAC_JWT_SECRET: 'x'.repeat(32) })
+  expect((await run('keys', 'create', '--name', 'shop')).code).toBe(0)
+  for (const given of [[], ['--open-locally'], ['--issuer', 'https://id.example/']]) {
+    const { code, err } = await run('server', 'tasks.ts', '--port', '0', ...given)
+    expect(code).toBe(2)
+    expect(err).toMatch(/--issuer and --audience.*CELERIAC_JWT_SECRET/)
+  }
+})
+
 test('dev says that it is open to this machine', async () => {
   const dev = project().celeriac('dev', 'tasks.ts', '--port', '0')
   expect(await listed(dev)).toBe(200)
