@@ -79,6 +79,50 @@ test('delayMany is one write, in order', async () => {
   expect(await add.delayMany([])).toEqual([])
 })
 
+// ── sizes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const large = 'x'.repeat(250 * 1024)
+
+test('what is sent in one turn is divided into writes of at most 8 MiB', async () => {
+  const sizes: number[] = []
+  const wrap = (engine: Engine): Engine => ({
+    ...engine,
+    submit(submissions) {
+      sizes.push(submissions.reduce((sum, { graph }) => sum + (graph.jobs[0]?.args.length ?? 0), 0))
+      return engine.submit(submissions)
+    },
+  })
+  const { app } = appByHand({ wrap })
+  const keep = app.task('keep', (x: string) => x.length)
+  await Promise.all(Array.from({ length: 100 }, () => keep.delay(large)))
+  expect(sizes.length).toBe(4)
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(8 * 1024 * 1024)
+})
+
+test('a call whose jobs are too large together is refused, and nothing of it is stored', async () => {
+  const { app, calls } = appByHand()
+  const keep = app.task('keep', (x: string) => x.length)
+  const lists = Array.from({ length: 900 }, () => [large] as const)
+  const refusal = {
+    code: 'TOO_LARGE',
+    message: expect.stringMatching(/come to \d+ MiB, more than 32 MiB: send them in/) as string,
+  }
+  await expect(keep.delayMany(lists)).rejects.toMatchObject(refusal)
+  await expect(app.submitMany(lists.slice(0, 140).map(([x]) => keep.s(x)))).rejects.toMatchObject(refusal)
+  expect(writes(calls)).toBe(0)
+  expect((await app.jobs.list()).items).toEqual([])
+  expect(await keep.delayMany(lists.slice(0, 130))).toHaveLength(130)
+})
+
+test('a canvas of any size goes in parts, and is no part of what one write may carry', async () => {
+  const { app, calls } = appByHand()
+  const keep = app.task('keep', (x: string) => x.length)
+  const canvas = group(...Array.from({ length: 200 }, () => keep.s(large)))
+  const [one] = await app.submitMany([canvas, keep.s('small')])
+  expect(calls.filter((method) => method === 'upload').length).toBe(13)
+  expect((await one!.snapshot()).jobs).toHaveLength(200)
+})
+
 test('a store that is away refuses the calls of one write only', async () => {
   let isAway = true
   const { app } = appByHand({

@@ -9,6 +9,7 @@ import type { Timer } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import { closedError } from '../engine/instrument.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../engine/intake.ts'
+import { argumentSize, comesInParts, partsOf } from '../engine/parts.ts'
 import { type Batch, livingOf, halvesOf, SentCall, type Stored } from './batch.ts'
 import { type Access, jobHandle } from './handles.ts'
 import { gaveUp, longestPause, whileAway } from './store-away.ts'
@@ -16,6 +17,10 @@ import { submissionOfCall, type SubmissionContext } from './submission.ts'
 
 /** About so many jobs go into one write; the calls of one `delayMany` or `submitMany` always stay together. */
 const mostAtOnce = 1000
+/** About so many characters of arguments go into one write. */
+const mostBytesAtOnce = 8 * 1024 * 1024
+/** Maximum of one call, in characters of arguments: its jobs are stored together or not at all, so in one write. */
+const mostBytesOfCall = 32 * 1024 * 1024
 /** An error that may be one submission's own fault, for which the others of its write need not suffer. */
 const faults: readonly ErrorCode[] = ['STORE_FAILED', 'BAD_ARGUMENT', 'NOT_JSON', 'TOO_LARGE', 'TOO_DEEP', 'NOT_FOUND']
 
@@ -32,6 +37,8 @@ export class Submitter implements Sender {
   readonly #backoff: Backoff
   #engine: Engine | undefined
   #batches: Batch[] = []
+  /** The characters of arguments in the last of these batches, which is still open. */
+  #openSize = 0
   /** The batch being written, and whether the store has not answered yet. */
   #current: Batch | undefined
   #isUnderWay = false
@@ -51,8 +58,9 @@ export class Submitter implements Sender {
     const submission = submissionOfCall(this.#context, definition, args, terms)
     if (terms.within) return this.#sendWithin(submission, terms.within)
     return new Promise((resolve, reject) => {
-      const call = this.#call(1, ([stored]) => resolve(this.#handle(stored!)), reject)
-      this.#openBatch(call)?.submissions.push(submission)
+      const size = argumentSize(submission.graph.jobs)
+      const call = this.#call(1, size, ([stored]) => resolve(this.#handle(stored!)), reject)
+      this.#openBatch(call, size)?.submissions.push(submission)
     })
   }
 
@@ -70,14 +78,17 @@ export class Submitter implements Sender {
    * Stores submissions, all of them or none. Gives the collections they became, or that were there before.
    *
    * @param within the user's own transaction, in which it is done at once and once only
-   * @throws CeleriacError UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, StoreUnavailable, or what the store answers
+   * @throws CeleriacError TOO_LARGE, UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, StoreUnavailable, or what the store answers
    */
   async store(submissions: readonly Submission[], within?: Transaction): Promise<readonly Stored[]> {
     if (submissions.length === 0) return []
-    for (const { graph } of submissions) if (graph.jobs.length > 1) await this.#upload(graph, within)
+    const graphs = submissions.filter(({ graph }) => graph.jobs.length > 1).map(({ graph }) => graph)
+    const rows = graphs.length === 0 ? Infinity : (await this.#access.connect()).engine.partSize
+    const size = sizeOfCall(submissions, rows)
+    for (const graph of graphs) await this.#upload(graph, within)
     if (within !== undefined) return this.#storeWithin(submissions, within)
     return new Promise((resolve, reject) => {
-      const batch = this.#openBatch(this.#call(submissions.length, resolve, reject))
+      const batch = this.#openBatch(this.#call(submissions.length, size, resolve, reject), size)
       for (const submission of submissions) batch?.submissions.push(submission)
     })
   }
@@ -109,19 +120,22 @@ export class Submitter implements Sender {
 
   // ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Of many jobs sent together each thousand has the whole time. */
-  #call(count: number, resolve: SentCall['resolve'], reject: SentCall['reject']): SentCall {
-    const patience = this.#patience * Math.ceil(count / mostAtOnce)
+  /** Of many jobs sent together each thousand, or each 8 MiB, has the whole time. */
+  #call(count: number, size: number, resolve: SentCall['resolve'], reject: SentCall['reject']): SentCall {
+    const patience = this.#patience * Math.ceil(Math.max(count / mostAtOnce, size / mostBytesAtOnce))
     return new SentCall(count, patience, this.#access.runtime.elapsed(), resolve, reject)
   }
 
   /** The batch that the submissions of this call are added to at once. */
-  #openBatch(call: SentCall): Batch | undefined {
+  #openBatch(call: SentCall, size: number): Batch | undefined {
     if (this.#isClosed) return void call.fail(closedError())
     let batch = this.#batches.at(-1)
-    if (!batch || batch.submissions.length + call.count > mostAtOnce) {
+    const isFull = batch && batch.submissions.length + call.count > mostAtOnce
+    if (!batch || isFull || this.#openSize + size > mostBytesAtOnce) {
       this.#batches.push((batch = { submissions: [], calls: [] }))
+      this.#openSize = 0
     }
+    this.#openSize += size
     batch.calls.push(call)
     this.#flushing ??= this.#flush()
     return batch
@@ -209,12 +223,30 @@ export class Submitter implements Sender {
   /** What is too large for one write goes ahead in parts, seen by nobody until it is submitted. */
   async #upload(graph: Graph, within: Transaction | undefined): Promise<void> {
     const { engine } = await this.#access.connect()
-    const partCount = Math.ceil(Math.max(graph.jobs.length, graph.barriers.length) / engine.partSize)
+    const partCount = partsOf(graph, engine.partSize).length
     for (let part = 0; partCount > 1 && part < partCount; part++) {
       if (within !== undefined) await engine.upload(graph, part, null, within)
       else await whileAway(this.#access.runtime, this.#patience, () => engine.upload(graph, part, null))
     }
   }
+}
+
+/**
+ * The characters of arguments that a call stores in one write; graphs that are uploaded in parts are not in it.
+ *
+ * @param rows the engine's `partSize`
+ * @throws CeleriacError TOO_LARGE
+ */
+function sizeOfCall(submissions: readonly Submission[], rows: number): number {
+  let size = 0
+  for (const { graph } of submissions) if (!comesInParts(graph, rows)) size += argumentSize(graph.jobs)
+  if (size <= mostBytesOfCall) return size
+  const [given, most] = [size, mostBytesOfCall].map((bytes) => `${Math.ceil(bytes / 1024 / 1024)} MiB`)
+  const problem = `The jobs of one call are stored together, and the arguments of these come to ${given}, more than ${most}`
+  throw new CeleriacError(
+    'TOO_LARGE',
+    `${problem}: send them in several calls, or store the data elsewhere and pass where it is.`,
+  )
 }
 
 function deliver({ submissions, calls }: Batch, answers: readonly SubmitAnswer[]): void {

@@ -5,7 +5,7 @@ import type { Actor, JobRef } from '../core/job.ts'
 export interface Intake {
   /**
    * Stores graphs, all of them or, where it throws, none. Sending the same graph id again answers `existing`, whatever became
-   * of its keys. A graph of more than `partSize` jobs must have been uploaded before: then only its id and exit are read here.
+   * of its keys. A graph that comes in parts (see parts.ts) must have been uploaded before: then only its id and exit are read.
    *
    * @param transaction one of the user's own that is open: what is stored is there once it commits, and never if it does not
    * @param calls the number of submissions of each call, in order: if one submission is refused (`conflict`), none of its call
@@ -21,7 +21,7 @@ export interface Intake {
    * Stores a part of a large graph, invisible until `submit` or a settlement that continues as it names its id.
    * Parts may be sent again; those of a graph that is never sealed are removed after an hour. Part 0 goes first.
    *
-   * @param part counted from 0: the jobs and barriers in positions `part * partSize` up to the next part
+   * @param part counted from 0, as `partsOf(graph, partSize)` divides it
    * @param within the running job that continues as this graph; null for a submission
    */
   upload(
@@ -30,7 +30,7 @@ export interface Intake {
     within: { readonly ref: JobRef; readonly token: number } | null,
     transaction?: Transaction,
   ): Promise<void>
-  /** The most jobs that are stored in one call. */
+  /** Maximum jobs in one part of a graph; their arguments are bounded besides (see parts.ts). */
   readonly partSize: number
 }
 

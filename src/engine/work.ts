@@ -139,8 +139,8 @@ export interface Heartbeat {
   /** How long the session lives without another heartbeat, in milliseconds. */
   readonly lease: number
   /**
-   * The jobs this worker holds, started or not; null when the caller cannot tell (then nothing is released for being
-   * unlisted). A job claimed a lease ago that is not listed is given back: the reply to its claim was lost.
+   * The jobs this worker holds, started or not; null when the caller does not list them. Then nothing is released for being
+   * unlisted, and the answer names no jobs: it costs the same however many are held. A job claimed a lease ago that is not listed is given back: the reply to its claim was lost.
    */
   readonly held: readonly { readonly id: string; readonly ref: JobRef; readonly token: number }[] | null
   readonly progress: readonly { readonly ref: JobRef; readonly token: number; readonly progress: Progress }[]

@@ -155,9 +155,10 @@ export class Attempt implements CurrentJob {
     return news
   }
 
-  giveBackNews(news: News): void {
+  giveBackNews(news: Omit<News, 'droppedCount'>): void {
     this.#progress ??= news.progress
-    this.#lines = [...news.lines, ...(this.#lines ?? [])]
+    this.#lines ??= []
+    this.#lines.unshift(...news.lines)
     this.notes?.giveBack(news.notes)
   }
 

@@ -177,7 +177,7 @@ test('news that the store will not take is dropped, and the session lives on', a
   attempt.log.info('bad')
   await pass(100)
   expect(beats.map(({ log }) => log.length)).toEqual([0, 1, 0])
-  expect(notices).toEqual(['The store refused progress or log lines; they are left out.'])
+  expect(notices).toEqual(['The store refused progress or a log line; it is left out.'])
 })
 
 test('the last beat says so, and none comes after it', async () => {
@@ -241,4 +241,82 @@ test('tallies of a beat that failed go with the next, and the last beat takes th
   tallies.count(counted)
   await heartbeat.end()
   expect(beats.at(-1)).toMatchObject({ ended: true, tallies: [{ succeeded: 2 }] })
+})
+
+// ── sizes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+test('progress goes without the list of the jobs held, which goes on three times in a lease', async () => {
+  const { beats, pass, attempt } = await start()
+  for (let n = 0; n < 120; n++) {
+    attempt.progress(n)
+    await pass(100)
+  }
+  expect(beats.filter(({ progress }) => progress.length > 0).length).toBeGreaterThan(100)
+  expect(beats.filter(({ held, progress }) => progress.length > 0 && held !== null).length).toBeLessThan(5)
+  expect(beats.filter(({ held }) => held !== null).length).toBeGreaterThanOrEqual(4)
+})
+
+const line = 'x'.repeat(8_000)
+const linesIn = (beats: readonly Beat[]): string[] =>
+  beats.flatMap(({ log }) => log.map(({ line: { data } }) => JSON.parse(data ?? 'null') as string))
+const numbered = (count: number): string[] => Array.from({ length: count }, (_, n) => `${n}${line}`)
+
+test('log lines go in requests of at most 4 MiB, in order', async () => {
+  const { beats, pass, attempt } = await start()
+  for (const text of numbered(1_000)) attempt.log.info('a line', text)
+  await pass(100)
+  const sizes = beats.map(({ log }) => log.reduce((sum, { line: { data } }) => sum + (data?.length ?? 0), 0))
+  expect(sizes.filter((size) => size > 0).length).toBe(2)
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(4 * 1024 * 1024)
+  expect(linesIn(beats)).toEqual(numbered(1_000))
+})
+
+test('where one request of several fails, what was not stored is sent again, and nothing twice', async () => {
+  let isAway = false
+  const stored: Beat[] = []
+  const { pass, attempt } = await start((beat) => {
+    if (stored.length === 2) isAway = true
+    if (isAway) return Promise.reject(new CeleriacError('STORE_UNREACHABLE', 'away'))
+    stored.push(beat)
+    return Promise.resolve(nothing)
+  })
+  for (const text of numbered(1_000)) attempt.log.info('a line', text)
+  await pass(500)
+  isAway = false
+  stored.push({} as Beat)
+  await pass(5_000)
+  expect(linesIn(stored.filter(({ log }) => log !== undefined))).toEqual(numbered(1_000))
+})
+
+test('of the lines in a request that the store refuses only the one that it does not take is left out', async () => {
+  const stored: Beat[] = []
+  const { pass, attempt, notices } = await start((beat) => {
+    if (linesIn([beat]).some((text) => text.startsWith('37')))
+      return Promise.reject(new CeleriacError('TOO_LARGE', 'no'))
+    stored.push(beat)
+    return Promise.resolve(nothing)
+  })
+  for (const text of numbered(100)) attempt.log.info('a line', text)
+  await pass(100)
+  expect(linesIn(stored)).toEqual(numbered(100).filter((text) => !text.startsWith('37')))
+  expect(notices).toEqual(['The store refused progress or a log line; it is left out.'])
+})
+
+test('whoever waits for what is not stored yet waits for the request under way, too', async () => {
+  const answer = Promise.withResolvers<void>()
+  const { heartbeat, pass, attempt, beats } = await start(async ({ log }) => {
+    if (log.length > 0) await answer.promise
+    return nothing
+  })
+  attempt.log.info('a line')
+  await pass(100)
+  expect(beats.at(-1)?.log).toHaveLength(1)
+  let isStored = false
+  const sent = heartbeat.sendNews()?.then(() => void (isStored = true))
+  await pass(100)
+  expect(sent).toBeDefined()
+  expect(isStored).toBe(false)
+  answer.resolve()
+  await sent
+  expect(heartbeat.sendNews()).toBe(null)
 })

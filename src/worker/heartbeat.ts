@@ -1,7 +1,8 @@
 import type { Runtime, Timer } from '../core/runtime.ts'
 import type { Signal } from '../engine/feed.ts'
 import type { ClaimedJob, Heartbeat as Beat, HeartbeatAnswer, SessionRecord, Tally, Work } from '../engine/work.ts'
-import type { Attempt, News } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
+import { carried, halvesOfNews, type NewsPart, partsOfNews } from './news-parts.ts'
 import type { Reporter } from './report.ts'
 import type { Tallies } from './tallies.ts'
 
@@ -51,6 +52,12 @@ export class Heartbeat {
   #nudgeTimer: Timer | null = null
   #talliesTimer: Timer | null = null
   #lastBeatAt = -Infinity
+  /** When the jobs held were last listed. */
+  #lastListAt = -Infinity
+  /** The beat under way carries progress or log lines. */
+  #isSendingNews = false
+  /** The next beat lists the jobs held. */
+  #isListWanted = false
   #lastTalliesAt = -Infinity
   #lastNudgeAt = -Infinity
   #quiet = firstQuiet
@@ -68,8 +75,13 @@ export class Heartbeat {
     this.#scheduleTick(beatEvery(this.#parts.lease))
   }
 
-  /** Sends a beat that began after this call. @throws what the store answers */
+  /** Sends a beat that began after this call, with a list of the jobs held. @throws what the store answers */
   beat(): Promise<void> {
+    this.#isListWanted = true
+    return this.#next()
+  }
+
+  #next(): Promise<void> {
     // A beat behind the last one would bring the session back to life.
     if (this.#isStopped) return Promise.resolve()
     if (this.#beating === null) {
@@ -78,14 +90,14 @@ export class Heartbeat {
     }
     const again = (): Promise<void> => {
       this.#following = null
-      return this.beat()
+      return this.#next()
     }
     return (this.#following ??= this.#beating.then(again, again))
   }
 
   /** A beat without news. @throws what the store answers */
   async probe(): Promise<void> {
-    await this.#request([])
+    await this.#request([], [], true)
   }
 
   /** This attempt has progress or log lines to tell. */
@@ -94,7 +106,7 @@ export class Heartbeat {
     if (this.#newsTimer !== null || this.#isStopped) return
     this.#newsTimer = this.#in(this.#lastBeatAt + newsEvery - this.#parts.runtime.elapsed(), () => {
       this.#newsTimer = null
-      if (this.#tellers.size > 0) this.#beatAnyhow()
+      if (this.#tellers.size > 0) this.#next().catch(() => this.#scheduleTick(beatAgainIn(this.#parts.lease)))
     })
   }
 
@@ -107,9 +119,10 @@ export class Heartbeat {
     })
   }
 
-  /** Sends what is not sent yet; null when there is nothing. No outcome may overtake the lines of its job. */
+  /** Sends what is not stored yet; null when there is nothing. No outcome may overtake the lines of its job. */
   sendNews(): Promise<void> | null {
-    return this.#tellers.size > 0 ? this.beat() : null
+    if (this.#tellers.size > 0) return this.#next()
+    return this.#isSendingNews ? this.#beating : null
   }
 
   /** Somebody may want a running job cancelled. */
@@ -169,7 +182,7 @@ export class Heartbeat {
     this.#tick = this.#parts.runtime.after(wait, () => {
       const { lease, runtime, isHolding, tallies } = this.#parts
       // Not for ever: of a claim whose answer was lost the store knows only from what is not in the list.
-      const isRecent = runtime.elapsed() - this.#lastBeatAt < lease
+      const isRecent = runtime.elapsed() - this.#lastListAt < lease
       if (this.isRelieved && !isHolding() && !tallies.hasChanged && isRecent) this.#scheduleTick(beatEvery(lease))
       else this.#beatAnyhow()
     })
@@ -185,23 +198,31 @@ export class Heartbeat {
   }
 
   async #send(): Promise<void> {
-    const { reporter, tallies } = this.#parts
-    this.#lastBeatAt = this.#parts.runtime.elapsed()
-    const news = [...this.#tellers].map((attempt) => ({ attempt, ...attempt.takeNews() }))
+    const { reporter, runtime, tallies } = this.#parts
+    this.#lastBeatAt = runtime.elapsed()
+    const isListed = this.#isListWanted
+    this.#isListWanted = false
+    if (isListed) this.#lastListAt = this.#lastBeatAt
+    const unsent = partsOfNews(this.#tellers)
     this.#tellers.clear()
+    this.#isSendingNews = unsent.length > 0
     const taken = this.#takeTallies()
     try {
-      await this.#sendWith(news, taken)
+      await this.#sendFirst(unsent, taken, isListed)
       if (taken.length > 0) tallies.forgetOver()
+      while (unsent.length > 0) await this.#sendFirst(unsent, [], false)
       reporter.over('heartbeat', 'Heartbeats work again.')
     } catch (error) {
-      for (const { attempt, ...unsent } of news) {
-        attempt.giveBackNews(unsent)
+      this.#isListWanted ||= isListed
+      for (const { attempt, ...news } of unsent.flat().reverse()) {
+        attempt.giveBackNews(news)
         this.#tellers.add(attempt)
       }
       tallies.giveBack(taken)
       if (!this.#isStopped) reporter.trouble('heartbeat', 'A heartbeat failed', error)
       throw error
+    } finally {
+      this.#isSendingNews = false
     }
   }
 
@@ -214,20 +235,27 @@ export class Heartbeat {
     return tallies.take()
   }
 
-  /** News that the store does not take is dropped: better than a session that dies of it. */
-  async #sendWith(news: readonly AttemptNews[], tallies: readonly Tally[]): Promise<void> {
+  /** News that the store does not take is halved, and what it does not take alone is dropped: a session must not die of it. */
+  async #sendFirst(unsent: (readonly NewsPart[])[], tallies: readonly Tally[], isListed: boolean): Promise<void> {
+    const news = unsent[0] ?? []
     try {
-      await this.#request(news, tallies)
+      await this.#request(news, tallies, isListed)
+      unsent.shift()
     } catch (error) {
       if (news.length === 0) throw error
-      await this.#request([], tallies)
-      this.#parts.reporter.warn('news', 'The store refused progress or log lines; they are left out.')
+      await this.#request([], tallies, isListed)
+      const halves = halvesOfNews(news)
+      unsent.splice(0, 1, ...halves)
+      if (halves.length > 0) return
+      this.#parts.reporter.warn('news', 'The store refused progress or a log line; it is left out.')
     }
   }
 
-  async #request(news: readonly AttemptNews[], tallies: readonly Tally[] = []): Promise<void> {
+  /** News alone goes without the list: only whoever lists the jobs held is told which of them are lost or to be cancelled. */
+  async #request(news: readonly NewsPart[], tallies: readonly Tally[], isListed: boolean): Promise<void> {
     const { store, session, lease, held } = this.#parts
-    this.#heed(await store.heartbeat({ session, lease, held: held(), ...carried(news), ...told(tallies) }))
+    const beat = { session, lease, held: isListed ? held() : null, ...carried(news), ...told(tallies) }
+    this.#heed(await store.heartbeat(beat))
   }
 
   #heed({ lost, toCancel }: HeartbeatAnswer): void {
@@ -239,17 +267,3 @@ export class Heartbeat {
 
 /** A beat without them costs what it did before there were any. */
 const told = (tallies: readonly Tally[]): Pick<Beat, 'tallies'> => (tallies.length === 0 ? {} : { tallies })
-
-type AttemptNews = News & { readonly attempt: Attempt }
-
-function carried(news: readonly AttemptNews[]): Pick<Beat, 'progress' | 'log' | 'notes'> {
-  return {
-    progress: news.flatMap(({ attempt: { job }, progress }) =>
-      progress === null ? [] : [{ ref: job.ref, token: job.token, progress }],
-    ),
-    log: news.flatMap(({ attempt: { job }, lines }) => lines.map((line) => ({ ref: job.ref, token: job.token, line }))),
-    notes: news.flatMap(({ attempt: { job }, notes }) =>
-      notes.map((note) => ({ ref: job.ref, token: job.token, note })),
-    ),
-  }
-}

@@ -174,8 +174,8 @@ export class Session {
       ...this.#shared(),
       before: () => this.#heartbeat.sendNews(),
       probe: () => this.#heartbeat.probe(),
-      asRefused: (job, why) => {
-        const error = new CeleriacError('STORE_FAILED', `The store refused what the job came to: ${why}`)
+      asRefused: (job, { code, why }) => {
+        const error = new CeleriacError(code, `The store refused what the job came to: ${why}`)
         return { type: 'failed', reason: 'failed', failure: failureOf(job, this.#access.runtime, error) }
       },
       onAnswered: (item, answer) => this.#count(item, answer),

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
-import { CeleriacError } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { Graph } from '../core/graph.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { ClaimedJob, SettleAnswer, Settlement } from '../engine/work.ts'
@@ -43,7 +43,7 @@ function start(
     },
     before: () => null,
     probe: () => Promise.resolve(),
-    asRefused: (_, why) => ({
+    asRefused: (_, { why }) => ({
       type: 'failed',
       reason: 'failed',
       failure: { name: 'Error', message: why, attempt: 1, at: '' },
@@ -233,7 +233,7 @@ test('when nothing else works either, the fault is not in what was sent', async 
 })
 
 test('the parts of a large canvas go first, in order; other outcomes do not wait for them', async () => {
-  const graph = { id: 'g', jobs: Array(5).fill({}), barriers: [] } as unknown as Graph
+  const graph = { id: 'g', jobs: Array(5).fill({ args: '[]' }), barriers: [] } as unknown as Graph
   const { runtime, settler, requests } = start(accept)
   const uploads: number[] = []
   const part = Promise.withResolvers<void>()
@@ -262,6 +262,118 @@ test('the parts of a large canvas go first, in order; other outcomes do not wait
   expect(uploads).toEqual([0, 1, 2])
   expect(requests).toEqual([['a'], ['large']])
   expect(settler.size).toBe(0)
+})
+
+// ── sizes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const mebibyte = 1024 * 1024
+const ofSize = (bytes: number): Outcome => ({ type: 'succeeded', result: `"${'x'.repeat(bytes - 2)}"` })
+const sizeOfRequest = (settlements: readonly Settlement[]): number =>
+  settlements.reduce((sum, { outcome }) => sum + ((outcome.type === 'succeeded' && outcome.result?.length) || 0), 0)
+const unanswered = (): StoreUnavailable => new StoreUnavailable('No answer in time.', { mayBeStored: true })
+
+/** Lets time go on until everything is settled. */
+async function settleAll(settler: Settler, runtime: ReturnType<typeof manualRuntime>): Promise<void> {
+  for (let n = 0; n < 1_000 && settler.size > 0; n++) {
+    runtime.pass(5_000)
+    await turn()
+  }
+}
+
+test('a request carries at most 8 MiB of results, and at least one', async () => {
+  const sizes: number[] = []
+  const { settler } = start((settlements) => {
+    sizes.push(sizeOfRequest(settlements))
+    return accept(settlements)
+  })
+  for (let n = 0; n < 20; n++) settler.add(owed(`${n}`, ofSize(mebibyte)))
+  settler.add(owed('larger', ofSize(9 * mebibyte)))
+  await settler.idle()
+  expect(sizes).toEqual([8, 8, 4, 9].map((count) => count * mebibyte))
+})
+
+test('a request that gets no answer is sent again in halves, until the store answers', async () => {
+  const sizes: number[] = []
+  const { settler, runtime, outcomes } = start((settlements) => {
+    sizes.push(sizeOfRequest(settlements) / mebibyte)
+    return sizes.at(-1)! > 2 ? Promise.reject(unanswered()) : accept(settlements)
+  })
+  for (let n = 0; n < 8; n++) settler.add(owed(`${n}`, ofSize(mebibyte)))
+  await settleAll(settler, runtime)
+  expect(settler.size).toBe(0)
+  expect(sizes).toEqual([8, 4, 2, 2, 4, 2, 2])
+  expect([...outcomes.values()].every(({ type }) => type === 'succeeded')).toBe(true)
+})
+
+test('an outcome that alone gets no answer fails its job as too large, if the store answers others', async () => {
+  const codes: string[] = []
+  const { settler, runtime, outcomes, notices } = start(
+    (settlements) => (sizeOfRequest(settlements) > mebibyte / 2 ? Promise.reject(unanswered()) : accept(settlements)),
+    {
+      asRefused: (_, { code, why }) => {
+        codes.push(code)
+        return { type: 'failed', reason: 'failed', failure: { name: 'Error', message: why, attempt: 1, at: '' } }
+      },
+    },
+  )
+  settler.add(owed('a'))
+  settler.add(owed('large', ofSize(mebibyte)))
+  settler.add(owed('b'))
+  await settleAll(settler, runtime)
+  expect(codes).toEqual(['TOO_LARGE'])
+  expect(outcomes.get('large')).toMatchObject({ type: 'failed', failure: { message: /^it has 1024 KiB/ } })
+  expect(outcomes.get('a')).toBe(succeeded)
+  expect(outcomes.get('b')).toBe(succeeded)
+  expect(notices.some((notice) => notice.includes('store the data elsewhere'))).toBe(true)
+})
+
+test('a large outcome waits for a store that answers nothing', async () => {
+  let isAway = true
+  const large = ofSize(mebibyte)
+  const { settler, runtime, outcomes } = start(
+    (settlements) => (isAway ? Promise.reject(unanswered()) : accept(settlements)),
+    { probe: () => (isAway ? Promise.reject(unanswered()) : Promise.resolve()) },
+  )
+  settler.add(owed('large', large))
+  for (let n = 0; n < 100; n++) {
+    runtime.pass(5_000)
+    await turn()
+  }
+  expect(settler.size).toBe(1)
+  isAway = false
+  await settleAll(settler, runtime)
+  expect(outcomes.get('large')).toBe(large)
+})
+
+test('a part of a canvas that gets no answer fails its job as too large, if the store answers others', async () => {
+  const args = `["${'x'.repeat(mebibyte)}"]`
+  const graph = { id: 'g', jobs: Array(3).fill({ args }), barriers: [] } as unknown as Graph
+  const codes: string[] = []
+  const { settler, runtime } = start(accept, {
+    store: { partSize: 2, upload: () => Promise.reject(unanswered()), settle: accept },
+    asRefused: (_, { code }) => {
+      codes.push(code)
+      return { type: 'failed', reason: 'failed', failure: { name: 'Error', message: '', attempt: 1, at: '' } }
+    },
+  })
+  settler.add(owed('large', { type: 'continued', graph }))
+  await settleAll(settler, runtime)
+  expect(codes).toEqual(['TOO_LARGE'])
+})
+
+test('nothing more is claimed while 64 MiB of outcomes are unsettled', async () => {
+  const answered = Promise.withResolvers<void>()
+  const { settler } = start(async (settlements) => {
+    await answered.promise
+    return accept(settlements)
+  })
+  for (let n = 0; n < 64; n++) settler.add(owed(`${n}`, ofSize(mebibyte)))
+  expect(settler.isBehind).toBe(false)
+  settler.add(owed('more'))
+  expect(settler.isBehind).toBe(true)
+  answered.resolve()
+  await settler.idle()
+  expect(settler.isBehind).toBe(false)
 })
 
 test('no outcome goes before the log lines of its job', async () => {

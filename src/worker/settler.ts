@@ -1,10 +1,12 @@
-import { CeleriacError } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { Graph } from '../core/graph.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Intake } from '../engine/intake.ts'
 import type { ClaimedJob, SettleAnswer, Settlement, Work } from '../engine/work.ts'
 import { Backoff } from '../core/backoff.ts'
+import { argumentSize, comesInParts, partsOf } from '../engine/parts.ts'
+import { sizeOfOutcome } from './outcome-size.ts'
 import { isPassing } from './passing.ts'
 import type { Reporter } from './report.ts'
 
@@ -27,7 +29,7 @@ export interface SettlerParts {
   /** Any other write to the store: throws when that does not work either. */
   readonly probe: () => Promise<unknown>
   /** What a job comes to when the store refuses the data of what it came to. */
-  readonly asRefused: (job: ClaimedJob, why: string) => Outcome
+  readonly asRefused: (job: ClaimedJob, refusal: Refusal) => Outcome
   /** The store has answered for one. */
   readonly onAnswered: (item: OwedSettlement, answer: SettleAnswer) => void
   /** A group has just been sent: a claim that is made now may share its commit. */
@@ -37,17 +39,25 @@ export interface SettlerParts {
 }
 
 const largestBatch = 1_000
+/** Maximum size of one request, in characters of results, failures and arguments. One outcome may be larger by itself. */
+const largestBytes = 8 * 1024 * 1024
+/** A request below this size, in characters, is not too large for a store: if it fails, its size is not the cause. */
+const smallBytes = 64 * 1024
+/** After so many requests without an answer a large outcome alone is taken to be the cause, if the store answers others. */
+const mostUnanswered = 5
 /** While a store that answers later works on one group, this worker fills the next. An embedded one works on this thread. */
 const mostRequests = 2
 /** A group beside another one has to be worth a request of its own. */
 const fewestBeside = 100
-/** With so many outcomes unsettled, claiming more would only fill the memory. */
+/** With so many outcomes unsettled, or so many characters of them, claiming more would only fill the memory. */
 const tooMany = 2_000
+const tooManyBytes = 64 * 1024 * 1024
 
 /**
  * Settles in groups. The first outcome of an idle worker goes at the end of this turn of the event loop, with whatever
  * else ended in it; while one request is under way the next group gathers, and goes before it is answered only when it has
- * become large. While the store is away everything is kept.
+ * become large. While the store is away everything is kept. A request that gets no answer may be too large for it: the
+ * next one carries half.
  */
 export class Settler {
   readonly #parts: SettlerParts
@@ -57,6 +67,7 @@ export class Settler {
   readonly #groups = new Set<Group>()
   readonly #uploading = new Set<OwedSettlement>()
   #size = 0
+  #bytes = 0
   /** A group goes at the end of this turn. */
   #isDue = false
   /** The store answered for the last group in a later turn of the event loop than the one in which it was sent. */
@@ -92,7 +103,7 @@ export class Settler {
 
   /** Is it so far behind, or the store away, that nothing more should be claimed? */
   get isBehind(): boolean {
-    return this.#size > tooMany || this.#backoff.failures > 0
+    return this.#size > tooMany || this.#bytes > tooManyBytes || this.#backoff.failures > 0
   }
 
   /** Outcomes are sent within a turn of the event loop. */
@@ -104,7 +115,8 @@ export class Settler {
   add(item: OwedSettlement): void {
     if (this.#isAbandoned) return
     this.#size++
-    if (item.outcome.type === 'continued' && sizeOf(item.outcome.graph) > this.#parts.store.partSize) {
+    this.#bytes += this.#sizeOf(item)
+    if (item.outcome.type === 'continued' && comesInParts(item.outcome.graph, this.#parts.store.partSize)) {
       void this.#uploadFirst(item, item.outcome.graph)
     } else this.#enqueue(item)
   }
@@ -119,9 +131,18 @@ export class Settler {
     const lost = this.#size
     this.#isAbandoned = true
     this.#pending = []
+    this.#bytes = 0
     this.#backoff.cancel()
     this.#shrink(lost)
     return lost
+  }
+
+  #sizeOf({ outcome }: OwedSettlement): number {
+    return sizeOfOutcome(outcome, this.#parts.store.partSize)
+  }
+
+  #sizeOfAll(items: readonly OwedSettlement[]): number {
+    return items.reduce((sum, item) => sum + this.#sizeOf(item), 0)
   }
 
   #enqueue(item: OwedSettlement): void {
@@ -141,7 +162,7 @@ export class Settler {
 
   async #flush(): Promise<void> {
     const items = this.#pending
-    this.#pending = items.length > largestBatch ? items.splice(largestBatch) : []
+    this.#pending = items.splice(this.#fitting(items))
     const group: Group = { items, isAnswered: false }
     this.#isDue = false
     this.#groups.add(group)
@@ -153,12 +174,24 @@ export class Settler {
     this.#parts.onFlushed()
   }
 
+  /** How many of these fit into one request: at least one. */
+  #fitting(items: readonly OwedSettlement[]): number {
+    const most = Math.min(items.length, largestBatch)
+    let bytes = 0
+    for (let count = 0; count < most; count++) {
+      bytes += this.#sizeOf(items[count]!)
+      if (bytes > largestBytes && count > 0) return count
+    }
+    return most
+  }
+
   async #settle(batch: readonly OwedSettlement[], group: Group): Promise<void> {
-    const result = await this.#persist('Settling jobs failed', () => this.#request(batch, group))
+    const load = { count: batch.length, bytes: this.#sizeOfAll(batch) }
+    const result = await this.#persist('Settling jobs failed', load, () => this.#request(batch, group))
     if (result === 'stored' || result === 'abandoned') return
-    // One bad outcome must not hold up the others: the batch is halved until it stands alone.
+    // One bad or large outcome must not hold up the others: the batch is halved until it stands alone.
     const middle = batch.length >> 1
-    if (middle === 0) return this.#refuse(batch[0]!, result.refused)
+    if (middle === 0 && result !== 'unanswered') return this.#refuse(batch[0]!, result)
     await this.#settle(batch.slice(0, middle), group)
     await this.#settle(batch.slice(middle), group)
   }
@@ -173,18 +206,21 @@ export class Settler {
     group.isAnswered = true
     for (let n = 0; n < batch.length; n++) {
       if (answers[n] === 'invalid') {
-        this.#refuse(batch[n]!, 'the store does not take its data')
+        this.#refuse(batch[n]!, { code: 'STORE_FAILED', why: 'the store does not take its data' })
         continue
       }
       this.#parts.onAnswered(batch[n]!, answers[n]!)
-      this.#settled()
+      this.#settled(batch[n]!)
     }
   }
 
-  /** Tries until it is done, refused for its data, or given up: nothing may be lost because the store is away. */
-  async #persist(what: string, call: () => Promise<void>): Promise<Persisted> {
+  /**
+   * Tries until it is done, refused for its data, or given up: nothing may be lost because the store is away. Several large
+   * outcomes that got no answer come back at once, to be sent in smaller requests.
+   */
+  async #persist(what: string, { count, bytes }: Load, call: () => Promise<void>): Promise<Persisted> {
     const { reporter } = this.#parts
-    while (!this.#isAbandoned) {
+    for (let unanswered = 0; !this.#isAbandoned;) {
       try {
         await call()
         this.#backoff.reset()
@@ -192,9 +228,12 @@ export class Settler {
         return 'stored'
       } catch (error) {
         if (isClosed(error)) return this.#giveUp()
-        if (await this.#isFaultOfData(error)) return { refused: error instanceof Error ? error.message : String(error) }
+        if (await this.#isFaultOfData(error)) return refusalBy(error)
         reporter.trouble('settle', what, error)
+        if (bytes > smallBytes && isUnanswered(error)) unanswered++
+        if (unanswered >= mostUnanswered && count === 1 && (await this.#works())) return tooLarge(bytes)
         await this.#backoff.wait()
+        if (unanswered > 0 && count > 1) return 'unanswered'
       }
     }
     return 'abandoned'
@@ -202,7 +241,10 @@ export class Settler {
 
   /** A store that fails for no reason it can name may have met data that it cannot take: then something else still works. */
   async #isFaultOfData(error: unknown): Promise<boolean> {
-    if (isPassing(error)) return false
+    return !isPassing(error) && (await this.#works())
+  }
+
+  async #works(): Promise<boolean> {
     try {
       await this.#parts.probe()
       return true
@@ -220,27 +262,35 @@ export class Settler {
     return 'abandoned'
   }
 
-  #refuse(item: OwedSettlement, why: string): void {
-    this.#parts.reporter.warn('refused', `The store refused what a job came to (${why}). The job fails.`)
-    if (item.isSubstitute) return this.#settled()
-    this.#enqueue({ ...item, outcome: this.#parts.asRefused(item.job, why), isSubstitute: true })
+  #refuse(item: OwedSettlement, refusal: Refusal): void {
+    this.#parts.reporter.warn('refused', `The store refused a job's outcome (${refusal.why}). The job fails.`)
+    if (item.isSubstitute) return this.#settled(item)
+    const substitute: OwedSettlement = {
+      ...item,
+      outcome: this.#parts.asRefused(item.job, refusal),
+      isSubstitute: true,
+    }
+    this.#bytes += this.#sizeOf(substitute) - this.#sizeOf(item)
+    this.#enqueue(substitute)
   }
 
   async #uploadFirst(item: OwedSettlement, graph: Graph): Promise<void> {
     const { store } = this.#parts
-    const partCount = Math.ceil(sizeOf(graph) / store.partSize)
     this.#uploading.add(item)
     let result: Persisted = 'stored'
-    for (let part = 0; part < partCount && result === 'stored'; part++) {
-      result = await this.#persist('Storing a large canvas failed', () => store.upload(graph, part, item))
+    for (const [part, { from, to }] of partsOf(graph, store.partSize).entries()) {
+      const load = { count: 1, bytes: argumentSize(graph.jobs.slice(from, to)) }
+      result = await this.#persist('Storing a large canvas failed', load, () => store.upload(graph, part, item))
+      if (result !== 'stored') break
     }
     this.#uploading.delete(item)
-    if (result === 'stored') this.#enqueue(item)
-    else if (result !== 'abandoned') this.#refuse(item, result.refused)
+    if (typeof result === 'object') this.#refuse(item, result)
+    else if (result === 'stored') this.#enqueue(item)
   }
 
-  #settled(): void {
+  #settled(item: OwedSettlement): void {
     if (this.#isAbandoned) return
+    this.#bytes -= this.#sizeOf(item)
     this.#shrink(1)
   }
 
@@ -257,7 +307,34 @@ interface Group {
   isAnswered: boolean
 }
 
-type Persisted = 'stored' | 'abandoned' | { readonly refused: string }
+/** What one request carries. */
+interface Load {
+  readonly count: number
+  /** In characters. */
+  readonly bytes: number
+}
 
-const sizeOf = ({ jobs, barriers }: Graph): number => Math.max(jobs.length, barriers.length)
+/** Why a store does not take an outcome. */
+export interface Refusal {
+  readonly code: 'TOO_LARGE' | 'STORE_FAILED'
+  readonly why: string
+}
+
+type Persisted = 'stored' | 'abandoned' | 'unanswered' | Refusal
+
+function refusalBy(error: unknown): Refusal {
+  const isTooLarge = error instanceof CeleriacError && error.code === 'TOO_LARGE'
+  return {
+    code: isTooLarge ? 'TOO_LARGE' : 'STORE_FAILED',
+    why: error instanceof Error ? error.message : String(error),
+  }
+}
+
+const tooLarge = (bytes: number): Refusal => ({
+  code: 'TOO_LARGE',
+  why: `it has ${Math.ceil(bytes / 1024)} KiB, and the store answers smaller requests only: store the data elsewhere and return where it is`,
+})
+
+/** It was sent, and no answer came: it may have been too much for the time that there is. */
+const isUnanswered = (error: unknown): boolean => error instanceof StoreUnavailable && error.mayBeStored
 const isClosed = (error: unknown): boolean => error instanceof CeleriacError && error.code === 'CLOSED'

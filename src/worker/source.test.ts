@@ -34,7 +34,7 @@ describe('how many jobs are claimed', () => {
   })
 })
 
-const job = (id: string): ClaimedJob => ({ id, token: 1 }) as ClaimedJob
+const job = (id: string): ClaimedJob => ({ id, token: 1, args: '[]', input: { from: 'nothing' } }) as ClaimedJob
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /** A source on a line of jobs, with slots that the test frees. */
@@ -349,4 +349,25 @@ describe('a store that answers later', () => {
     }
     expect(stretches.filter((count) => count > 0)).toEqual([250, 250])
   })
+})
+
+test('asks for as many jobs as bring 8 MiB, by the size of those before', async () => {
+  const { source, requests, running, answerBy } = start(500)
+  const large = `["${'x'.repeat(256 * 1024)}"]`
+  answerBy(({ limit }) =>
+    Promise.resolve({
+      jobs: Array.from({ length: limit }, (_, n) => ({ ...job(`${requests.length}-${n}`), args: large })),
+      nextAt: null,
+    }),
+  )
+  source.wake()
+  for (let n = 0; n < 3; n++) {
+    await turn()
+    running.splice(0)
+    source.pull()
+  }
+  const [first, ...others] = requests.map(({ limit }) => limit)
+  expect(first).toBe(500)
+  expect(others.length).toBeGreaterThan(0)
+  expect(others.every((limit) => limit * large.length <= 8 * 1024 * 1024)).toBe(true)
 })

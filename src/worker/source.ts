@@ -30,6 +30,8 @@ export interface SourceParts {
 }
 
 const mostPerClaim = 500
+/** A claim asks for as many jobs as bring about so many characters of arguments and inputs, judged by the jobs before. */
+const mostBytes = 8 * 1024 * 1024
 /** No more than so many milliseconds of work is held for slots to come free. */
 const mostWorkAhead = 50
 /** Jobs that waited so long for a slot are better given to another worker. */
@@ -58,6 +60,8 @@ export class Source {
   /** How many jobs are asked for and have not come. */
   #asked = 0
   #mayBeMore = false
+  /** The mean size of late claims' jobs, in characters. */
+  #bytesPerJob = 1
   /** The last request was answered with as many jobs as it asked for. */
   #wasFull = false
   /** Counts the times it was woken: a request sent before may not have seen what it was woken for. */
@@ -117,12 +121,25 @@ export class Source {
     const { sink } = this.#parts
     const most = this.#answersLater ? mostRequests : 1
     while (this.#claiming.size < most) {
-      const limit = roomFor(sink.freeCount, this.waitingCount + this.#asked, sink.paceOfJobs(), most)
+      const room = roomFor(sink.freeCount, this.waitingCount + this.#asked, sink.paceOfJobs(), most)
+      const limit = Math.min(room, this.#fitting)
       const isBeside = this.#claiming.size > 0
       if (limit === 0 || (isBeside && (limit < fewestBeside || !this.#wasFull))) return
       const claiming: Promise<void> = this.#claim(limit, () => this.#claiming.delete(claiming))
       this.#claiming.add(claiming)
     }
+  }
+
+  /** How many jobs one request may ask for: at least one. */
+  get #fitting(): number {
+    return Math.max(1, Math.floor(mostBytes / this.#bytesPerJob))
+  }
+
+  /** Grows at once with the jobs that come, and shrinks by half a claim. */
+  #measure(jobs: readonly ClaimedJob[]): void {
+    if (jobs.length === 0) return
+    const mean = jobs.reduce((sum, job) => sum + sizeOf(job), 0) / jobs.length
+    this.#bytesPerJob = Math.max(1, mean, this.#bytesPerJob / 2)
   }
 
   async #claim(limit: number, answered: () => void): Promise<void> {
@@ -132,6 +149,7 @@ export class Source {
     const answer = await this.#request(newToken(), limit)
     this.#asked -= limit
     answered()
+    this.#measure(answer.jobs)
     this.#wasFull = answer.jobs.length >= limit
     this.#mayBeMore = this.#wasFull || this.#wakes !== wakes
     this.#movedAt = runtime.elapsed()
@@ -212,6 +230,12 @@ export class Source {
     if (unbegun.length > 0) this.#mayBeMore = true
     for (const job of unbegun) this.#parts.giveBack(job)
   }
+}
+
+/** The characters that a job brought along. */
+function sizeOf({ args, input }: ClaimedJob): number {
+  if (input.from !== 'results' || input.results === null) return args.length
+  return input.results.reduce((sum, result) => sum + ('json' in result ? (result.json?.length ?? 0) : 0), args.length)
 }
 
 /**

@@ -118,6 +118,17 @@ onEveryEngine((open) => {
     expect(await worker.succeed(job)).toBe('accepted')
   })
 
+  test('a beat that does not list the jobs held is told of none', async () => {
+    const { engine } = await open()
+    const graph = alone()
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    const job = await worker.take()
+    await engine.cancel({ jobId: job.id })
+    expect(await worker.beat({ held: null })).toEqual({ lost: [], toCancel: [] })
+    expect((await worker.beat()).toCancel).toEqual([{ id: job.id, token: job.token }])
+  })
+
   test('stores progress of a running attempt, and of no other', async () => {
     const { engine } = await open()
     const graph = alone()

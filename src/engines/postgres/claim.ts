@@ -134,7 +134,7 @@ const columns = `
 const inOrder = 'order by (j.crashes > 0) desc, j.priority desc, j.collection, j.seq'
 const taken = `
   select ${columns}, coalesce(n.id, o.id, j.id), coalesce(n.actor, o.actor, j.actor), j.behind,
-    case when j.input is null or r.is_short then j.input else celeriac.read_input(j.seq, j.collection, j.input, j.behind) end, r.result
+    case when j.input is null or r.is_short then j.input else celeriac.read_input(j.seq, j.collection, j.input, j.behind, cardinality(v_seqs)) end, r.result
   from claimed j
     left join lateral (select id, actor from celeriac.collections where number = j.collection and j.collection <> j.seq offset 0) n on true
     left join lateral (select id, actor from celeriac.jobs where seq = j.collection and n.id is null and j.collection <> j.seq offset 0) o on true
@@ -146,7 +146,7 @@ const taken = `
 /** Of jobs alone there is nothing more to look up, and preparing to takes longer than they do. */
 const takenAlone = `
   select ${columns}, j.id, j.actor, j.behind,
-    case when j.input is not null then celeriac.read_input(j.seq, j.collection, j.input, j.behind) end, null::text
+    case when j.input is not null then celeriac.read_input(j.seq, j.collection, j.input, j.behind, cardinality(v_seqs)) end, null::text
   from claimed j ${inOrder}`
 
 /** Puts jobs to work and notes it. */

@@ -32,6 +32,7 @@ const meaning: Readonly<Record<string, readonly [ErrorCode, string]>> = {
     'STORE_UNREACHABLE',
     'has no connection left: raise max_connections, lower "size" in the url, or put PgBouncer in front of it',
   ],
+  '54000': ['TOO_LARGE', 'takes no request of this size: send less at once'],
   '55P03': [
     'STORE_BUSY',
     'waited too long for a lock; nothing was stored, try again: celeriac doctor looks for who holds it',
@@ -64,6 +65,10 @@ const lostCodes = [
 ]
 const lostMessages =
   /Connection terminated|timeout expired|not queryable|socket disconnected|Connection ended unexpectedly/
+
+/** What Node says of a text that it cannot make, and the server of memory that it may not take at once. */
+const tooLong =
+  /Invalid string length|Cannot create a string longer|The value of "[^"]*" is out of range|Invalid array length|invalid memory alloc request size/
 
 const certificateCodes = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|EPROTO/
 
@@ -105,6 +110,12 @@ export function troubleOf(error: unknown): Trouble {
       sentence: `answers, but all connections of the pool were in use for too long: raise "size" in the url (${message})`,
     }
   if (lostMessages.test(message)) return unreachable(code, message)
+  if (tooLong.test(message))
+    return {
+      kind: 'refused',
+      code: 'TOO_LARGE',
+      sentence: `cannot be sent a request of this size: send less at once (${message})`,
+    }
   return { kind: 'refused', code: 'STORE_FAILED', sentence: `refused a request: ${message}` }
 }
 

@@ -8,6 +8,8 @@ import { type FailureColumns, failedIn } from './record.ts'
 import { inlineLimit, resultsIn } from './results.ts'
 
 const pageRows = 1_000
+/** All inputs of one claim, in bytes: each job has its share. */
+const inputsPerClaim = 8 * inlineLimit
 
 // ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,8 +123,8 @@ begin
     from told t order by t.seq;
 end $$;
 
--- What is put before a job's own arguments, as JSON that \`readInput\` reads.
-create or replace function celeriac.read_input(a_seq bigint, a_collection bigint, a_input text, a_behind bigint) returns text language plpgsql stable as $$
+-- What is put before a job's own arguments, as JSON that \`readInput\` reads. a_count: how many jobs share the room for inputs.
+create or replace function celeriac.read_input(a_seq bigint, a_collection bigint, a_input text, a_behind bigint, a_count integer) returns text language plpgsql stable as $$
 #variable_conflict use_column
 declare
   v_barrier celeriac.barriers;
@@ -131,7 +133,7 @@ declare
 begin
   if a_input like 'r%' then
     return json_build_object('from', 'results', 'shape', substr(a_input, 2), 'barrier', a_behind,
-      'results', celeriac.results_at(a_behind, ${inlineLimit}));
+      'results', celeriac.results_at(a_behind, least(${inlineLimit}, ${inputsPerClaim} / a_count)));
   end if;
   select * into v_barrier from celeriac.barriers where number = a_behind;
   if a_input like 'f%' then

@@ -78,14 +78,12 @@ begin
     c := celeriac.give_back(c, array(select j.seq from celeriac.claims k ${runningOf} where k.session = v_session));
     delete from celeriac.claims where session = v_session;
     update celeriac.sessions set ended_at = c.now, expires_at = c.now where number = v_session;
-  else
-    if a_held is not null then
-      lost := array(
-        select h.at::integer from unnest(a_held, a_held_tokens) with ordinality h (seq, token, at)
-          left join celeriac.jobs j on j.seq = h.seq and j.state = 3 and j.session = v_session and j.token = h.token
-        where j.seq is null order by h.at);
-      c := celeriac.release_unlisted(c, v_session, a_lease, a_held, a_held_tokens);
-    end if;
+  elsif a_held is not null then
+    lost := array(
+      select h.at::integer from unnest(a_held, a_held_tokens) with ordinality h (seq, token, at)
+        left join celeriac.jobs j on j.seq = h.seq and j.state = 3 and j.session = v_session and j.token = h.token
+      where j.seq is null order by h.at);
+    c := celeriac.release_unlisted(c, v_session, a_lease, a_held, a_held_tokens);
     to_cancel := (
       select coalesce(json_agg(json_build_object('id', j.id, 'token', j.token) order by j.seq), '[]')
       from celeriac.claims k ${runningOf} where k.session = v_session and k.marked_at is not null and j.marked_at is not null);

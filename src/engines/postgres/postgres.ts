@@ -44,7 +44,7 @@ import { statistics } from './statistics.ts'
 import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
-import { isLarge, newQueuesOf, upload } from './upload.ts'
+import { isLarge, newQueuesOf, partOf, upload } from './upload.ts'
 import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { Gate, Guest, settleWithin } from './within.ts'
@@ -239,7 +239,8 @@ class PostgresEngine implements Engine {
     transaction: Transaction,
   ): Promise<void> {
     const guest = await this.#guest(transaction)
-    await this.#meetQueues(graph.jobs.slice(part * rowsPerCall, (part + 1) * rowsPerCall))
+    const { from, to } = partOf(graph, part)
+    await this.#meetQueues(graph.jobs.slice(from, to))
     await upload(guest, this.#own.now(), graph, part, within, this.#queues)
   }
 

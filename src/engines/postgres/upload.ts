@@ -1,6 +1,7 @@
 import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import { CeleriacError } from '../../core/errors.ts'
+import { comesInParts, type GraphPart, partAt } from '../../engine/parts.ts'
 import { hot, rowsPerCall } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
@@ -10,7 +11,9 @@ import { graphRows } from './insert.ts'
 const uploadMemory = 60 * 60_000
 
 /** A graph that is uploaded in parts. */
-export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
+export const isLarge = (graph: Graph): boolean => comesInParts(graph, rowsPerCall)
+export const partOf = (graph: Graph, part: number): GraphPart => partAt(graph, rowsPerCall, part)
+
 /** Queues that these graphs name and that are not known to be stored. */
 export function newQueuesOf(jobs: Iterable<GraphJob>, known: ReadonlySet<string>): string[] {
   const found = new Set<string>()
@@ -27,9 +30,9 @@ export async function upload(
   within: { readonly ref: JobRef; readonly token: number } | null,
   known: ReadonlySet<string>,
 ): Promise<{ readonly bits: number; readonly queues: readonly string[] }> {
-  const from = part * rowsPerCall
+  const { from, to } = partOf(graph, part)
   const parent = within === null ? null : (within.ref as Ref)
-  const queues = newQueuesOf(graph.jobs.slice(from, from + rowsPerCall), known)
+  const queues = newQueuesOf(graph.jobs.slice(from, to), known)
   const [row] = await requests
     .call<readonly [bits: number]>(
       'upload',
@@ -38,7 +41,7 @@ export async function upload(
       part,
       graph.jobs.length,
       graph.barriers.length,
-      JSON.stringify(graphRows(graph, from, from + rowsPerCall)),
+      JSON.stringify(graphRows(graph, from, to)),
       queues.length === 0 ? null : queues,
       parent?.seq ?? null,
     )

@@ -4,7 +4,7 @@ import type { Runtime, Timer } from '../../core/runtime.ts'
 import { formatDuration } from '../../core/time.ts'
 import { type Argument, Connection, type Reply } from './connection.ts'
 import { placeOf, type Settings } from './options.ts'
-import { isReply, meaningOf, replyError } from './reply.ts'
+import { isReply, meaningOf, replyError, tooLarge } from './reply.ts'
 
 /** Stands for whether the script has been sent before (1, else 0): then what was sent first may still be on its way. */
 export const isSentAgain = Symbol('is sent again')
@@ -141,6 +141,8 @@ export class Database {
       } catch (error) {
         // A mistake of ours in what was to be sent: nothing was.
         if (error instanceof TypeError) throw error
+        // Node makes no text that long, so the driver could not write the command: nothing was sent either.
+        if (error instanceof RangeError) throw tooLarge(error)
         attempt.lastError = error
         const meaning = isReply(error) ? meaningOf(error) : 'lost'
         if (meaning === 'refused' || attempt.isOver) throw replyError(error, this.place)

@@ -64,6 +64,15 @@ reports(function(job, text)
   local name, value = string.match(text, '^([^\\n]*)\\n(.*)$')
   call('HSETNX', P .. 'notes:' .. job.seq, name, value)
 end)
+local held, isTold = {}, arg() == '1'
+local holds = {}
+for at = 1, number() do
+  local seq = number()
+  holds[at] = {seq, arg()}
+  held[seq] = holds[at][2]
+end
+storeTallies(session)
+if not isTold and not hasEnded then return {{}, {}} end
 
 local running = call('SMEMBERS', P .. 'run:' .. session)
 for at = 1, #running do running[at] = tonumber(running[at]) end
@@ -78,14 +87,7 @@ local function release(job)
   S.putBack(job, 0)
 end
 
-local toCancel, held, isTold = {}, {}, arg() == '1'
-local holds = {}
-for at = 1, number() do
-  local seq = number()
-  holds[at] = {seq, arg()}
-  held[seq] = holds[at][2]
-end
-storeTallies(session)
+local toCancel = {}
 if hasEnded then
   for _, seq in ipairs(running) do
     local job = S.jobAt(seq)
@@ -106,7 +108,7 @@ for _, seq in ipairs(running) do
       toCancel[#toCancel + 1] = job.token
     end
     -- What the worker does not know it holds: the reply to its claim was lost.
-    if isTold and held[seq] ~= job.token and job.started + lease <= now then release(job) end
+    if held[seq] ~= job.token and job.started + lease <= now then release(job) end
   end
 end
 local lost = {}

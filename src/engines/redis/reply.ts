@@ -125,3 +125,13 @@ export function replyError(error: unknown, place: string): unknown {
   const said = error.message.replace(/ script: [0-9a-f]{40}, on .*$/s, '').slice(0, 300)
   return new CeleriacError(code, `The Redis server ${place} ${sentence} (${said}).`, { cause: error })
 }
+
+/** A request that does not fit into one command: the driver refused to write it. */
+export const tooLarge = (cause: Error): CeleriacError =>
+  new CeleriacError(
+    'TOO_LARGE',
+    `The request is too large for one command of Redis (${cause.message}): send less at once.`,
+    {
+      cause,
+    },
+  )

@@ -1,13 +1,14 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
+import { comesInParts, partAt } from '../../engine/parts.ts'
 import type { Ref } from './claim.ts'
 import { inserting } from './insert.ts'
 import { packGraph, packQueues, packRows } from './pack.ts'
 import { library, partSize, type Runs } from './scripts.ts'
 import { accepting } from './work.ts'
 
-export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > partSize
+export const isLarge = (graph: Graph): boolean => comesInParts(graph, partSize)
 
 /** As an offset from its first job. */
 export const exitOf = (graph: Graph): number => graph.jobs.length + (graph.exit as number)
@@ -77,7 +78,7 @@ export async function upload(
   within: { readonly ref: JobRef; readonly token: number } | null,
 ): Promise<void> {
   const packing = packGraph(graph, true)
-  const from = partNumber * partSize
+  const { from, to } = partAt(graph, partSize, partNumber)
   const answer = await runs.write<string>(uploadScript, [
     graph.id,
     graph.jobs[0]?.id ?? '',
@@ -86,8 +87,8 @@ export async function upload(
     graph.barriers.length,
     within === null ? '' : (within.ref as Ref).seq,
     partNumber === 0 ? packing.startRuns : '',
-    ...packQueues(graph.jobs.slice(from, from + partSize)),
-    ...packRows(packing, from, from + partSize),
+    ...packQueues(graph.jobs.slice(from, to)),
+    ...packRows(packing, from, to),
   ])
   if (answer === 'gone')
     throw new CeleriacError('NOT_FOUND', 'The first parts of this upload are gone: send it again from part 0.')

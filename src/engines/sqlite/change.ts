@@ -6,6 +6,9 @@ import { Journal } from './journal.ts'
 /** A call touches at most about so many rows; the rest is done later, from the list in celeriac_work. */
 export const rowsPerCall = 1_000
 
+/** All inputs of one claim, in characters. */
+const inputsPerClaim = 8 * 1024 * 1024
+
 /** What a write transaction knows while it runs, and what it still has to see to before it ends. */
 export interface Change {
   readonly db: Database
@@ -20,6 +23,8 @@ export interface Change {
   readonly headers: Map<number, Header>
   /** Results at barriers, read together for the jobs of a claim. */
   readonly inputs: Map<number, readonly StoredResult[]>
+  /** How many more characters of inputs come along with this claim; what does not is read by pages. */
+  inputsLeft: number
   /** Fail-fast scopes that this call has begun to cancel. */
   readonly scopes: Set<number>
   /** The job that failed first in a fail-fast scope, where this call has looked it up. */
@@ -67,6 +72,7 @@ export function newChange(db: Database, now: number, knownQueues: ReadonlySet<st
     pending: [],
     headers: new Map(),
     inputs: new Map(),
+    inputsLeft: inputsPerClaim,
     scopes: new Set(),
     scopeCauses: new Map(),
     next: null,

@@ -230,6 +230,7 @@ const meaning: Readonly<Record<number, readonly [CeleriacError['code'], string]>
   ],
   13: ['STORE_FULL', 'the disk is full; nothing was stored: make room and try again, workers go on by themselves'],
   14: ['STORE_UNREACHABLE', 'the store cannot be opened: check that its folder exists and may be written'],
+  18: ['TOO_LARGE', 'a text is larger than SQLite takes: store the data elsewhere and pass where it is'],
   26: ['STORE_CORRUPT', 'the file is not a SQLite database: give another path'],
 }
 

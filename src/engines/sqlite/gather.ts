@@ -112,8 +112,17 @@ export function readInput(change: Change, job: Consumer): JobInput {
 
 function readResults(change: Change, barrier: number | null, shape: string): JobInput {
   if (barrier === null) return { from: 'results', shape, barrier, results: [] }
-  const results = change.inputs.get(barrier) ?? resultsAt(change.db, barrier, { left: inlineLimit })
+  const results = change.inputs.get(barrier) ?? resultsInRoom(change, barrier)
   return { from: 'results', shape, barrier, results }
+}
+
+/** The results at a barrier, if they fit into what is left for this claim; else null. */
+function resultsInRoom(change: Change, barrier: number): StoredResult[] | null {
+  const room = Math.min(inlineLimit, change.inputsLeft)
+  const budget = { left: room }
+  const results = resultsAt(change.db, barrier, budget)
+  if (results !== null) change.inputsLeft -= room - budget.left
+  return results
 }
 
 /** Results so short that those of a whole claim may be read together. */

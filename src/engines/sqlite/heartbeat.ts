@@ -16,6 +16,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
   for (const { ref, token, note } of beat.notes ?? []) storeNote(change, ref as Ref, token, note)
   if (beat.tallies !== undefined) storeTallies(change, session, beat.tallies)
+  if (beat.held === null && !beat.ended) return { lost: [], toCancel: [] }
   const running = change.db.all<Running>(`${selectRunning} and session = ? order by +seq`, session)
   if (beat.ended) {
     for (const job of running) release(change, job)
@@ -28,7 +29,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
     return { lost: [], toCancel: [] }
   }
   const toCancel = running.filter((job) => job.marked_at !== null).map(({ id, token }) => ({ id, token }))
-  return { lost: beat.held === null ? [] : compare(change, running, beat.held, beat.lease), toCancel }
+  return { lost: compare(change, running, beat.held ?? [], beat.lease), toCancel }
 }
 
 const selectRunning = `select seq, id, collection, attempt, version, role, feeds, scope, depth, token, started_at, marked_at, reason

@@ -1,6 +1,7 @@
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { comesInParts, partAt } from '../../engine/parts.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { abortedCall, callsOf, hasKey } from '../../engine/calls.ts'
 import { decideBarrier } from './cascade.ts'
@@ -39,7 +40,7 @@ export function submit(change: Change, submissions: readonly Submission[], calls
 /** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
 const numbersOf = (graph: Graph): number =>
   graph.exit === null || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
-export const isLarge = ({ jobs, barriers }: Graph): boolean => Math.max(jobs.length, barriers.length) > rowsPerCall
+export const isLarge = (graph: Graph): boolean => comesInParts(graph, rowsPerCall)
 
 /** A queue is known from the first job that names it. */
 export function meetQueues(change: Change, graph: Graph): void {
@@ -163,10 +164,10 @@ export function upload(
   if (found === undefined)
     throw new CeleriacError('NOT_FOUND', 'The first parts of this upload are gone: send it again from part 0.')
   const place = placeUpload(change, graph, found, parent)
-  const from = part * rowsPerCall
-  for (const { options } of graph.jobs.slice(from, from + rowsPerCall)) meetQueue(change, options.queue)
-  insertBarriers(change, graph, place, from, Math.min(from + rowsPerCall, graph.barriers.length))
-  insertJobs(change, graph, place, from, Math.min(from + rowsPerCall, graph.jobs.length))
+  const { from, to } = partAt(graph, rowsPerCall, part)
+  for (const { options } of graph.jobs.slice(from, to)) meetQueue(change, options.queue)
+  insertBarriers(change, graph, place, from, Math.min(to, graph.barriers.length))
+  insertJobs(change, graph, place, from, Math.min(to, graph.jobs.length))
   change.db.run('update celeriac_uploads set touched_at = ? where id = ?', change.now, graph.id)
 }
 
