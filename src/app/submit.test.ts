@@ -120,7 +120,7 @@ test('a canvas of any size goes in parts, and is no part of what one write may c
   const canvas = group(...Array.from({ length: 200 }, () => keep.s(large)))
   const [one] = await app.submitMany([canvas, keep.s('small')])
   expect(calls.filter((method) => method === 'upload').length).toBe(13)
-  expect((await one!.snapshot()).jobs).toHaveLength(200)
+  expect((await one.snapshot()).jobs).toHaveLength(200)
 })
 
 test('a store that is away refuses the calls of one write only', async () => {
