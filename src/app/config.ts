@@ -14,8 +14,6 @@ export interface CeleriacOptions {
    * Default: the environment's CELERIAC_URL, else `sqlite:celeriac.db` in the working folder.
    */
   readonly url?: string | undefined
-  /** Reserved: refused until it is built. */
-  readonly broker?: string | undefined
   /** In place of a url: the store itself, from `celeriac/sqlite`. */
   readonly engine?: Engine | EngineFactory | undefined
   /** How long a collection is kept after it settled. Default 7 days. */

@@ -5,6 +5,7 @@ import type { CollectionEvent, CollectionHandle } from '../core/handle.ts'
 import type { Timer } from '../core/runtime.ts'
 import type { Context } from './context.ts'
 import { Followed } from '../core/followed.ts'
+import { toSnake } from '../core/snake.ts'
 import { PlainLog } from './plain-log.ts'
 import { exitCodes } from './report.ts'
 import { Screen } from './screen.ts'
@@ -70,7 +71,7 @@ async function* warnOfNobody({ terminal }: Context, app: Celeriac, events: Event
 }
 
 async function tellAsJson({ terminal }: Context, _app: Celeriac, events: Events): Promise<void> {
-  for await (const event of events) terminal.print(JSON.stringify(event))
+  for await (const event of events) terminal.print(JSON.stringify(toSnake(event)))
 }
 
 async function tellAsLines({ terminal }: Context, app: Celeriac, events: Events): Promise<void> {

@@ -6,6 +6,7 @@ import { Celeriac } from '../app/celeriac.ts'
 import { CeleriacError } from '../core/errors.ts'
 import { didYouMean } from '../core/misspelling.ts'
 import { DetailedError } from './mistake.ts'
+import { resolveTypeScript, typeScriptAdvice } from './typescript.ts'
 
 /**
  * Loads a module, TypeScript or JavaScript, and gives the app it exports: as default, as `app`, or under any name.
@@ -52,15 +53,23 @@ function adviceForNone(exported: object, path: string): string {
 }
 
 async function importModule(file: string, path: string, folder: string): Promise<object> {
+  resolveTypeScript()
   try {
     return (await import(pathToFileURL(file).href)) as object
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     const [first = '', ...rest] = reason.split('\n')
-    const details = [...rest.filter((line) => line.trim() !== ''), ...placeOf(error, file, folder)]
+    const details = [
+      ...rest.filter((line) => line.trim() !== ''),
+      ...placeOf(error, file, folder),
+      ...typeScriptAdvice(error, file),
+    ]
     throw new DetailedError('NOT_AN_APP', `${path} does not load: ${first}`, details, { cause: error })
   }
 }
+
+/** The code of this command: an error is not there when it comes by way of our hook for imports. */
+const own = new URL('.', import.meta.url).href
 
 /** Where in a file the error lies: with the line itself where the syntax is wrong, else the innermost call in a file. */
 function placeOf(error: unknown, file: string, folder: string): string[] {
@@ -68,7 +77,9 @@ function placeOf(error: unknown, file: string, folder: string): string[] {
   const stack = error.stack ?? ''
   const frame = readFrame(stack) ?? (error instanceof SyntaxError ? readFrame(explainSyntax(file)) : undefined)
   if (frame) return shorten(frame, folder)
-  const call = stack.split('\n').find((line) => /^\s+at .*file:\/\//.test(line) && !line.includes('/node_modules/'))
+  const call = stack
+    .split('\n')
+    .find((line) => /^\s+at .*file:\/\//.test(line) && !line.includes('/node_modules/') && !line.includes(own))
   return call ? shorten([call.trim()], folder) : []
 }
 

@@ -1,6 +1,7 @@
+import { toSnake } from '../core/snake.ts'
 import type { Terminal } from './terminal.ts'
 
-/** One JSON document, as a program reads it. */
+/** Prints one JSON document in the naming of the HTTP API: one program reads both. */
 export function printJson(terminal: Terminal, value: unknown): void {
-  terminal.print(JSON.stringify(value, null, 2))
+  terminal.print(JSON.stringify(toSnake(value), null, 2))
 }

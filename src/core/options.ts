@@ -23,8 +23,6 @@ export interface JobOptions {
   readonly retry?: RetryOptions | undefined
   /** How long an attempt may take; then its `signal` is aborted and it counts as failed. */
   readonly timeout?: Duration | undefined
-  /** Reserved: refused until it is built. */
-  readonly concurrency?: { readonly key: string; readonly limit: number } | undefined
   /** How long it is kept after its collection settled. */
   readonly retention?: Duration | undefined
   readonly tags?: readonly string[] | undefined
@@ -56,14 +54,11 @@ export interface SubmitOptions extends CallOptions {
  * A key is given the arguments. It is not typed by the handler: tried, and then TypeScript fixes the handler's type too
  * early, so that a default parameter or a tuple of schemas silently turned the task into `(...args: never) => unknown`.
  */
-export interface TaskOptions extends Omit<JobOptions, 'startIn' | 'startAt' | 'retry' | 'concurrency'> {
+export interface TaskOptions extends Omit<JobOptions, 'startIn' | 'startAt' | 'retry'> {
   readonly retry?: (RetryOptions & { readonly when?: ((failure: Failure) => boolean) | undefined }) | undefined
   readonly unique?: UniqueOptions<string | ((...args: any[]) => string)> | undefined
-  readonly concurrency?: { readonly key: string | ((...args: any[]) => string); readonly limit: number } | undefined
   /** It may be sent over HTTP. Default false: what a stranger may start is said, not forgotten. */
   readonly expose?: boolean | undefined
-  /** Reserved: refused until it is built. */
-  readonly isolate?: 'thread' | 'process' | undefined
   readonly description?: string | undefined
 }
 

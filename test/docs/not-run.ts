@@ -14,6 +14,7 @@ export const notRun: readonly NotRun[] = [
     text: 'postgres://localhost/shop',
     because: 'it needs a PostgreSQL server; test/scenario tests it',
   },
+  { path: 'docs/cli.md', text: '--save-dev tsx', because: 'it installs; test/scenario/cli tests what comes of it' },
   {
     path: 'docs/moving.md',
     text: '--to postgres://localhost/shop',

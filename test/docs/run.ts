@@ -46,6 +46,9 @@ export function layOut(root: string, place: string, page: Page): LaidOut {
   return { page, folder, program, files: [...files, join(folder, checkedName)] }
 }
 
+/** How long the program of a page may take, in milliseconds: one that never ends is told of by its last line. */
+const pageTime = 80_000
+
 /** Runs the program of a page, and its commands, on this Node or another. Gives what does not fit the page, a text each. */
 export async function runPage(
   root: string,
@@ -58,7 +61,7 @@ export async function runPage(
   const child = spawn(node, [join(folder, runName)], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 25_000,
+    timeout: pageTime,
     env: environment(root, place, node, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
   })
   let output = ''

@@ -23,11 +23,13 @@ afterAll(() => rmSync(place, { recursive: true, force: true }))
 describe('what the documentation shows', () => {
   describe.concurrent('comes of running it', () => {
     for (const laidOut of pages.filter(({ page }) => page.blocks.some(isRun))) {
-      it(laidOut.page.path, async () => expect(await runPage(root, place, laidOut)).toBe(''))
+      it(laidOut.page.path, { timeout: 90_000 }, async () => expect(await runPage(root, place, laidOut)).toBe(''))
     }
   })
 
-  it('compiles, or is refused in the words shown', () => expect(compilePages(root, pages)).toEqual([]))
+  it('compiles, or is refused in the words shown', { timeout: 120_000 }, () =>
+    expect(compilePages(root, pages)).toEqual([]),
+  )
 
   it('is left unrun only where that is accounted for', () => {
     const marked = pages.flatMap(({ page: { path, blocks } }) =>

@@ -217,6 +217,14 @@ app.task('x', { input: [z.string()] }, (a, b: number) => `${a}${b}`)
 // @ts-expect-error Date result
 app.task('x', { input: z.string() }, (input) => new Date(input))
 
+// ── options that are not built yet ───────────────────────────────────────────────────────────────────────────────
+// @ts-expect-error no brokers yet
+new Celeriac({ broker: 'amqp://…' })
+// @ts-expect-error no limits yet
+add.with({ concurrency: { key: 'k', limit: 1 } })
+// @ts-expect-error no isolation yet
+app.task('x', { isolate: 'thread' }, () => 1)
+
 // ── handles ──────────────────────────────────────────────────────────────────────────────────────────────────────
 // @ts-expect-error forgotten await
 add.delay(1, 2).result()

@@ -17,7 +17,6 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 declare function same<A, B>(proof: Same<A, B>): void
 
 const app = new Celeriac()
-new Celeriac({ url: 'postgres://…', broker: 'amqp://…' })
 
 // ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 const add = app.task('math.add', (x: number, y: number) => x + y)

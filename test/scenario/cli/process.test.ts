@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Place } from '../../engines.ts'
-import { sourceOfCommand, type Started, startCommand } from '../../fixtures/command-process.ts'
+import { sourceOfCommand, start, type Started, startCommand } from '../../fixtures/command-process.ts'
 import { describeEngines } from '../../fixtures/store.ts'
 
+const modules = fileURLToPath(new URL('../../../node_modules', import.meta.url))
 const folders: string[] = []
 const started: Started[] = []
 afterAll(async () => {
@@ -53,6 +55,39 @@ describe.concurrent('a module', () => {
     expect(out).toMatch(
       /^task +queue +retries +timeout +arguments +about\ngreet +doors +0 +Says hello\nwait +default +0\n$/,
     )
+  })
+
+  it('may import TypeScript as tsc and bundlers let it', async () => {
+    const { folder, run } = project({
+      'all.ts': `import { app } from './shop.js'\nimport './later'\nimport './parts'\nexport { app }`,
+      'later.ts': 'export const later: number = 1',
+    })
+    mkdirSync(join(folder, 'parts'))
+    writeFileSync(join(folder, 'parts/index.ts'), 'export const part: number = 1')
+    expect(await run('tasks', 'all.ts')).toMatchObject({ code: 0, out: expect.stringMatching(/^greet +doors/m) })
+    writeFileSync(join(folder, 'all.ts'), `import './shop.js'\nimport './none.js'`)
+    expect((await run('tasks', 'all.ts')).err).toMatch(/^error: all\.ts does not load: Cannot find module .*none\.js/)
+  })
+
+  it.each([
+    ['an enum', 'export enum Size { small }'],
+    ['a decorator', 'const log = (value: unknown) => value\n@log class Shop {}'],
+    ['a path alias', `import '@/greeting'`],
+  ])('says what to do about %s, and that works', async (_, text) => {
+    const { folder, run } = project({
+      'more.ts': `${text}\nexport { app } from './shop.ts'`,
+      'tsconfig.json': '{"compilerOptions":{"paths":{"@/*":["./*"]}}}',
+    })
+    symlinkSync(modules, join(folder, 'node_modules'))
+    const refused = await run('tasks', 'more.ts')
+    expect(refused.code).not.toBe(0)
+    expect(refused.err).toMatch(
+      /^error: more\.ts does not load: .*\n(.*\n)* +Node strips types and does nothing else\./,
+    )
+    expect(refused.err).toContain("NODE_OPTIONS='--import tsx'")
+    const withTsx = start(['--import', 'tsx', sourceOfCommand, 'tasks', 'more.ts'], { cwd: folder })
+    started.push(withTsx)
+    await withTsx.says(/^greet +doors/m)
   })
 
   it('is found by package.json from any folder below, and by the environment', async () => {
@@ -197,7 +232,7 @@ describe.concurrent('dev', () => {
     write('greeting.ts', `export const greeting = 'Good evening'\n`)
     await dev.says(/dev: greeting\.ts has changed\.\nStopping[^]*Working\./)
     const { out } = await run('submit', 'greet', 'World', '--module', 'shop.ts', '--follow', '--json')
-    const { jobId } = JSON.parse(out.trimEnd().split('\n').at(-2)!)
+    const { job_id: jobId } = JSON.parse(out.trimEnd().split('\n').at(-2)!)
     expect(JSON.parse((await run('show', jobId, '--json')).out).result).toBe('Good evening, World')
 
     dev.forget()

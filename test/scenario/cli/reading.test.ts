@@ -119,6 +119,18 @@ describeEngines((engine) => {
     })
   })
 
+  it('names in JSON what the HTTP API names, in the same way', async () => {
+    const snapshot = async (): Promise<string> => (await celeriac(`follow ${bad.id} --json`)).out.split('\n')[0]!
+    const answers = [
+      await Promise.all(['collections', 'jobs', 'workers', 'queues', `show ${bad.id}`].map(json)),
+      JSON.parse(await snapshot()),
+    ]
+    const names = new Set<string>()
+    JSON.stringify(answers, (name, value) => (names.add(name), name === 'args' || name === 'data' ? null : value))
+    expect([...names].filter((name) => /[A-Z]/.test(name))).toEqual([])
+    expect([...names]).toEqual(expect.arrayContaining(['created_at', 'finished_at', 'collection_id', 'seen_at']))
+  })
+
   describe('show', () => {
     it('draws a collection as a tree', async () => {
       const { out, code } = await celeriac(`show ${bad.id}`)
