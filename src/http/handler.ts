@@ -66,7 +66,7 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
   const listen = getRequestListener(
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
-      const answered = await answer(withReadBody(incoming as NodeRequest, request), incoming)
+      const answered = await answer(withReadBody(incoming, request), incoming)
       if (isReply(answered)) write(answered, outgoing)
       else pour(answered, outgoing)
       return RESPONSE_ALREADY_SENT

@@ -34,7 +34,7 @@ export function withReadBody(incoming: NodeRequest, request: Request): Request {
   headers.delete('transfer-encoding')
   headers.delete('content-length')
   const body = incoming.body === undefined ? broken() : textOf(incoming.body)
-  return new Request(request.url, { method, headers, body, duplex: 'half' } as RequestInit)
+  return new Request(request.url, { method, headers, body, duplex: 'half' })
 }
 
 /** What parsers make of a body is an object, a text or bytes: here it is read again, by the same rules as any other. */
