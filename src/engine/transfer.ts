@@ -100,7 +100,7 @@ export const rowColumns = {
   queues: ['name', 'paused'],
   collections: [
     ...['number', 'id', 'state', 'round', 'exit', 'shape', 'created_at', 'settled_at', 'cancelled_at'],
-    ...['description', 'actor', 'tags', 'callback_url', 'retention', 'unique_claim'],
+    ...['description', 'actor', 'tags', 'callback_url', 'callback_results', 'retention', 'unique_claim'],
   ],
   barriers: [
     ...['number', 'collection', 'inputs', 'pending', 'failed', 'decided'],

@@ -37,8 +37,11 @@ begin
     v_holder := celeriac.holder_of(s ->> 'unique', c.now);
     continue when v_holder is null;
     v_id := coalesce((select id from celeriac.collections where number = v_holder), (select id from celeriac.jobs where seq = v_holder));
-    if v_id = s ->> 'id' or s ->> 'on_conflict' = 'existing' then
+    if v_id = s ->> 'id' or (s ->> 'on_conflict' = 'existing' and celeriac.calls_back(v_holder, s)) then
       answer := json_build_object('type', 'existing', 'collectionId', v_id);
+      return;
+    elsif s ->> 'on_conflict' = 'existing' then
+      answer := json_build_object('type', 'conflict', 'reason', 'callback', 'collectionId', v_id);
       return;
     elsif s ->> 'on_conflict' = 'reject' then
       answer := json_build_object('type', 'conflict', 'reason', 'unique', 'collectionId', v_id);
@@ -50,6 +53,13 @@ begin
     delete from celeriac.unique_keys where key = s ->> 'unique' and collection = v_holder;
   end loop;
   raise exception using errcode = '40001', message = 'The unique key goes from hand to hand.';
+end $$;
+
+-- Whether a collection calls back as a submission asks, where it asks for that.
+create or replace function celeriac.calls_back(a_collection bigint, s json) returns boolean language plpgsql as $$
+begin
+  return s ->> 'callback' is null or exists (select 1 from celeriac.collections where number = a_collection
+    and callback_url = s ->> 'callback' and callback_results = s ->> 'callback_results');
 end $$;
 
 -- The collection that holds a unique key now.

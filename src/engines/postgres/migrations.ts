@@ -129,6 +129,7 @@ create table celeriac.collections (
   actor text collate "C",
   tags text,
   callback_url text,
+  callback_results text,
   retention bigint,
   unique_claim text
 ) with (fillfactor = 70);

@@ -242,8 +242,8 @@ const isText = (kind: RowKind, column: string): boolean =>
   column === 'scope' ? kind === 'idempotency' : texts.has(column)
 const texts: ReadonlySet<string> = new Set([
   ...['id', 'name', 'host', 'queues', 'queue', 'task', 'args', 'options', 'input', 'shape', 'progress', 'failure'],
-  ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'key', 'until', 'fingerprint'],
-  ...['collection_id', 'level', 'message', 'data', 'kind', 'text', 'value'],
+  ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'callback_results', 'key', 'until'],
+  ...['fingerprint', 'collection_id', 'level', 'message', 'data', 'kind', 'text', 'value'],
 ])
 
 /** Read of the first rows only what fits into a page, by the sizes that the server knows without looking into them. */

@@ -50,7 +50,7 @@ import { library } from './scripts.ts'
  * n:<n>             its countdown: pending,failed,decided,cause. Not there: as many pending as inputs, undecided.
  *
  * c:<n>             a collection that is no job alone. Lines: createdAt,base,jobs,barriers,exit (an offset) · retention · id · shape · JSON of
- *                     actor, description, tags, callbackUrl
+ *                     actor, description, tags, callback
  * k:<n>             how it stands: state,round,settledAt,cancelledAt,removedAt. Not there: running in its first round.
  * m:<n>             sorted set of the graphs added to it by jobs that continued: base → base,jobs,barriers
  * u:<n>             the unique key it was submitted under: until LF key

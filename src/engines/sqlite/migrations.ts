@@ -89,6 +89,7 @@ create table celeriac_collections (
   actor text,
   tags text,
   callback_url text,
+  callback_results text,
   retention integer,
   unique_claim text
 ) strict;

@@ -59,11 +59,12 @@ function submitOne(change: Change, submission: Submission, number: number): Subm
   const remembered = submission.idempotency === null ? null : recall(change, submission)
   if (remembered !== null) return remembered
   const held = submission.unique === null ? null : meetHolder(change, submission)
+  if (held?.type === 'existing' && submission.idempotency !== null) remember(change, submission, held.collectionId)
   if (held !== null) return held
   const stored =
     graph.exit === null ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
   if (stored === null) return { type: 'existing', collectionId: graph.id }
-  if (submission.idempotency !== null) remember(change, submission)
+  if (submission.idempotency !== null) remember(change, submission, graph.id)
   if (submission.unique !== null) holdUnique(change, submission.unique, stored)
   return { type: 'created', at: change.now }
 }
@@ -111,8 +112,8 @@ function storeCollection(change: Change, submission: Submission, number: number)
 function insertHeader(change: Change, submission: Submission, number: number, exit: number): void {
   const label = labelOf(submission)
   change.db.run(
-    `insert into celeriac_collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, retention, unique_claim)
-     values (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `insert into celeriac_collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, callback_results, retention, unique_claim)
+     values (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     number,
     submission.graph.id,
     exit,
@@ -121,7 +122,8 @@ function insertHeader(change: Change, submission: Submission, number: number, ex
     label.description,
     label.actor,
     label.tags,
-    submission.callbackUrl,
+    submission.callback?.url ?? null,
+    submission.callback?.results ?? null,
     label.retention,
     label.uniqueClaim,
   )
