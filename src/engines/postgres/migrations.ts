@@ -28,6 +28,7 @@ create table celeriac.jobs (
   attempt integer not null default 0,
   round integer not null default 1,
   failures integer not null default 0,
+  -- How strongly it is suspected of ending its workers.
   crashes integer not null default 0,
   depth integer not null default 0,
   id text collate "C" not null,
@@ -218,8 +219,12 @@ create table celeriac.sessions (
   seen_at bigint not null,
   expires_at bigint not null,
   ended_at bigint,
-  lost smallint not null default 0
+  lost smallint not null default 0,
+  -- While its jobs are given back: who is to blame for its death.
+  losing smallint
 ) with (fillfactor = 50);
+create index sessions_ended on celeriac.sessions (ended_at);
+create index sessions_losing on celeriac.sessions (losing) where losing is not null;
 
 create table celeriac.queues (name text collate "C" primary key, paused smallint not null default 0);
 

@@ -320,14 +320,8 @@ class PostgresEngine implements Engine {
     return this.#write((db) => heartbeat(db, db.now(), beat))
   }
   async sweep(): Promise<SweepAnswer> {
-    const { released, nextAt, bits } = await this.#write(async (db) => {
-      const swept = await sweep(db, this.#runtime)
-      return { answer: swept, bits: swept.bits & 7 }
-    })
-    // What others left to do: some of it here, so that it comes to an end wherever anybody sweeps.
-    if (readSignals(bits).isLeft)
-      await this.#write(async (db) => ({ answer: undefined, bits: await goOn(db, db.now()) }))
-    return { released, nextAt }
+    const tell = (bits: number): void => this.#tell({ answer: undefined, bits })
+    return sweep({ db: await this.#ready(), runtime: this.#runtime, tell })
   }
   async notes(job: unknown): Promise<readonly Note[]> {
     return notesOf(await this.#ready(), (job as Ref).seq)

@@ -1,11 +1,11 @@
-import { rowsPerCall } from './change.ts'
+import { hot, rowsPerCall } from './change.ts'
 import { work } from '../../engine/codes.ts'
+import { sessionRetention } from '../../engine/recovery.ts'
 import type { Database } from './database.ts'
 
 /** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
 const collectionRetention = 7 * 24 * 60 * 60_000
 const eventRetention = 24 * 60 * 60_000
-const sessionRetention = 30 * 24 * 60 * 60_000
 
 /** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
 const window = 2_000
@@ -13,6 +13,20 @@ const removedPerCall = 200
 const pause = 60_000
 /** Values that have run out are removed so many at a time. */
 const valuesPerCall = 10_000
+
+/** What else is removed once its time is over: functions, each in a transaction of its own. They answer whether there may be more. */
+export const chores: readonly (readonly [name: string, chore: string])[] = [
+  ['abandoned uploads', 'abandon_uploads'],
+  ['claims', 'forget_claims'],
+  ['old events', 'trim_events'],
+  ['idempotency keys', 'trim_idempotency'],
+  ['unique keys', 'trim_unique'],
+  ['ended workers', 'trim_sessions'],
+  ['values', 'trim_values'],
+  ['statistics', 'trim_tallies'],
+]
+/** Nobody waits for them, and they wait for nobody long. */
+const unhurried = `${hot} set lock_timeout = '2s'`
 
 /** Removes a settled collection on request. */
 export async function remove(
@@ -35,23 +49,23 @@ const isDueTogether = `removed_at is null and settled_at + coalesce(retention, $
 export const retentionFunctions = `
 -- Removes what has been settled for longer than it is kept. Nothing finished stands in an index for this, so passes go over all
 -- rows, a window of numbers in each call however few of them are due; one pass for all processes.
-create or replace function celeriac.retain(inout c celeriac.change) language plpgsql as $$
+create or replace function celeriac.retain(a_now bigint) returns integer language plpgsql ${hot} set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
+  c celeriac.change := celeriac.begin_change(a_now);
   v_after bigint := celeriac.noted('retained');
   v_first bigint;
   v_alone bigint[];
   v_together bigint[];
 begin
-  if c.now < celeriac.noted('retain_at') then return; end if;
-  perform celeriac.trim(c.now), celeriac.trim_tallies(c.now);
+  if c.now < celeriac.noted('retain_at') then return 0; end if;
   -- What was removed leaves gaps.
   v_first := least(
     (select seq from celeriac.jobs where seq > v_after order by seq limit 1),
     (select number from celeriac.collections where number > v_after order by number limit 1));
   if v_first is null then
     perform celeriac.note('retained', 0), celeriac.note('retain_at', c.now + ${pause});
-    return;
+    return 0;
   end if;
   v_together := array(
     select number from celeriac.collections n where number between v_first and v_first + ${window - 1} and ${isDueTogether}
@@ -65,6 +79,7 @@ begin
     case when cardinality(v_alone) = ${removedPerCall} then v_alone[${removedPerCall}] end));
   c := celeriac.forget_together(c, v_together);
   c := celeriac.forget_alone(c, v_alone);
+  return celeriac.finish(c);
 end $$;
 
 -- Takes settled collections out of sight at once; their rows go in this call or later. Whoever has begun to retry one was first.
@@ -136,20 +151,56 @@ begin
   end loop;
 end $$;
 
-create or replace function celeriac.trim(a_now bigint) returns void language plpgsql as $$
+-- The newest stays, so that a reader who has come to it misses nothing.
+create or replace function celeriac.trim_events(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
+#variable_conflict use_column
+declare
+  v_count integer;
+begin
+  delete from celeriac.events where number = any(array(select number from celeriac.events order by number limit ${rowsPerCall}))
+    and at < celeriac.instant(a_now) - ${eventRetention} and number < (select number from celeriac.events order by number desc limit 1);
+  get diagnostics v_count = row_count;
+  return v_count = ${rowsPerCall};
+end $$;
+
+create or replace function celeriac.trim_idempotency(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 begin
-  -- The newest stays, so that a reader who has come to it misses nothing.
-  delete from celeriac.events where number = any(array(select number from celeriac.events order by number limit ${rowsPerCall}))
-    and at < a_now - ${eventRetention} and number < (select number from celeriac.events order by number desc limit 1);
-  delete from celeriac.idempotency where expires_at < a_now
+  delete from celeriac.idempotency where expires_at < celeriac.instant(a_now)
     and not exists (select 1 from celeriac.collections where id = collection_id)
     and not exists (select 1 from celeriac.jobs where id = collection_id);
-  delete from celeriac.unique_keys where expires_at < a_now;
-  delete from celeriac.sessions where ended_at < a_now - ${sessionRetention};
-  -- Asked twice: one that is put anew at this instant stays.
+  return false;
+end $$;
+
+create or replace function celeriac.trim_unique(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
+begin
+  delete from celeriac.unique_keys where expires_at < celeriac.instant(a_now);
+  return false;
+end $$;
+
+create or replace function celeriac.trim_sessions(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
+#variable_conflict use_column
+declare
+  v_count integer;
+begin
+  delete from celeriac.sessions where number = any(array(
+    select number from celeriac.sessions where ended_at < celeriac.instant(a_now) - ${sessionRetention} and losing is null
+    order by ended_at limit ${rowsPerCall}));
+  get diagnostics v_count = row_count;
+  return v_count = ${rowsPerCall};
+end $$;
+
+-- Asked twice: one that is put anew at this instant stays.
+create or replace function celeriac.trim_values(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
+#variable_conflict use_column
+declare
+  v_now bigint := celeriac.instant(a_now);
+  v_count integer;
+begin
   delete from celeriac.values where (kind, id) in (
-    select kind, id from celeriac.values where expires_at <= a_now order by expires_at limit ${valuesPerCall}) and expires_at <= a_now;
+    select kind, id from celeriac.values where expires_at <= v_now order by expires_at limit ${valuesPerCall}) and expires_at <= v_now;
+  get diagnostics v_count = row_count;
+  return v_count = ${valuesPerCall};
 end $$;
 
 create or replace function celeriac.remove(a_now bigint, a_id text) returns table (bits integer, answer text) language plpgsql as $$

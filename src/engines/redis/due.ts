@@ -1,10 +1,14 @@
 import { reason, state } from '../../engine/codes.ts'
 import { changes } from './change.ts'
+import { calm } from './calm.ts'
 import { library } from './scripts.ts'
 
 /** At most so many due or expired jobs are moved by one claim. */
 const movedPerCall = 500
-/** `nextDueAt()`; `releaseDue()` queues the jobs whose time has come; `expire()` cancels those that did not start in time. */
+/**
+ * `nextDueAt()`; `releaseDue()` queues the jobs whose time has come; `expire()` cancels those that did not start in time: after a gap in
+ * time, only once it is sure that the clock is right.
+ */
 export const dueJobs = library(
   `
 function S.nextDueAt()
@@ -33,6 +37,8 @@ function S.releaseDue()
   return moved
 end
 function S.expire()
+  local lapses = tonumber(call('ZRANGE', P .. 'expiring', 0, 0, 'WITHSCORES')[2])
+  if not lapses or lapses > now or S.isCalm() then return end
   for _, seq in ipairs(thoseIn('expiring')) do
     local job = S.jobAt(seq)
     if job and (job.state == ${state.scheduled} or job.state == ${state.queued}) then
@@ -42,4 +48,5 @@ function S.expire()
 end
 `,
   changes,
+  calm,
 )

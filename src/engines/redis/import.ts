@@ -1,4 +1,4 @@
-import type { Row, RowKind } from '../../engine/transfer.ts'
+import { type Row, rowColumns, type RowKind } from '../../engine/transfer.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { sessionFields } from './export.ts'
@@ -56,6 +56,8 @@ const importers: Readonly<Record<RowKind, Import>> = {
         return value === null || value === undefined || (name === 'lost' && value === '0') ? [] : [name, value]
       })
       batch.add(`HSET ${prefix}session:${number}`, ...fields)
+      const endedAt = row[rowColumns.sessions.indexOf('ended_at')]
+      if (endedAt !== null) batch.add(`ZADD ${prefix}ended`, String(endedAt), String(number))
     }
   },
   queues(batch, { prefix }, rows) {

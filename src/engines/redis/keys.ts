@@ -69,6 +69,9 @@ import { library } from './scripts.ts'
  * sessions          hash: id of a session → its number
  * session:<n>       hash: id, name, host, pid, queues, concurrency, startedAt, seenAt, expiresAt, endedAt, lost
  * alive             sorted set: expiresAt → session that has not ended
+ * leases            sorted set: length of its lease → session that has not ended
+ * ended             sorted set: endedAt → session that has ended
+ * losing            hash: session that was lost and whose jobs are being given back → who is to blame for it (engine/recovery.ts)
  * run:<n>           set of the jobs that it runs
  * trying:<n>        those of them whose worker died before
  * tokens:<n>        list of the tokens it claimed with, newest first
@@ -90,7 +93,9 @@ import { library } from './scripts.ts'
  *                     payloads). An entry's id says how many characters of events came before it, so what is kept is bounded by size,
  *                     and who reads on at the end of one entry knows that none between is missing.
  * events-end        the characters of all events so far: the next entry gets the id after it
- * meta              hash: version, epoch, run (the server's run id), processes (how many opened it), lost, lostAt, sweptAt, calmUntil,
+ * faults            hash: what failed of a sweep → when LF message
+ * meta              hash: version, epoch, run (the server's run id), processes (how many opened it), lost, lostAt, sweptAt (the last turn of a
+ *                     sweep), sweepAt (the next, as foreseen), calmAt, calmUntil (the last gap in time), choresAt, steppedAt, steppedBy,
  *                     oldest (no lower number is taken any more), work (the last number in `work`)
  * signal            channel: who says it, and what changed, to look: 1 queued + 2 changed + 4 cancel
  * ```

@@ -4,7 +4,8 @@ import { type Cell, type Row, rowColumns, type RowKind } from '../../engine/tran
 import { reason, role, state } from '../../engine/codes.ts'
 import { defaultQueue, longArgs, longResult } from './keys.ts'
 import { runsOf } from './pack.ts'
-import { type JobRow, labelText, numberIn, readJob, readOptions, readStanding } from './rows.ts'
+import { type JobRow, labelText, numberIn, readJob, readStanding } from './rows.ts'
+import { readOptions } from '../../engine/job-options.ts'
 
 /**
  * Rows as they travel from one store to another, from and to the rows of this one. In rows that came from elsewhere numbers

@@ -33,7 +33,7 @@ import { actorsOf, collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, look, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
-import { newRetentionPass, remove, retain } from './retention.ts'
+import { newRetentionPass, remove } from './retention.ts'
 import { retry } from './retry.ts'
 import type { Runs } from './scripts.ts'
 import { settle, settleAndClaim } from './settle.ts'
@@ -233,10 +233,8 @@ class RedisEngine implements Engine {
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return heartbeat(this.#runs, beat)
   }
-  async sweep(): Promise<SweepAnswer> {
-    const answer = await sweep(this.#runs, this.#runtime)
-    await retain(this.#runs, this.#runtime.now(), this.#pass)
-    return answer
+  sweep(): Promise<SweepAnswer> {
+    return sweep(this.#runs, this.#runtime, this.#pass)
   }
   notes(job: unknown): Promise<readonly Note[]> {
     return notesOf(this.#runs, (job as Ref).seq)

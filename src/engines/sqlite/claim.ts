@@ -1,9 +1,10 @@
-import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
+import { readOptions } from '../../engine/job-options.ts'
 import type { Database, Value } from './database.ts'
 import { readInput, readShortInputs } from './gather.ts'
+import { isCalm } from './turn.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
 export interface Ref {
@@ -61,13 +62,14 @@ export function nextDueAt(db: Database): number | null {
   )
 }
 
-/** Cancels the jobs that did not start in time. */
+/** Cancels the jobs that did not start in time; after a gap in time, only once it is sure that the clock is right. */
 export function expire(change: Change): number {
   const rows = change.db.all<Ending>(
     `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2) limit ? + 0`,
     change.now,
     movedPerCall,
   )
+  if (rows.length === 0 || isCalm(change)) return 0
   for (const job of rows) endJob(change, job, { state: state.cancelled, reason: reason.expired, cause: job.seq })
   return rows.length
 }
@@ -236,16 +238,3 @@ function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt
   }
 }
 const nothing: ClaimedJob['input'] = { from: 'nothing' }
-
-/** Most jobs of a task carry the same options, so the text is read once. */
-const known = new Map<string, StoredOptions>()
-const none: StoredOptions = {}
-export function readOptions(text: string | null): StoredOptions {
-  if (text === null) return none
-  let options = known.get(text)
-  if (options === undefined) {
-    if (known.size > 1_000) known.clear()
-    known.set(text, (options = JSON.parse(text) as StoredOptions))
-  }
-  return options
-}

@@ -24,6 +24,7 @@ create table celeriac_jobs (
   attempt integer not null default 0,
   round integer not null default 1,
   failures integer not null default 0,
+  -- How strongly it is suspected of ending its workers.
   crashes integer not null default 0,
   role integer not null default 0,
   args text not null,
@@ -165,8 +166,12 @@ create table celeriac_sessions (
   seen_at integer not null,
   expires_at integer not null,
   ended_at integer,
-  lost integer not null default 0
+  lost integer not null default 0,
+  -- While its jobs are given back: who is to blame for its death.
+  losing integer
 ) strict;
+create index celeriac_sessions_ended on celeriac_sessions (ended_at);
+create index celeriac_sessions_losing on celeriac_sessions (losing) where losing is not null;
 
 create table celeriac_queues (name text primary key, paused integer not null default 0) strict, without rowid;
 

@@ -1,12 +1,13 @@
 import { type Change, later, rowsPerCall, type WorkItem } from './change.ts'
 import { work } from '../../engine/codes.ts'
+import { sessionRetention } from '../../engine/recovery.ts'
 import type { Database } from './database.ts'
 import { trimTallies } from './statistics.ts'
+import { abandonUploads } from './submit.ts'
 
 /** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
 const collectionRetention = 7 * 24 * 60 * 60_000
 const eventRetention = 24 * 60 * 60_000
-const sessionRetention = 30 * 24 * 60 * 60_000
 
 /** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
 const window = 2_000
@@ -16,7 +17,7 @@ const pause = 60_000
 const valuesPerCall = 10_000
 
 /** Where this process stands in its pass over what has settled: oldest first, some numbers a call, then a pause. */
-interface RetentionPass {
+export interface RetentionPass {
   after: number
   nextAt: number
 }
@@ -28,8 +29,6 @@ export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
  */
 export function retain(change: Change, pass: RetentionPass): void {
   if (change.now < pass.nextAt) return
-  trim(change)
-  trimTallies(change)
   const first = firstAfter(change.db, pass.after)
   if (first === null) {
     pass.after = 0
@@ -120,26 +119,59 @@ function removeJob(db: Database, seq: number): void {
   db.run('delete from celeriac_jobs where seq = ?', seq)
 }
 
-function trim({ db, now }: Change): void {
-  db.run(
+/** What else is removed once its time is over: each in a transaction of its own. True where there may be more. */
+export const chores: readonly (readonly [name: string, chore: (change: Change) => boolean])[] = [
+  ['abandoned uploads', abandonUploads],
+  ['old events', trimEvents],
+  ['idempotency keys', trimIdempotency],
+  ['unique keys', trimUnique],
+  ['ended workers', trimSessions],
+  ['values', trimValues],
+  ['statistics', trimTallies],
+]
+
+function trimEvents({ db, now }: Change): boolean {
+  const count = db.run(
     `delete from celeriac_events where number in (select number from celeriac_events order by number limit ?)
        and at < ? and number < (select max(number) from celeriac_events)`,
     rowsPerCall,
     now - eventRetention,
   )
+  return count === rowsPerCall
+}
+
+function trimIdempotency({ db, now }: Change): boolean {
   db.run(
     `delete from celeriac_idempotency where expires_at < ? and not exists (select 1 from celeriac_collections where id = collection_id)
        and not exists (select 1 from celeriac_jobs where id = collection_id)`,
     now,
   )
+  return false
+}
+
+function trimUnique({ db, now }: Change): boolean {
   db.run('delete from celeriac_unique where expires_at is not null and expires_at < ?', now)
-  db.run('delete from celeriac_sessions where ended_at < ?', now - sessionRetention)
-  db.run(
+  return false
+}
+
+function trimSessions({ db, now }: Change): boolean {
+  const count = db.run(
+    `delete from celeriac_sessions where number in (
+       select number from celeriac_sessions where ended_at < ? and losing is null order by ended_at limit ? + 0)`,
+    now - sessionRetention,
+    rowsPerCall,
+  )
+  return count === rowsPerCall
+}
+
+function trimValues({ db, now }: Change): boolean {
+  const count = db.run(
     `delete from celeriac_values where (kind, id) in (
        select kind, id from celeriac_values where expires_at <= ? order by expires_at limit ? + 0)`,
     now,
     valuesPerCall,
   )
+  return count === valuesPerCall
 }
 
 /** Removes a settled collection on request. */

@@ -35,12 +35,12 @@ import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
 import { hasTables, holdsStore, isSound, openFile, openPatiently, openMemory, prepare } from './open.ts'
 import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
-import { newRetentionPass, remove, retain } from './retention.ts'
+import { newRetentionPass, remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle } from './settle.ts'
 import { statistics } from './statistics.ts'
 import { submit, upload } from './submit.ts'
-import { nextSweepAt, sweep } from './sweep.ts'
+import { sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
 import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
@@ -279,13 +279,13 @@ class SqliteEngine implements Engine {
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return this.#write((change) => heartbeat(change, beat))
   }
-  async sweep(): Promise<SweepAnswer> {
-    const released = await this.#write((change) => {
-      const count = sweep(change, this.#runtime)
-      retain(change, this.#pass)
-      return count
+  sweep(): Promise<SweepAnswer> {
+    return sweep({
+      runtime: this.#runtime,
+      write: (body) => this.#write(body),
+      read: (body) => this.#read(body),
+      pass: this.#pass,
     })
-    return { released, nextAt: await this.#read(nextSweepAt) }
   }
   notes(job: unknown): Promise<readonly Note[]> {
     return this.#read((db) => notesOf(db, (job as Ref).seq))
@@ -366,7 +366,7 @@ class SqliteEngine implements Engine {
 
   async diagnose(): Promise<readonly Diagnosis[]> {
     const db = await this.#ready()
-    return diagnose(db, { ...this.#settings, version: this.#version })
+    return diagnose(db, { ...this.#settings, version: this.#version, now: this.#runtime.now() })
   }
 
   async close(): Promise<void> {

@@ -225,13 +225,13 @@ function sealRows(change: Change, graph: Graph, place: Placement): void {
   decideEmpty(change, graph, place)
 }
 
-/** Removes uploads that nobody goes on with, some rows at a time. True when none is left. */
+/** Removes uploads that nobody goes on with, some rows at a time. True where there may be more. */
 export function abandonUploads(change: Change): boolean {
   const found = change.db.get<Upload>(
     'select id, collection, first, last from celeriac_uploads where touched_at < ? limit 1',
     change.now - uploadMemory,
   )
-  if (found === undefined) return true
+  if (found === undefined) return false
   const jobs = change.db.run(
     'delete from celeriac_jobs where seq in (select seq from celeriac_jobs where seq between ? and ? limit ?)',
     found.first,
@@ -246,7 +246,7 @@ export function abandonUploads(change: Change): boolean {
   )
   change.left -= jobs + barriers
   if (jobs + barriers === 0) change.db.run('delete from celeriac_uploads where id = ?', found.id)
-  return false
+  return true
 }
 
 /** Rows that belong to an unfinished upload are not to be seen. */
