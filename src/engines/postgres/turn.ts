@@ -45,18 +45,26 @@ declare
   v_sweep_at bigint;
   v_shortest bigint;
   v_longest bigint;
+  v_first bigint;
 begin
   if not pg_try_advisory_xact_lock(hashtext('celeriac.sweep'), 0) then return false; end if;
   v_swept_at := celeriac.noted('swept_at');
   v_sweep_at := nullif(celeriac.noted('sweep_at'), 0);
   if v_swept_at <= a_now and a_now < least(v_swept_at + ${turnLength}, v_sweep_at) then return false; end if;
   if a_now < v_swept_at then perform celeriac.step_back(a_now, v_swept_at - a_now); end if;
-  select min(expires_at - seen_at), max(expires_at - seen_at) into v_shortest, v_longest from celeriac.sessions where ended_at is null;
-  if v_swept_at > 0 and v_swept_at + v_shortest < a_now then
+  select min(expires_at - seen_at), max(expires_at - seen_at), min(expires_at) into v_shortest, v_longest, v_first
+  from celeriac.sessions where ended_at is null;
+  if celeriac.is_gap(v_swept_at, v_shortest, v_first, a_now) then
     perform celeriac.note('calm_at', a_now), celeriac.note('calm_until', a_now + v_longest);
   end if;
   perform celeriac.note('swept_at', a_now);
   return true;
+end $$;
+
+-- In a store that was never swept, it is one where a session is over by now.
+create or replace function celeriac.is_gap(a_swept_at bigint, a_shortest bigint, a_first bigint, a_now bigint) returns boolean language plpgsql as $$
+begin
+  return coalesce(case when a_swept_at = 0 then a_first <= a_now else a_swept_at + a_shortest < a_now end, false);
 end $$;
 
 -- The clock went back: no session lives longer for it than its own lease from now.
@@ -73,7 +81,7 @@ declare
   v_swept_at bigint := celeriac.noted('swept_at');
 begin
   if celeriac.noted('calm_until') > a_now then return true; end if;
-  return v_swept_at > 0 and v_swept_at + (select min(expires_at - seen_at) from celeriac.sessions where ended_at is null) < a_now is true;
+  return (select celeriac.is_gap(v_swept_at, min(expires_at - seen_at), min(expires_at), a_now) from celeriac.sessions where ended_at is null);
 end $$;
 
 -- Whether the round of chores that nobody waits for is due.

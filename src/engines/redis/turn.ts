@@ -41,8 +41,7 @@ local function takeTurn()
   sweptAt, sweepAt = tonumber(sweptAt or 0), tonumber(sweepAt or nil)
   if sweptAt <= now and now < math.min(sweptAt + ${turnLength}, sweepAt or math.huge) then return false end
   if now < sweptAt then stepBack(sweptAt - now) end
-  local shortest = S.shortestLease()
-  if sweptAt > 0 and shortest and sweptAt + shortest < now then
+  if S.isGap(sweptAt) then
     local longest = call('ZREVRANGE', P .. 'leases', 0, 0, 'WITHSCORES')[2]
     call('HSET', P .. 'meta', 'calmAt', now, 'calmUntil', now + longest)
     calmAt = now

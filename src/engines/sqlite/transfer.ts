@@ -170,7 +170,10 @@ function bringToRest(db: Database, now: number): boolean {
   giveBackAll(change)
   const isLeft = settleWork(change)
   change.journal.write(db, change.now, change.next)
-  if (!isLeft) db.run('update celeriac_sessions set ended_at = ?, lost = 1 where ended_at is null', now)
+  if (!isLeft) {
+    db.run('update celeriac_sessions set ended_at = ?, lost = 1 where ended_at is null', now)
+    db.run('update celeriac_sessions set losing = null where losing is not null')
+  }
   return isLeft
 }
 

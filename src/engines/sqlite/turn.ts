@@ -32,10 +32,13 @@ function put(db: Database, key: string, value: number | string): void {
 interface Leases {
   readonly shortest: number | null
   readonly longest: number | null
+  /** When the first of them is over. */
+  readonly first: number | null
 }
 const leasesOf = (db: Database): Leases =>
   db.get<Leases>(
-    `select min(expires_at - seen_at) as shortest, max(expires_at - seen_at) as longest
+    `select min(expires_at - seen_at) as shortest, max(expires_at - seen_at) as longest,
+       min(expires_at) as first
      from celeriac_sessions where ended_at is null`,
   ) as Leases
 
@@ -49,14 +52,18 @@ export function takeTurn({ db, now }: Change): boolean {
   const foreseenAt = noted(db, 'sweep_at') || Infinity
   if (sweptAt <= now && now < Math.min(sweptAt + turnLength, foreseenAt)) return false
   if (now < sweptAt) stepBack(db, now, sweptAt - now)
-  const { shortest, longest } = leasesOf(db)
-  if (sweptAt > 0 && shortest !== null && sweptAt + shortest < now) {
+  const leases = leasesOf(db)
+  if (isGap(leases, sweptAt, now)) {
     note(db, 'calm_at', now)
-    note(db, 'calm_until', now + (longest as number))
+    note(db, 'calm_until', now + (leases.longest ?? 0))
   }
   note(db, 'swept_at', now)
   return true
 }
+
+/** In a store that was never swept, it is one where a session is over by now. */
+const isGap = ({ shortest, first }: Leases, sweptAt: number, now: number): boolean =>
+  sweptAt === 0 ? first !== null && first <= now : shortest !== null && sweptAt + shortest < now
 
 /** The clock went back: no session lives longer for it than its own lease from now. */
 function stepBack(db: Database, now: number, by: number): void {
@@ -74,9 +81,7 @@ function stepBack(db: Database, now: number, by: number): void {
 /** After a gap, also one that no sweep has met yet, nothing is ended because its time is over. */
 export function isCalm({ db, now }: Change): boolean {
   if (noted(db, 'calm_until') > now) return true
-  const sweptAt = noted(db, 'swept_at')
-  const { shortest } = leasesOf(db)
-  return sweptAt > 0 && shortest !== null && sweptAt + shortest < now
+  return isGap(leasesOf(db), noted(db, 'swept_at'), now)
 }
 
 /** Takes the round of chores that nobody waits for, where it is due. */
