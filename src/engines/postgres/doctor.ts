@@ -1,6 +1,6 @@
 import type { Runtime } from '../../core/runtime.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
-import { stepDiagnosis, upkeepDiagnosis } from '../../engine/recovery.ts'
+import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
 import { schemaVersion } from './migrate.ts'
 import { versionName } from './open.ts'

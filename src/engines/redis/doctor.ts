@@ -1,6 +1,6 @@
 import { formatDuration } from '../../core/time.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
-import { stepDiagnosis, upkeepDiagnosis } from '../../engine/recovery.ts'
+import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
 import { type Info, parseInfo, productOf } from './open.ts'
 import { isReply } from './reply.ts'

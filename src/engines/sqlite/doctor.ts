@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { supportedNode } from '../../core/node-version.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
-import { stepDiagnosis, upkeepDiagnosis } from '../../engine/recovery.ts'
+import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
 import { isSound, type Mode, soundVersion } from './open.ts'
 import { faults, noted } from './turn.ts'
