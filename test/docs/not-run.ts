@@ -17,6 +17,11 @@ export const notRun: readonly NotRun[] = [
   },
   { path: 'docs/cli.md', text: '--save-dev tsx', because: 'it installs; test/scenario/cli tests what comes of it' },
   {
+    path: 'docs/workers.md',
+    text: 'npx esbuild worker.ts',
+    because: 'it needs esbuild; test/scenario/heartbeat-thread tests a bundle of another bundler',
+  },
+  {
     path: 'docs/moving.md',
     text: '--to postgres://localhost/shop',
     because: 'it needs a PostgreSQL server; test/scenario tests it',
