@@ -65,7 +65,12 @@ async function bundleProgram(input: Record<string, string>): Promise<string> {
     logLevel: 'error',
     ssr: { noExternal: true },
     resolve: { alias: { 'celeriac/worker': source('src/worker/worker.ts'), celeriac: source('src/index.ts') } },
-    build: { ssr: true, outDir, target: 'node22', rolldownOptions: { input, output: { entryFileNames: '[name].mjs' } } },
+    build: {
+      ssr: true,
+      outDir,
+      target: 'node22',
+      rolldownOptions: { input, output: { entryFileNames: '[name].mjs' } },
+    },
   })
   return join(outDir, 'main.mjs')
 }
