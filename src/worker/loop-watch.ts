@@ -74,7 +74,9 @@ export class LoopWatch {
   }
 
   #schedule(): void {
-    this.#timer = this.#parts.runtime.after(lookEvery, () => (this.#looking = this.#look()))
+    this.#timer = this.#parts.runtime.after(lookEvery, () => {
+      this.#looking = this.#look()
+    })
   }
 
   #forget(): void {
