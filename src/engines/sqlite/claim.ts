@@ -65,7 +65,8 @@ export function nextDueAt(db: Database): number | null {
 /** Cancels the jobs that did not start in time; after a gap in time, only once it is sure that the clock is right. */
 export function expire(change: Change): number {
   const rows = change.db.all<Ending>(
-    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2) limit ? + 0`,
+    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2)
+     order by expires_at, seq limit ? + 0`,
     change.now,
     movedPerCall,
   )
