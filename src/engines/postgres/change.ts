@@ -1,3 +1,4 @@
+import { firstKept, lastKept } from '../../engine/attempts.ts'
 import type { Signal } from '../../engine/feed.ts'
 
 /** A call touches at most about so many rows; the rest is done later, from the list in celeriac.work. */
@@ -163,13 +164,27 @@ end $$;
 create or replace function celeriac.record_attempts(inout c celeriac.change, a_seqs bigint[], a_outcome integer, a_failures text[])
 language plpgsql as $$
 #variable_conflict use_column
+declare
+  v_most integer;
 begin
   if cardinality(a_seqs) = 0 then return; end if;
-  insert into celeriac.attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
-  select j.seq, j.attempt, j.round, j.session, j.started_at, c.now, a_outcome, r.failure
-  from unnest(a_seqs, a_failures) r (seq, failure) join celeriac.jobs j on j.seq = r.seq
-  where j.started_at is not null on conflict do nothing;
+  with kept as (
+    insert into celeriac.attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
+    select j.seq, j.attempt, j.round, j.session, j.started_at, c.now, a_outcome, r.failure
+    from unnest(a_seqs, a_failures) r (seq, failure) join celeriac.jobs j on j.seq = r.seq
+    where j.started_at is not null on conflict do nothing returning attempt
+  )
+  select max(attempt) into v_most from kept;
+  if v_most > ${firstKept + lastKept} then perform celeriac.forget_attempts(a_seqs); end if;
   c.rows_left := c.rows_left - cardinality(a_seqs);
+end $$;
+
+-- Of the attempts up to the present one the first and the last are kept.
+create or replace function celeriac.forget_attempts(a_seqs bigint[]) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  delete from celeriac.attempts a using celeriac.jobs j
+  where j.seq = any(a_seqs) and j.attempt > ${firstKept + lastKept} and a.job = j.seq and a.attempt > ${firstKept} and a.attempt <= j.attempt - ${lastKept};
 end $$;
 
 -- Ends attempts without ending the jobs: they are queued, or scheduled where they are to wait. They keep their place in line.

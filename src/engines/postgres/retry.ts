@@ -249,6 +249,7 @@ begin
   select seq, attempt, case when collection = seq then round - 1 else round end, session, started_at, coalesce(finished_at, c.now),
     case state when 4 then 1 when 5 then 2 else 7 end, case when state = 5 then failure end
   from celeriac.jobs where seq = any(a_seqs) and started_at is not null on conflict do nothing;
+  perform celeriac.forget_attempts(a_seqs);
   delete from celeriac.notes n using celeriac.jobs j
   where n.job = any(a_seqs) and j.seq = n.job and (a_taking = ${taking.all} or j.state = 4);
   with found as materialized (select seq, state from celeriac.jobs where seq = any(a_seqs)),

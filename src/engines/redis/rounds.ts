@@ -1,3 +1,4 @@
+import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { members } from './members.ts'
 import { library } from './scripts.ts'
@@ -66,6 +67,7 @@ local function keepAttempt(job)
   local round = job.collection == job.seq and job.round - 1 or job.round
   call('HSETNX', P .. 'a:' .. job.seq, job.attempt, table.concat({round, job.session or '', job.started, job.finished or now, outcome}, ',') ..
     (failure and '\\n' .. failure or ''))
+  if job.attempt > ${firstKept + lastKept} then call('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept}) end
 end
 -- One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds.
 local function reopen(number, hadFailed)

@@ -7,6 +7,7 @@ import { claimAnswer, claimArgs, claiming, type ClaimReply, type Ref } from './c
 import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
+import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { library, partSize, type Runs } from './scripts.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
 import { writing } from './work.ts'
@@ -28,6 +29,8 @@ function S.recordAttempt(job, outcome, failure)
   if not job.started then return end
   call('HSETNX', P .. 'a:' .. job.seq, job.attempt, job.round .. ',' .. (job.session or '') .. ',' .. job.started .. ',' .. now .. ',' .. outcome ..
     (failure and '\\n' .. failure or ''))
+  -- Of the attempts up to this one the first and the last are kept.
+  if job.attempt > ${firstKept + lastKept} then call('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept}) end
 end
 function S.putBack(job, delay)
   S.left = S.left - 1

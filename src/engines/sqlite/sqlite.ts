@@ -309,13 +309,13 @@ class SqliteEngine implements Engine {
   }
 
   async jobs(query: JobsQuery): ReturnType<Engine['jobs']> {
-    return jobs(await this.#ready(), query)
+    return jobs({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
   job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
     return this.#read((db) => job(db, id, options.history ?? true))
   }
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
-    return collections(await this.#ready(), query)
+    return collections({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
   collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
     return this.#read((db) => collection(db, id, options.jobs ?? true))
