@@ -1,11 +1,11 @@
-import { StatementSync } from 'node:sqlite'
+import { DatabaseSync, StatementSync } from 'node:sqlite'
 import pg from 'pg'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { JobsQuery } from '../../src/engine/inspect.ts'
 import type { Settlement } from '../../src/engine/work.ts'
 import { Connection } from '../../src/engines/redis/connection.ts'
-import { alone, groupOf, submission } from '../fixtures/graphs.ts'
+import { alone, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
 import { hand, retried, succeeded } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
@@ -199,3 +199,30 @@ onEveryEngine((open) => {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(5 * mebibyte)
   })
 })
+
+onEveryEngine(
+  (open) => {
+    test('SQLite prepares no statement for a single job: there would be more of them for ever', async () => {
+      const { engine } = await open()
+      const worker = await hand(engine)
+      const play = async (): Promise<void> => {
+        const summary = { from: 'summary', first: 0, last: 1 } as const
+        const sides = {
+          side: sideJob('always', 0, summary),
+          again: sideJob('always', 1, { ...summary, first: 2, last: 2 }),
+        }
+        const jobs = { one: { feeds: 0 }, two: { feeds: 0 }, side: { ...sides.side, feeds: 1 }, again: sides.again }
+        await engine.submit([submission(graphOf(jobs, [{}, {}], 0))])
+        expect(await worker.drain()).toHaveLength(4)
+        for (const states of [['failed'], ['failed', 'queued'], ['queued', 'failed']] as const)
+          await engine.jobs({ limit: 1, states })
+      }
+      await play()
+      const prepared = vi.spyOn(DatabaseSync.prototype, 'prepare')
+      onTestFinished(() => prepared.mockRestore())
+      for (let n = 0; n < 10; n++) await play()
+      expect(prepared.mock.calls).toEqual([])
+    })
+  },
+  ['sqlite'],
+)
