@@ -34,7 +34,6 @@ export type {
 } from './core/handle.ts'
 export type { Actor, JobState, Progress, Reason, Role } from './core/job.ts'
 export type {
-  CallbackTarget,
   CallOptions,
   FailureReport,
   JobOptions,

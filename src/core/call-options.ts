@@ -1,4 +1,3 @@
-import { type Callback, callbackResults, type CallbackResults } from './collection.ts'
 import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
 import { badOption, isTrue, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
@@ -27,7 +26,7 @@ export interface CallTerms {
 }
 
 export interface SubmitTerms extends CallTerms {
-  readonly callback?: Callback
+  readonly callbackUrl?: string
 }
 
 /** The defaults of a task, checked once where it is defined. */
@@ -78,22 +77,18 @@ export function taskTerms(options: TaskOptions & { readonly input?: unknown }, w
   }
 }
 
-type FlatTerms = Omit<SubmitTerms, 'job'> &
-  Omit<StoredOptions, 'chunked'> & { readonly callbackUrl?: string; readonly concurrency?: never }
+type FlatTerms = Omit<SubmitTerms, 'job'> & Omit<StoredOptions, 'chunked'> & { readonly concurrency?: never }
 
 function splitTerms(flat: FlatTerms, what: string): SubmitTerms {
-  const { idempotencyKey, unique, description, actor, callback: given, callbackUrl, within, ...job } = flat
+  const { idempotencyKey, unique, description, actor, callbackUrl, within, ...job } = flat
   checkStart(job, what)
-  if (given && callbackUrl !== undefined)
-    throw badOption(what, 'callback and callbackUrl both say who is called back: give one of them')
-  const callback = callbackUrl === undefined ? given : calledBack(callbackUrl)
   return {
     job,
     ...(idempotencyKey !== undefined && { idempotencyKey }),
     ...(unique && { unique }),
     ...(description !== undefined && { description }),
     ...(actor && { actor }),
-    ...(callback && { callback }),
+    ...(callbackUrl !== undefined && { callbackUrl }),
     ...(within && { within }),
   }
 }
@@ -169,17 +164,6 @@ const readUrl: OptionReader<string> = (value, what) => {
   return text
 }
 
-const calledBack = (url: string, results: CallbackResults = 'exit'): Callback => ({ url, results })
-
-const readCallback: OptionReader<Callback> = (value, what) => {
-  const readers: OptionReaders<Partial<Callback>> = { url: readUrl, results: oneOf(...callbackResults) }
-  const { url, results } = readOptions<Partial<Callback>>(value, readers, what)
-  if (url === undefined) throw badOption(what, "the url is missing: write { url: 'https://…' }")
-  return calledBack(url, results)
-}
-
-const isForSubmissions = refused('it is for a submission: app.submit(task.s(…), { callback: { url } })')
-
 const callReaders: OptionReaders<FlatTerms> = {
   ...jobReaders,
   idempotencyKey: readKey,
@@ -187,11 +171,10 @@ const callReaders: OptionReaders<FlatTerms> = {
   description: readDescription,
   actor: readActor,
   within: readTransaction,
-  callback: isForSubmissions,
-  callbackUrl: isForSubmissions,
+  callbackUrl: refused('it is for a submission: app.submit(task.s(…), { callbackUrl })'),
 }
 
-const submitReaders: OptionReaders<FlatTerms> = { ...callReaders, callback: readCallback, callbackUrl: readUrl }
+const submitReaders: OptionReaders<FlatTerms> = { ...callReaders, callbackUrl: readUrl }
 
 type FlatTaskTerms = Omit<StoredOptions, 'chunked' | 'retry'> &
   Omit<TaskTerms, 'job' | 'when'> & {
@@ -201,7 +184,6 @@ type FlatTaskTerms = Omit<StoredOptions, 'chunked' | 'retry'> &
     readonly concurrency?: never
     readonly idempotencyKey?: never
     readonly actor?: never
-    readonly callback?: never
     readonly callbackUrl?: never
     readonly within?: never
   }
@@ -224,7 +206,6 @@ const taskReaders: OptionReaders<FlatTaskTerms> = {
   startAt: namesOneCall,
   idempotencyKey: namesOneCall,
   actor: namesOneCall,
-  callback: namesOneCall,
   callbackUrl: namesOneCall,
   within: namesOneCall,
   retry: readTaskRetry,

@@ -122,7 +122,6 @@ const canvasReaders = {
   unique: namesOneCall,
   description: namesOneCall,
   actor: namesOneCall,
-  callback: namesOneCall,
   callbackUrl: namesOneCall,
   within: namesOneCall,
 }

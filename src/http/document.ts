@@ -85,10 +85,11 @@ function operationOf(one: Route, writer: SchemaWriter): Json {
 
 /** The `callbacks` of an operation. */
 export function callbacksOf(
-  { name, urls, summary, description, headers, body, answers }: CallbackTerms,
+  { name, url, operationId, summary, description, headers, body, answers }: CallbackTerms,
   writer: SchemaWriter,
 ): Record<string, Record<string, { readonly post: Json }>> {
   const post = {
+    ...(operationId !== undefined && { operationId }),
     summary,
     description,
     // It is signed: what opens this API opens nothing there.
@@ -97,11 +98,7 @@ export function callbacksOf(
     requestBody: bodyOf(body, writer, 'output'),
     responses: answersOf(answers, writer),
   }
-  const at = ({ url, operationId }: CallbackTerms['urls'][number]): readonly [string, { readonly post: Json }] => [
-    url,
-    { post: operationId === null ? post : { operationId, ...post } },
-  ]
-  return { [name]: Object.fromEntries(urls.map(at)) }
+  return { [name]: { [url]: { post } } }
 }
 
 function parametersOf(place: string, object: z.ZodObject | undefined, writer: SchemaWriter): readonly Json[] {

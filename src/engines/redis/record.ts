@@ -1,4 +1,3 @@
-import type { Callback } from '../../core/collection.ts'
 import type { Failure } from '../../core/failure.ts'
 import type { JobRecord, Progress } from '../../core/job.ts'
 import { reason, reasonName, role, roleName, state, stateName } from '../../engine/codes.ts'
@@ -58,7 +57,7 @@ export interface CollectionAt {
   readonly actor: string | null
   readonly description: string | null
   readonly tags: readonly string[]
-  readonly callback: Callback | null
+  readonly callbackUrl: string | null
   readonly state: number
   readonly round: number
   readonly settledAt: number | null
@@ -70,14 +69,14 @@ interface Label {
   readonly actor: string | null
   readonly description: string | null
   readonly tags: readonly string[] | null
-  readonly callback: Callback | null
+  readonly callbackUrl: string | null
 }
 
 function readCollection(number: number, row: string, standing: string | null): CollectionAt {
   const [head = '', retention = '', id = '', shape = '', label = ''] = row.split('\n')
   const [createdAt, base, , , exit] = head.split(',').map(Number) as [number, number, number, number, number]
   const [code, round, settledAt, cancelledAt, removedAt] = (standing ?? '0,1,,,').split(',')
-  const { actor, description, tags, callback } = JSON.parse(label) as Label
+  const { actor, description, tags, callbackUrl } = JSON.parse(label) as Label
   return {
     number,
     createdAt,
@@ -88,7 +87,7 @@ function readCollection(number: number, row: string, standing: string | null): C
     actor,
     description,
     tags: tags ?? [],
-    callback,
+    callbackUrl,
     state: Number(code),
     round: Number(round),
     settledAt: orNull(settledAt),
@@ -266,6 +265,10 @@ end
 `)
 
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Its collection is being removed. */
+export const isOutOfSight = (rows: Rows, { collection }: JobAt): boolean =>
+  (rows.collection(collection)?.removedAt ?? null) !== null
 
 export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): JobRecord {
   const { number } = job

@@ -1,6 +1,6 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph, GraphJob } from '../../core/graph.ts'
-import type { ConflictReason, SubmitAnswer, Submission } from '../../engine/intake.ts'
+import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { callsOf, hasKey, type SubmittedCall } from '../../engine/calls.ts'
 import { state } from '../../engine/codes.ts'
 import { members } from './members.ts'
@@ -93,49 +93,31 @@ local function recall(key)
   local row = call('HGET', P .. 'idempotency', key)
   if row then return string.match(row, '^[^\\n]*\\n([^\\n]*)\\n(.*)$') end
 end
--- The id of a collection, and how it calls back.
-local function called(collection)
-  local row = call('GET', P .. 'c:' .. collection)
-  if row then
-    local id, label = string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n(.*)$')
-    local callback = cjson.decode(label).callback
-    return id, type(callback) == 'table' and callback.results .. ' ' .. callback.url or ''
-  end
-  local job = S.jobAt(collection)
-  return job and S.idOf(job) or '', ''
-end
--- Remembers what was made under an idempotency key.
-local function remember(key, fingerprint, id)
-  call('HSET', P .. 'idempotency', key, (now + ${idempotencyMemory}) .. '\\n' .. fingerprint .. '\\n' .. id)
-  call('ZADD', P .. 'idempotency-until', now + ${idempotencyMemory}, key)
-end
--- Who holds a unique key, or nil when it is free (now): the collection, its id and how it calls back.
+-- Who holds a unique key, or nil when it is free (now): the collection and its id.
 local function holderOf(key)
   -- It may have come in this very call.
   S.flush()
-  local holder = S.holderOf(key)
-  if holder then return holder, called(holder) end
+  return S.holderOf(key)
 end
 -- What a submission meets whose key is held: what it becomes, nil where it replaces the holder.
-local function meetHolder(id, holderId, onConflict, wanted, callback)
-  if holderId == id then return 'existing' end
-  if onConflict == 'existing' then return (wanted == '' or wanted == callback) and 'existing' or 'callback' end
+local function meetHolder(id, holderId, onConflict)
+  if holderId == id or onConflict == 'existing' then return 'existing' end
   if onConflict == 'reject' then return 'unique' end
 end
 -- What a submission becomes for its keys, and the id that it is answered with; nil where it is to be stored.
-local function meetKeys(id, key, fingerprint, unique, onConflict, wanted)
+local function meetKeys(id, key, fingerprint, unique, onConflict)
   if call('HEXISTS', P .. 'ids', id) == 1 then return 'existing', id end
   if key ~= '' then
     local known, knownId = recall(key)
     if known then return known == fingerprint and 'existing' or 'idempotency', knownId end
   end
   if unique == '' then return end
-  local holder, holderId, callback = holderOf(unique)
+  local holder, holderId = holderOf(unique)
   if not holder then return end
-  local what = meetHolder(id, holderId, onConflict, wanted, callback)
-  if what == 'existing' and key ~= '' then remember(key, fingerprint, holderId) end
+  local what = meetHolder(id, holderId, onConflict)
   if what then return what, holderId end
-  S.cancelCollection(S.headerAt(holder))
+  -- A key held until a time may outlive who took it.
+  if call('HEXISTS', P .. 'ids', holderId) == 1 then S.cancelCollection(S.headerAt(holder)) end
   S.dropUnique(unique)
 end
 
@@ -169,12 +151,12 @@ end
 
 local function one(kind)
   local id, numbers, size = arg(), number(), number()
-  local key, fingerprint, unique, till, onConflict, wanted = arg(), arg(), arg(), arg(), arg(), arg()
+  local key, fingerprint, unique, till, onConflict = arg(), arg(), arg(), arg(), arg()
   local from = argAt
   local mine = nextNumber
   at = at + 1
   nextNumber = nextNumber + numbers
-  local what, whose = meetKeys(id, key, fingerprint, unique, onConflict, wanted)
+  local what, whose = meetKeys(id, key, fingerprint, unique, onConflict)
   if what then
     except(whose, what)
     argAt = from + size
@@ -182,10 +164,13 @@ local function one(kind)
   end
   local holder = mine
   if kind == 'alone' then storeAlone(mine) elseif kind == 'graph' then storeGraph(mine) else holder = storeUploaded() end
-  if key ~= '' then remember(key, fingerprint, id) end
+  if key ~= '' then
+    call('HSET', P .. 'idempotency', key, (now + ${idempotencyMemory}) .. '\\n' .. fingerprint .. '\\n' .. id)
+    call('ZADD', P .. 'idempotency-until', now + ${idempotencyMemory}, key)
+  end
   if unique ~= '' then
     S.put(P .. 'u:' .. holder, till .. '\\n' .. unique)
-    S.holdUnique(holder, till, unique)
+    S.holdUnique(holder, till, unique, id)
   end
 end
 
@@ -199,7 +184,7 @@ local function refusedOf(size)
     local id = arg()
     number()
     local length = number()
-    local key, fingerprint, unique, _, onConflict, wanted = arg(), arg(), arg(), arg(), arg(), arg()
+    local key, fingerprint, unique, _, onConflict = arg(), arg(), arg(), arg(), arg()
     argAt = argAt + length
     local what, before, knownId = nil, nil, nil
     if call('HEXISTS', P .. 'ids', id) == 1 then what = 'existing' end
@@ -208,17 +193,16 @@ local function refusedOf(size)
       if before then what = before == fingerprint and 'existing' or 'idempotency' end
     end
     if not what and unique ~= '' then
-      local holder, callback = held[unique], nil
-      if holder then knownId, callback = unpack(holder) else holder, knownId, callback = holderOf(unique) end
-      what = holder and meetHolder(id, knownId, onConflict, wanted, callback)
-      if what == 'existing' and key ~= '' then known[key] = {fingerprint, knownId} end
+      knownId = held[unique]
+      if not knownId then _, knownId = holderOf(unique) end
+      what = knownId and meetHolder(id, knownId, onConflict)
     end
     if what and what ~= 'existing' then
       refused, why, whose = n, what, knownId
       break
     elseif not what then
       if key ~= '' then known[key] = {fingerprint, id} end
-      if unique ~= '' then held[unique] = {id, wanted} end
+      if unique ~= '' then held[unique] = id end
     end
   end
   argAt = from
@@ -297,7 +281,7 @@ function answersIn([at, exceptions]: Stored, count: number): SubmitAnswer[] {
         ? { type: 'existing', collectionId }
         : what === 'aborted'
           ? { type: 'aborted' }
-          : { type: 'conflict', reason: what as ConflictReason, collectionId }
+          : { type: 'conflict', reason: what as 'unique' | 'idempotency', collectionId }
   }
   return answers
 }
@@ -389,7 +373,7 @@ const isPlainOne = (submission: Submission, job: GraphJob): boolean =>
   submission.graph.exit === null && !hasKey(submission) && isPlain(job) && job.args.length <= longArgs
 
 function pushOne(into: Args, submission: Submission): void {
-  const { graph, idempotency, unique, actor, callback } = submission
+  const { graph, idempotency, unique, actor } = submission
   const [kind, details] = isAlone(graph)
     ? (['alone', packAlone(submission)] as const)
     : isLarge(graph)
@@ -406,7 +390,6 @@ function pushOne(into: Args, submission: Submission): void {
     unique?.key ?? '',
     unique?.until ?? '',
     unique?.onConflict ?? '',
-    callback === null ? '' : `${callback.results} ${callback.url}`,
   )
   for (const each of details) into.push(each)
 }
@@ -447,9 +430,9 @@ function packUploaded(submission: Submission): Args {
 }
 
 function collectionText(submission: Submission): string {
-  const { graph, retention, callback } = submission
+  const { graph, retention, callbackUrl } = submission
   const { actor, description, tags } = labelOf(submission)
-  return `${retention ?? ''}\n${graph.id}\n${graph.shape}\n${JSON.stringify({ actor, description, tags, callback })}`
+  return `${retention ?? ''}\n${graph.id}\n${graph.shape}\n${JSON.stringify({ actor, description, tags, callbackUrl })}`
 }
 
 function labelOf({ actor, description, retention, graph, tags }: Submission): Label {

@@ -86,17 +86,14 @@ const leaveScript = writing(
 local text, mark = arg(), arg()
 local live = call('ZRANGEBYSCORE', P .. 'alive', '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, 1)[1]
 if live then return call('HMGET', P .. 'session:' .. live, 'name', 'host', 'pid') end
-local sessions = call('ZRANGE', P .. 'alive', 0, -1)
-for _, session in ipairs(call('HKEYS', P .. 'losing')) do sessions[#sessions + 1] = session end
-for _, session in ipairs(sessions) do
+for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do
   local running = call('SMEMBERS', P .. 'run:' .. session)
   for at = 1, #running do running[at] = tonumber(running[at]) end
   table.sort(running)
   S.loadJobs(running)
   for _, seq in ipairs(running) do
     local job = S.jobAt(seq)
-    if not job then S.remove('run:' .. session, seq)
-    elseif job.marked then
+    if job.marked then
       S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq)
     else
       S.recordAttempt(job, ${attemptOutcomeCode('released')})
@@ -106,10 +103,9 @@ for _, session in ipairs(sessions) do
   end
   S.flush()
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'lost', 1)
-  call('ZADD', P .. 'ended', now, session)
   call('DEL', P .. 'tokens:' .. session)
 end
-call('DEL', P .. 'alive', P .. 'leases', P .. 'losing')
+call('DEL', P .. 'alive')
 if S.settleWork() then return {} end
 S.flush()
 call('HSET', P .. 'meta', 'closed', text, 'leaving', mark)
@@ -178,6 +174,7 @@ async function census(db: Database): Promise<Census> {
   const [sessions, queues, unique, idempotency, values] = await Promise.all(
     ['sessions', 'queues', 'unique', 'idempotency', 'values'].map(length),
   )
+  const leaving = await db.send<number>('ZCARD', `${db.prefix}leaving`)
   return {
     rows: {
       sessions,
@@ -190,6 +187,7 @@ async function census(db: Database): Promise<Census> {
       notes,
       unique,
       idempotency,
+      leaving,
       values,
     } as Census['rows'],
     jobs: Object.fromEntries(jobStates.map((name, at) => [name, states[at] ?? 0])) as Census['jobs'],
@@ -255,6 +253,7 @@ const numberedKinds = [
   'k:',
   'm:',
   'scope:',
+  'look:',
 ]
 const whole = [
   ...[
@@ -269,13 +268,9 @@ const whole = [
     'scheduled',
     'sessions',
     'alive',
-    'leases',
-    'ended',
-    'losing',
-    'faults',
   ],
   ...['unique', 'unique-until', 'holds', 'idempotency', 'idempotency-until', 'uploads', 'work', 'cancelling', 'events'],
-  ...['values', 'values-ids', 'values-until'],
+  ...['values', 'values-ids', 'values-until', 'leaving'],
 ]
 
 /** Removes all but what is known of the store itself. Cursors into what was told before lead nowhere from here on. */
