@@ -34,6 +34,7 @@ export type {
 } from './core/handle.ts'
 export type { Actor, JobState, Progress, Reason, Role } from './core/job.ts'
 export type {
+  CallbackTarget,
   CallOptions,
   FailureReport,
   JobOptions,

@@ -14,7 +14,7 @@ const mostAfter = 1_000
  * @param at when it was stored, by the store's clock
  */
 export function collectionAsStored(submission: Submission, at: number): ToldCollection | null {
-  const { graph, description, actor, tags, callbackUrl } = submission
+  const { graph, description, actor, tags, callback } = submission
   if (graph.barriers.some(({ inputs }) => inputs === 0)) return null
   const after = inputsOf(graph)
   const isAlone = graph.exit === null
@@ -35,7 +35,7 @@ export function collectionAsStored(submission: Submission, at: number): ToldColl
     description,
     actor,
     tags,
-    callbackUrl,
+    callback,
     counts,
     progress: { done: 0, total: jobs.filter(({ role }) => role === 'main').length },
     createdAt: at,

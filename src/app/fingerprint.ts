@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto'
 import { type CanvasNode, noBranches } from '../canvas/node.ts'
 import { nodeText } from '../canvas/node-text.ts'
+import type { Callback } from '../core/collection.ts'
 import type { StoredOptions } from '../core/job.ts'
 
 /**
  * Tells one canvas from another: the same calls, options and structure have the same fingerprint, in every process and
  * whatever the order of the properties in their arguments. The defaults of tasks are not in it: they may change from one
- * version of a service to the next, while what was asked for is the same. Who is called back is: somebody else would
- * wait in vain.
+ * version of a service to the next, while what was asked for is the same. Who is called back, and with which
+ * results, is: somebody would wait in vain.
  */
-export function fingerprintOf(node: CanvasNode, options: StoredOptions, callbackUrl?: string): string {
-  const text = ordered([JSON.parse(nodeText(node)), options, ...(callbackUrl === undefined ? [] : [callbackUrl])])
+export function fingerprintOf(node: CanvasNode, options: StoredOptions, callback: Callback | null = null): string {
+  const called =
+    callback === null ? [] : callback.results === 'exit' ? [callback.url] : [callback.url, callback.results]
+  const text = ordered([JSON.parse(nodeText(node)), options, ...called])
   return createHash('sha256').update(text).digest('base64url')
 }
 

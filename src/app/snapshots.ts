@@ -90,7 +90,7 @@ export function summaryOfCollection(collection: CollectionRecord): CollectionSum
     ...present('description', collection.description),
     ...present('actor', collection.actor),
     tags: collection.tags,
-    ...present('callbackUrl', collection.callbackUrl),
+    ...present('callbackUrl', collection.callback?.url ?? null),
     counts: collection.counts,
     progress: collection.progress,
     createdAt: new Date(collection.createdAt),

@@ -53,7 +53,11 @@ it('takes another address under the same idempotency key for something else', as
   const [key, other] = [{ idempotencyKey: 'k' }, { idempotencyKey: 'other' }]
   const one = await app.submit(greet.s('you'), { ...key, callbackUrl })
   expect((await app.submit(greet.s('you'), { ...key, callbackUrl })).id).toBe(one.id)
-  for (const options of [key, { ...key, callbackUrl: `${callbackUrl}2` }]) {
+  expect((await app.submit(greet.s('you'), { ...key, callback: { url: callbackUrl, results: 'exit' } })).id).toBe(
+    one.id,
+  )
+  const more = { ...key, callback: { url: callbackUrl, results: 'all' } } as const
+  for (const options of [key, { ...key, callbackUrl: `${callbackUrl}2` }, more]) {
     await expect(app.submit(greet.s('you'), options)).rejects.toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
   }
   await app.submit(greet.s('you'), other)

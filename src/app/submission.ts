@@ -43,7 +43,7 @@ export function submissionOfCall(
     description: terms.description ?? definition.terms.description ?? null,
     actor: terms.actor ?? null,
     tags: options.tags ?? noTags,
-    callbackUrl: null,
+    callback: null,
     retention: options.retention ?? context.retention,
     idempotency: idempotencyOf(terms, () => fingerprintOfCall(definition.name, args, terms.job)),
     unique: terms.unique ?? null,
@@ -60,9 +60,9 @@ export async function submissionOfCanvas(
   node: CanvasNode,
   terms: SubmitTerms,
 ): Promise<Submission> {
-  const { callbackUrl } = terms
-  if (callbackUrl !== undefined) checkCallbackUrl(callbackUrl, context.callbacks.allow, 'callbackUrl')
-  const callsBack = callbackUrl !== undefined
+  const { callback = null } = terms
+  if (callback !== null) checkCallbackUrl(callback.url, context.callbacks.allow, 'callbackUrl')
+  const callsBack = callback !== null
   const graph = compile(node, { ...compileContext(context), options: terms.job, callsBack })
   await checkArguments(context.registry, graph)
   const alone = jobAlone(graph, callsBack)
@@ -74,9 +74,9 @@ export async function submissionOfCanvas(
     description: terms.description ?? ofTask?.description ?? null,
     actor: terms.actor ?? null,
     tags: options.tags ?? noTags,
-    callbackUrl: callbackUrl ?? null,
+    callback,
     retention: options.retention ?? context.retention,
-    idempotency: idempotencyOf(terms, () => fingerprintOf(node, terms.job, callbackUrl)),
+    idempotency: idempotencyOf(terms, () => fingerprintOf(node, terms.job, callback)),
     unique: terms.unique ?? ofTask?.unique?.(JSON.parse(alone?.args ?? '[]') as unknown[]) ?? null,
   }
 }

@@ -287,6 +287,13 @@ function conflictError(
     return new CeleriacError('IDEMPOTENCY_MISMATCH', `${problem}: give new work a new key.`)
   }
   const problem = `The unique key "${unique?.key}" is held by collection ${collectionId}`
+  if (reason === 'callback') {
+    const advice = `send it without callback, or choose onConflict 'reject' or 'replace'`
+    return new CeleriacError(
+      'UNIQUE_CONFLICT',
+      `${problem}, which does not call back as this submission asks: ${advice}.`,
+    )
+  }
   const advice = `wait until that is over, cancel it, or choose onConflict 'existing' or 'replace'`
   return new CeleriacError('UNIQUE_CONFLICT', `${problem}: ${advice}.`)
 }

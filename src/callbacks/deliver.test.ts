@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import type { CollectionHandle } from 'celeriac'
+import type { CallbackTarget, CollectionHandle } from 'celeriac'
 import { appByHand } from '../../test/fixtures/app-by-hand.ts'
 import { hand } from '../../test/fixtures/hand.ts'
 import { payloadOf, startReceiver } from '../../test/fixtures/receiver.ts'
@@ -11,13 +11,13 @@ import { callBack } from './deliver.ts'
 
 const callbacks = { secrets: [newSecret(systemRuntime)], allow: ['127.0.0.1'] }
 
-async function stage() {
+async function stage(callback: Omit<CallbackTarget, 'url'> = { results: 'all' }) {
   const receiver = await startReceiver()
   onTestFinished(() => receiver.close())
   const { app, engine, clock } = appByHand({}, { callbacks })
   const worker = await hand(engine)
   const work = app.task('work', (x: number) => x)
-  const collection = await app.submit(work.s(1), { callbackUrl: receiver.url })
+  const collection = await app.submit(work.s(1), { callback: { url: receiver.url, ...callback } })
   const call = async (store: Partial<Inspection> = {}) => {
     const { id } = (await collection.snapshot()).jobs.at(-1)!
     const parts = { store: { ...engine, ...store }, runtime: clock, settings: partsOf(app).callbacks }
@@ -47,6 +47,21 @@ test('what is too large to come along is not loaded', async () => {
   expect(one).not.toHaveProperty('result')
   expect(two).toMatchObject({ truncated: true, result: 'small' })
   expect(two?.jobs[0]).not.toHaveProperty('result')
+})
+
+test.each([
+  [{}, 'small', undefined],
+  [{ results: 'none' }, undefined, undefined],
+  [{ results: 'exit' }, 'small', undefined],
+  [{ results: 'all' }, 'small', 'small'],
+] as const)('of %o it is sent the result of the collection %o and that of a job %o', async (callback, whole, one) => {
+  const { receiver, worker, call } = await stage(callback)
+  await worker.succeed(await worker.take('work'), 'small')
+  await call()
+  const { data } = payloadOf(receiver.received[0]!)
+  expect(data.state).toBe('succeeded')
+  expect([data.result, data.jobs[0]?.result]).toEqual([whole, one])
+  expect(receiver.received[0]!.body.includes('small')).toBe(whole !== undefined)
 })
 
 test('a job that is not over any more, or gone, has no result', async () => {

@@ -1,7 +1,7 @@
 import type { CallbackSettings } from '../app/callback-settings.ts'
 import { isWhole, summaryOfCollection, summaryOfJob, valueOf } from '../app/snapshots.ts'
 import { steadily } from '../app/store-away.ts'
-import type { CollectionDetail } from '../core/collection.ts'
+import type { Callback, CollectionDetail } from '../core/collection.ts'
 import type { CurrentJob } from '../core/handle.ts'
 import type { StoredResult } from '../core/job.ts'
 import type { Runtime } from '../core/runtime.ts'
@@ -37,27 +37,29 @@ export async function callBack(
   const secrets = await steadily(runtime, () => signingSecrets({ settings, store, runtime }))
   // A retry of the collection is news of its own; sending the same news again is not.
   const id = `msg_${job.id}_${collection.round}`
-  const url = new URL(collection.callbackUrl)
+  const url = new URL(collection.callback.url)
   return send({ url, id, body, secrets }, { runtime, allow: settings.allow, resolve, signal: job.signal })
 }
 
-type Called = CollectionDetail & { readonly callbackUrl: string }
+type Called = CollectionDetail & { readonly callback: Callback }
 
 async function read(store: Store, collectionId: string): Promise<{ collection: Called; body: string }> {
   const collection = await store.collection(collectionId)
-  if (!collection?.callbackUrl)
-    throw new CallbackFailed('its collection has no address to call back', { isFinal: true })
+  if (!collection?.callback) throw new CallbackFailed('its collection has no address to call back', { isFinal: true })
   // Then this attempt is nobody's any more, and the next round calls back.
   if (collection.state === 'running')
     throw new CallbackFailed('its collection was retried: it calls back when that is over')
-  return { collection: collection as Called, body: await bodyOf(store, collection) }
+  const called = collection as Called
+  return { collection: called, body: await bodyOf(store, called) }
 }
 
-async function bodyOf(store: Store, collection: CollectionDetail): Promise<string> {
-  const result = collection.state === 'succeeded' ? await resultOf(store, collection.result) : { value: undefined }
+async function bodyOf(store: Store, collection: Called): Promise<string> {
+  const { results } = collection.callback
+  const isCarried = results !== 'none' && collection.state === 'succeeded'
+  const result = isCarried ? await resultOf(store, collection.result) : { value: undefined }
   const body = new Body(summaryOfCollection(collection), collection.jobs.map(summaryOfJob), result)
   if (result === null) body.truncate()
-  await addResults(store, body)
+  if (results === 'all') await addResults(store, body)
   return body.toString()
 }
 

@@ -28,7 +28,7 @@ export interface SettledCollection {
   /** The failure that came first, and the job it happened to. */
   readonly failure?: SentFailure
   readonly failed_job_id?: string
-  /** Where it succeeded and returned something. */
+  /** Where it succeeded and returned something, unless the submission asked for `results: 'none'`. */
   readonly result?: unknown
   /** In the order of the graph. */
   readonly jobs: readonly SettledJob[]
@@ -54,7 +54,7 @@ export interface SettledJob {
   readonly created_at: string
   readonly started_at?: string
   readonly finished_at?: string
-  /** Where it succeeded and returned something. */
+  /** Where it succeeded and returned something, and the submission asked for `results: 'all'`. */
   readonly result?: unknown
 }
 

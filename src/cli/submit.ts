@@ -1,5 +1,7 @@
+import { Option } from 'commander'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
+import { callbackResults, type CallbackResults } from '../core/collection.ts'
 import type { SubmitOptions } from '../core/options.ts'
 import type { Duration } from '../core/time.ts'
 import { readArguments } from './arguments.ts'
@@ -7,6 +9,7 @@ import { findModule } from './config.ts'
 import { type AddCommand, type Context, type GlobalOptions, optionsOf } from './context.ts'
 import { followCollection } from './following.ts'
 import { readInteger } from './list-options.ts'
+import { UsageError } from './mistake.ts'
 import { printJson } from './print.ts'
 import { openApp, openModule } from './store.ts'
 
@@ -23,6 +26,7 @@ interface OwnOptions {
   readonly tag?: readonly string[]
   readonly idempotencyKey?: string
   readonly callbackUrl?: string
+  readonly callbackResults?: CallbackResults
 }
 
 export const addSubmit: AddCommand = (program, context) => {
@@ -43,6 +47,11 @@ export const addSubmit: AddCommand = (program, context) => {
     .option('--tag <tags...>', 'tags, to be found by')
     .option('--idempotency-key <key>', 'the same key again gives the job made the first time')
     .option('--callback-url <url>', 'called by a signed POST once it has settled')
+    .addOption(
+      new Option('--callback-results <which>', 'the results it is sent, with --callback-url (default: exit)').choices(
+        callbackResults,
+      ),
+    )
     .addHelpText('after', help)
     .action(async (task: string, args: string[], _own, command) => {
       await submit(context, optionsOf<OwnOptions>(command), task, readArguments(args))
@@ -87,7 +96,18 @@ async function send(app: Celeriac, task: string, args: unknown[], options: Submi
 }
 
 function submitOptions({ actor, tag, startIn, startAt, ...options }: OwnOptions): SubmitOptions {
-  const { queue, priority, expires, timeout, description, idempotencyKey, callbackUrl } = options
+  const {
+    queue,
+    priority,
+    expires,
+    timeout,
+    description,
+    idempotencyKey,
+    callbackUrl,
+    callbackResults: results,
+  } = options
+  if (results !== undefined && callbackUrl === undefined)
+    throw new UsageError('--callback-results says what is sent to --callback-url: give that, too.')
   return {
     queue,
     priority,
@@ -97,7 +117,9 @@ function submitOptions({ actor, tag, startIn, startAt, ...options }: OwnOptions)
     timeout,
     description,
     idempotencyKey,
-    callbackUrl,
+    ...(results === undefined || callbackUrl === undefined
+      ? { callbackUrl }
+      : { callback: { url: callbackUrl, results } }),
     actor: actor === undefined ? undefined : { id: actor },
     tags: tag,
   }

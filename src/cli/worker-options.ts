@@ -9,6 +9,8 @@ export interface OwnWorkerOptions {
   readonly name?: string
   readonly lease?: Duration
   readonly grace?: Duration
+  /** Commander's way: true unless the option begins with `no-`. */
+  readonly exitWhenBlocked?: boolean
   /** Where it serves the HTTP API too: for the worker that `dev` runs. */
   readonly http?: ServedAt
 }
@@ -26,13 +28,23 @@ export const addWorkerOptions = (command: Command, grace: string): Command =>
     .option('--name <name>', 'what it is called where workers are listed')
     .option('--lease <duration>', 'how long after its death others take its jobs (default: 12s)')
     .option('--grace <duration>', `how long it waits for jobs when it stops (default: ${grace})`)
+    .option('--no-exit-when-blocked', 'go on where a job blocks the process past its timeout; else the process ends')
 
 /** The same options again, for the process that is to work. */
-export function writeWorkerOptions({ queues, concurrency, name, lease, grace, http }: OwnWorkerOptions): string[] {
+export function writeWorkerOptions({
+  queues,
+  concurrency,
+  name,
+  lease,
+  grace,
+  exitWhenBlocked,
+  http,
+}: OwnWorkerOptions): string[] {
   const written = { queues: queues?.join(','), concurrency, name, lease, grace, http }
-  return Object.entries(written).flatMap(([option, value]) =>
+  const given = Object.entries(written).flatMap(([option, value]) =>
     value === undefined ? [] : [`--${option}`, String(value)],
   )
+  return exitWhenBlocked === false ? [...given, '--no-exit-when-blocked'] : given
 }
 
 const readNames = (text: string): string[] => text.split(',').map((name) => name.trim())

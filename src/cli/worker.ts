@@ -36,7 +36,7 @@ async function work(
   context: Context,
   app: Celeriac,
   module: string,
-  { queues, concurrency, name, lease, grace, http }: OwnWorkerOptions,
+  { queues, concurrency, name, lease, grace, exitWhenBlocked, http }: OwnWorkerOptions,
   isSupervised: boolean,
 ): Promise<void> {
   const { terminal } = context
@@ -45,7 +45,7 @@ async function work(
   const greeting = [describeWork(context, app, module, engine)]
   await log?.start()
   const serving = http === undefined ? undefined : await serveBeside(app, http, (message) => greeting.push(message))
-  await runWorkerProcess(app, { queues, concurrency, name, lease, grace }, (message) =>
+  await runWorkerProcess(app, { queues, concurrency, name, lease, grace, exitWhenBlocked }, (message) =>
     terminal.note(...greeting.splice(0), message),
   )
   await serving?.close()

@@ -130,10 +130,10 @@ export function createClient({ url, token }: ClientOptions): Client {
 export function clientWith(requests: Requests): Client {
   const line = new Line(requests)
   const submit = async (path: string, body: object, options: SubmitOptions = {}) => {
-    const { signal, callback_url, idempotency_key = drawKey(requests.runtime), ...rest } = options
+    const { signal, callback_url, callback, idempotency_key = drawKey(requests.runtime), ...rest } = options
     const { id } = await requests.json<{ id: string }>('POST', path, {
       headers: { 'idempotency-key': idempotency_key },
-      body: { ...body, options: rest, callback_url },
+      body: { ...body, options: rest, callback_url, callback },
       signal,
       isRepeatable: true,
     })

@@ -82,8 +82,9 @@ describe('callTerms', () => {
     ],
     [
       { callbackUrl: 'https://a.example/' },
-      'math.add: callbackUrl: it is for a submission: app.submit(task.s(…), { callbackUrl })',
+      'math.add: callbackUrl: it is for a submission: app.submit(task.s(…), { callback: { url } })',
     ],
+    [{ callback: { url: 'https://a.example/' } }, /^math\.add: callback: it is for a submission/],
     [{ concurrency: { key: 'x', limit: 1 } }, /concurrency: this is reserved/],
     [{ isolate: 'thread' }, /there is no option "isolate"/],
   ])('refuses %o', (options, message) => {
@@ -97,7 +98,13 @@ describe('submitTerms', () => {
     ['http://127.0.0.1:8080', 'http://127.0.0.1:8080'],
     [new URL('https://a.example'), 'https://a.example/'],
   ])('takes %s to call back', (callbackUrl, stored) => {
-    expect(submit({ callbackUrl, queue: 'x' })).toStrictEqual({ job: { queue: 'x' }, callbackUrl: stored })
+    const called = { job: { queue: 'x' }, callback: { url: stored, results: 'exit' } }
+    expect(submit({ callbackUrl, queue: 'x' })).toStrictEqual(called)
+    expect(submit({ callback: { url: callbackUrl }, queue: 'x' })).toStrictEqual(called)
+    expect(submit({ callback: { url: callbackUrl, results: 'none' } })).toStrictEqual({
+      job: {},
+      callback: { url: stored, results: 'none' },
+    })
   })
 
   it.each([
@@ -117,6 +124,20 @@ describe('submitTerms', () => {
     expect(() => submit({ callbackUrl })).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }))
     expect(() => submit({ callbackUrl })).toThrow(/^submit: callbackUrl: /)
     expect(() => submit({ callbackUrl })).toThrow(/^(?!.*hunter2)/)
+    expect(() => submit({ callback: { url: callbackUrl } })).toThrow(/^(?!.*hunter2)submit: callback: url: /)
+  })
+
+  it.each([
+    [{ callback: 'https://a.example/' }, 'submit: callback: options are given as an object, this is '],
+    [{ callback: {} }, "submit: callback: the url is missing: write { url: 'https://…' }"],
+    [{ callback: { url: 'https://a.example/', results: 'some' } }, "results: one of 'none', 'exit', 'all' is needed"],
+    [{ callback: { url: 'https://a.example/', result: 'all' } }, 'submit: callback: there is no option "result"'],
+    [
+      { callback: { url: 'https://a.example/' }, callbackUrl: 'https://a.example/' },
+      'submit: callback and callbackUrl both say who is called back: give one of them',
+    ],
+  ])('refuses %o', (options, message) => {
+    expect(() => submit(options)).toThrow(message)
   })
 })
 

@@ -1,3 +1,4 @@
+import { type Callback, callbackResults, type CallbackResults } from './collection.ts'
 import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
 import { badOption, isTrue, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
@@ -26,7 +27,7 @@ export interface CallTerms {
 }
 
 export interface SubmitTerms extends CallTerms {
-  readonly callbackUrl?: string
+  readonly callback?: Callback
 }
 
 /** The defaults of a task, checked once where it is defined. */
@@ -77,18 +78,22 @@ export function taskTerms(options: TaskOptions & { readonly input?: unknown }, w
   }
 }
 
-type FlatTerms = Omit<SubmitTerms, 'job'> & Omit<StoredOptions, 'chunked'> & { readonly concurrency?: never }
+type FlatTerms = Omit<SubmitTerms, 'job'> &
+  Omit<StoredOptions, 'chunked'> & { readonly callbackUrl?: string; readonly concurrency?: never }
 
 function splitTerms(flat: FlatTerms, what: string): SubmitTerms {
-  const { idempotencyKey, unique, description, actor, callbackUrl, within, ...job } = flat
+  const { idempotencyKey, unique, description, actor, callback: given, callbackUrl, within, ...job } = flat
   checkStart(job, what)
+  if (given && callbackUrl !== undefined)
+    throw badOption(what, 'callback and callbackUrl both say who is called back: give one of them')
+  const callback = callbackUrl === undefined ? given : calledBack(callbackUrl)
   return {
     job,
     ...(idempotencyKey !== undefined && { idempotencyKey }),
     ...(unique && { unique }),
     ...(description !== undefined && { description }),
     ...(actor && { actor }),
-    ...(callbackUrl !== undefined && { callbackUrl }),
+    ...(callback && { callback }),
     ...(within && { within }),
   }
 }
@@ -164,6 +169,17 @@ const readUrl: OptionReader<string> = (value, what) => {
   return text
 }
 
+const calledBack = (url: string, results: CallbackResults = 'exit'): Callback => ({ url, results })
+
+const readCallback: OptionReader<Callback> = (value, what) => {
+  const readers: OptionReaders<Partial<Callback>> = { url: readUrl, results: oneOf(...callbackResults) }
+  const { url, results } = readOptions<Partial<Callback>>(value, readers, what)
+  if (url === undefined) throw badOption(what, "the url is missing: write { url: 'https://…' }")
+  return calledBack(url, results)
+}
+
+const isForSubmissions = refused('it is for a submission: app.submit(task.s(…), { callback: { url } })')
+
 const callReaders: OptionReaders<FlatTerms> = {
   ...jobReaders,
   idempotencyKey: readKey,
@@ -171,10 +187,11 @@ const callReaders: OptionReaders<FlatTerms> = {
   description: readDescription,
   actor: readActor,
   within: readTransaction,
-  callbackUrl: refused('it is for a submission: app.submit(task.s(…), { callbackUrl })'),
+  callback: isForSubmissions,
+  callbackUrl: isForSubmissions,
 }
 
-const submitReaders: OptionReaders<FlatTerms> = { ...callReaders, callbackUrl: readUrl }
+const submitReaders: OptionReaders<FlatTerms> = { ...callReaders, callback: readCallback, callbackUrl: readUrl }
 
 type FlatTaskTerms = Omit<StoredOptions, 'chunked' | 'retry'> &
   Omit<TaskTerms, 'job' | 'when'> & {
@@ -184,6 +201,7 @@ type FlatTaskTerms = Omit<StoredOptions, 'chunked' | 'retry'> &
     readonly concurrency?: never
     readonly idempotencyKey?: never
     readonly actor?: never
+    readonly callback?: never
     readonly callbackUrl?: never
     readonly within?: never
   }
@@ -206,6 +224,7 @@ const taskReaders: OptionReaders<FlatTaskTerms> = {
   startAt: namesOneCall,
   idempotencyKey: namesOneCall,
   actor: namesOneCall,
+  callback: namesOneCall,
   callbackUrl: namesOneCall,
   within: namesOneCall,
   retry: readTaskRetry,

@@ -5,6 +5,16 @@ export const collectionStates = ['running', 'succeeded', 'failed', 'cancelled'] 
 export type CollectionState = (typeof collectionStates)[number]
 export type SettledState = Exclude<CollectionState, 'running'>
 
+export const callbackResults = ['none', 'exit', 'all'] as const
+/** Which results a callback carries: none, that of the collection, or also that of each job. */
+export type CallbackResults = (typeof callbackResults)[number]
+
+/** Who is called back when a collection has settled, and with what. */
+export interface Callback {
+  readonly url: string
+  readonly results: CallbackResults
+}
+
 /** How many jobs are in each state. Jobs that were not needed are left out. */
 export type JobCounts = Readonly<Record<JobState, number>>
 
@@ -16,7 +26,7 @@ export interface CollectionRecord {
   readonly description: string | null
   readonly actor: Actor | null
   readonly tags: readonly string[]
-  readonly callbackUrl: string | null
+  readonly callback: Callback | null
   readonly counts: JobCounts
   /** How many of its main jobs are final, of how many known so far. */
   readonly progress: { readonly done: number; readonly total: number }

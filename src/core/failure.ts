@@ -25,6 +25,14 @@ export function failureFrom(thrown: unknown, about: { readonly attempt: number; 
   return chain.reduceRight<Failure | undefined>((cause, one) => describe(one, cause, mark), undefined)!
 }
 
+/** The characters of a failure and its causes, about. */
+export function sizeOfFailure(failure: Failure): number {
+  let size = 0
+  for (let one: Failure | undefined = failure; one !== undefined; one = one.cause)
+    size += one.message.length + (one.stack?.length ?? 0)
+  return size
+}
+
 const nameBytes = 200
 const messageBytes = 8 * 1024
 const stackBytes = 16 * 1024

@@ -44,8 +44,20 @@ export interface CallOptions extends JobOptions {
   readonly within?: OpenTransaction | undefined
 }
 
+export interface CallbackTarget {
+  /** A public address: `https://` or `http://`, at most 2,048 characters. */
+  readonly url: string
+  /**
+   * Which results it is sent: none, that of the collection (`exit`, the default), or also that of each job (`all`).
+   * Whoever receives it, and whatever stands between, reads them.
+   */
+  readonly results?: 'none' | 'exit' | 'all' | undefined
+}
+
 export interface SubmitOptions extends CallOptions {
   /** Called by a signed POST once the collection has settled, whatever the outcome, and again after each retry. */
+  readonly callback?: CallbackTarget | undefined
+  /** Short for `callback: { url }`. */
   readonly callbackUrl?: string | undefined
 }
 

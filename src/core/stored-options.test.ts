@@ -119,7 +119,7 @@ describe('storedOptions', () => {
       { concurrency: { key: 'x', limit: 1 } },
       'BAD_OPTION: canvas.with: concurrency: this is reserved and not built yet: leave it out',
     ],
-    ...['idempotencyKey', 'unique', 'description', 'actor', 'callbackUrl', 'within'].map(
+    ...['idempotencyKey', 'unique', 'description', 'actor', 'callback', 'callbackUrl', 'within'].map(
       (name) =>
         [
           { [name]: 'x' },

@@ -122,6 +122,7 @@ const canvasReaders = {
   unique: namesOneCall,
   description: namesOneCall,
   actor: namesOneCall,
+  callback: namesOneCall,
   callbackUrl: namesOneCall,
   within: namesOneCall,
 }

@@ -1,3 +1,4 @@
+import type { Callback } from '../core/collection.ts'
 import type { Graph } from '../core/graph.ts'
 import type { Actor, JobRef } from '../core/job.ts'
 
@@ -5,7 +6,8 @@ import type { Actor, JobRef } from '../core/job.ts'
 export interface Intake {
   /**
    * Stores graphs, all of them or, where it throws, none. Sending the same graph id again answers `existing`, whatever became
-   * of its keys. A graph that comes in parts (see parts.ts) must have been uploaded before: then only its id and exit are read.
+   * of its keys. Where a held unique key gives `existing`, the idempotency key is remembered for its holder. A graph that comes in
+   * parts (see parts.ts) must have been uploaded before: then only its id and exit are read.
    *
    * @param transaction one of the user's own that is open: what is stored is there once it commits, and never if it does not
    * @param calls the number of submissions of each call, in order: if one submission is refused (`conflict`), none of its call
@@ -45,7 +47,7 @@ export interface Submission {
   readonly description: string | null
   readonly actor: Actor | null
   readonly tags: readonly string[]
-  readonly callbackUrl: string | null
+  readonly callback: Callback | null
   /** How long the collection is kept after it settled, in milliseconds; null keeps the engine's default. */
   readonly retention: number | null
   readonly idempotency: {
@@ -63,11 +65,14 @@ export interface UniqueClaim {
   readonly onConflict: 'existing' | 'replace' | 'reject'
 }
 
+/** `callback`: the collection that holds the unique key would be the answer, but does not call back as this submission asks. */
+export type ConflictReason = 'unique' | 'callback' | 'idempotency'
+
 export type SubmitAnswer =
   /** `at`: the instant that counts as its creation, by the store's clock. */
   | { readonly type: 'created'; readonly at: number }
   /** Stored before, under this id: the same graph, the same idempotency key, or a unique key that is held. */
   | { readonly type: 'existing'; readonly collectionId: string }
-  | { readonly type: 'conflict'; readonly reason: 'unique' | 'idempotency'; readonly collectionId: string }
+  | { readonly type: 'conflict'; readonly reason: ConflictReason; readonly collectionId: string }
   /** Not stored, because another submission of the same call was refused. */
   | { readonly type: 'aborted' }

@@ -100,7 +100,7 @@ export const rowColumns = {
   queues: ['name', 'paused'],
   collections: [
     ...['number', 'id', 'state', 'round', 'exit', 'shape', 'created_at', 'settled_at', 'cancelled_at'],
-    ...['description', 'actor', 'tags', 'callback_url', 'retention', 'unique_claim'],
+    ...['description', 'actor', 'tags', 'callback_url', 'callback_results', 'retention', 'unique_claim'],
   ],
   barriers: [
     ...['number', 'collection', 'inputs', 'pending', 'failed', 'decided'],
@@ -116,9 +116,8 @@ export const rowColumns = {
   attempts: ['job', 'attempt', 'round', 'session', 'started_at', 'finished_at', 'outcome', 'failure'],
   log: ['number', 'job', 'attempt', 'at', 'level', 'message', 'data'],
   notes: ['job', 'name', 'value'],
-  unique: ['key', 'collection', 'collection_id', 'until', 'expires_at'],
+  unique: ['key', 'collection', 'until', 'expires_at'],
   idempotency: ['scope', 'key', 'fingerprint', 'collection_id', 'expires_at'],
-  leaving: ['due_at', 'runs'],
   // Last: a copy that an older version began goes on with them.
   values: ['kind', 'id', 'text', 'expires_at'],
 } as const satisfies Readonly<Record<string, readonly string[]>>

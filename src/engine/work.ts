@@ -3,6 +3,7 @@ import type { Failure, FailureReason } from '../core/failure.ts'
 import type { Actor, BarrierRef, JobRef, LogLine, Progress, Role, StoredOptions, StoredResult } from '../core/job.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Transaction } from './intake.ts'
+import type { SweepFault } from './recovery.ts'
 
 /** What a worker does with the store. */
 export interface Work {
@@ -25,7 +26,10 @@ export interface Work {
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer>
   /** Returns what attempts of this job have kept so far (`Heartbeat.notes`), ordered by name. */
   notes(job: JobRef): Promise<readonly Note[]>
-  /** Upkeep: due jobs, expired leases, deadlines, leftovers of large changes, retention. Anyone may call it, at any time. */
+  /**
+   * Due jobs, expired leases and deadlines first, each stored on its own; then upkeep: leftovers of large changes, retention. Anyone
+   * may call it, at any time; of many processes one does it in each interval. What fails is answered in `faults`, and the rest done.
+   */
   sweep(): Promise<SweepAnswer>
   /** A page of the results at a barrier that were too large to come with the claim. */
   results(
@@ -186,4 +190,6 @@ export interface SweepAnswer {
   readonly released: number
   /** When there will be something to sweep again; null when nothing is foreseen. */
   readonly nextAt: number | null
+  /** What failed while the rest was done; left out where nothing did. It is tried again. */
+  readonly faults?: readonly SweepFault[]
 }

@@ -47,6 +47,8 @@ export interface Api {
   readonly authenticator: Authenticator
   readonly service: Service
   readonly base: string
+  /** Whether there is something at a path: what is not ours is for others. */
+  readonly isOurs: (path: string) => boolean
 }
 
 export function createApi(app: Celeriac, options: HandlerOptions): Api {
@@ -98,7 +100,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     // What pages of other origins need to be told went into the empty response.
     return { ...env.reply, headers: { ...Object.fromEntries(response.headers), ...env.reply.headers } }
   }
-  return { answer, authenticator, service, base }
+  return { answer, authenticator, service, base, isOurs: knowsPath(base) }
 }
 
 /** What goes with a request through the router, which knows responses only: an answer that is none yet comes back here. */
@@ -119,6 +121,15 @@ const shortOf = /^\/api(?=\/(openapi\.json|docs|health\/))/
 
 const pathsOf = (base: string, path: string): readonly string[] =>
   shortOf.test(path) ? [base + path, base + path.replace(shortOf, '')] : [honoPath(base, path)]
+
+/** Beside routes of somebody's own, no more is taken than there is: nothing outside of `/api`, and there what has a path. */
+function knowsPath(base: string): Api['isOurs'] {
+  const own = base === '' ? [] : ['/openapi.json', '/docs', '/health/live', '/health/ready']
+  const all = [...routes.map(({ path }) => path), '/api/openapi.json', '/api/docs', ...own]
+  const patterns = [...new Set(all)].map((path) => path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+'))
+  const known = new RegExp(`^${base.replaceAll('.', '\\.')}(${patterns.join('|')})$`)
+  return (path) => known.test(path)
+}
 
 const nobody: Identity = { name: 'nobody', scopes: [], actor: null, collectionId: null }
 

@@ -99,7 +99,8 @@ export class Authenticator {
 
   #checkOrigin({ headers, url }: Request): void {
     const origin = headers.get('origin')
-    if (origin === null || URL.parse(origin)?.host === new URL(url).host || this.#origins.includes(origin)) return
+    if (origin === null || this.#origins.includes(origin) || isOwn(origin, headers.get('host') ?? new URL(url).host))
+      return
     throw new RequestError('FORBIDDEN', 'Pages of this origin may not ask here: name it in origins.')
   }
 
@@ -128,6 +129,12 @@ export class Authenticator {
 }
 
 export const howToConfigure = 'make a key with celeriac keys create, or configure auth'
+
+/** Whether a page came from the host that is asked. `x:443` is `x`, to pages that came by https. */
+function isOwn(origin: string, host: string): boolean {
+  const page = URL.parse(origin)
+  return page !== null && page.host !== '' && page.host === URL.parse(`${page.protocol}//${host}`)?.host
+}
 
 function tokenOf({ headers }: Request): string | null {
   const header = headers.get('authorization')

@@ -10,7 +10,7 @@ const arrivalTime = 30_000
 /**
  * The JSON that a request brings; undefined where it brings nothing.
  *
- * @throws RequestError UNSUPPORTED_MEDIA_TYPE, BAD_REQUEST, REQUEST_TIMED_OUT; CeleriacError TOO_LARGE
+ * @throws RequestError UNSUPPORTED_MEDIA_TYPE, BAD_REQUEST, REQUEST_TIMED_OUT, INTERNAL; CeleriacError TOO_LARGE
  */
 export async function readJson(request: Request, runtime: Runtime): Promise<unknown> {
   const bytes = await readBytes(request, runtime)
@@ -25,7 +25,15 @@ function checkType(type: string | null): void {
   throw new RequestError('UNSUPPORTED_MEDIA_TYPE', 'The body is to be JSON: send content-type: application/json.')
 }
 
+/** What is to be done where nothing is left of a body. */
+export const readBefore = (): RequestError =>
+  new RequestError(
+    'INTERNAL',
+    'The body was read before it came to this API, and is gone: mount it before whatever reads bodies.',
+  )
+
 async function readBytes(request: Request, runtime: Runtime): Promise<Uint8Array> {
+  if (request.bodyUsed) throw readBefore()
   let clock: Timer | undefined
   const late = new Promise<never>((_, reject) => {
     const problem = `The body did not arrive within ${arrivalTime / 1000} s.`

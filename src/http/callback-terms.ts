@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { collectionDetail, instant, job, jobDetail, settledState } from './schemas.ts'
+import { collectionDetail, instant, job, payload, settledState } from './schemas.ts'
 import { described } from './described.ts'
 import type { CallbackTerms } from './route.ts'
 
@@ -24,7 +24,9 @@ const settledJob = z
       started_at: true,
       finished_at: true,
     }).shape,
-    result: jobDetail.shape.result,
+    result: payload.optional().register(described, {
+      description: 'Where it succeeded, its handler returned something, and the submission asked for all results.',
+    }),
   })
   .register(described, { id: 'SettledJob' })
 
@@ -39,6 +41,9 @@ export const callbackPayload = z
         ...parts,
         state: settledState,
         settled_at: instant,
+        result: payload
+          .optional()
+          .register(described, { description: 'Where it succeeded, unless the submission asked for no results.' }),
         jobs: z.array(settledJob),
         truncated: z.literal(true).optional().register(described, {
           description: 'The whole would be more than 1 MiB: results are left out, and maybe the last jobs.',
@@ -56,11 +61,10 @@ const headers = z.object({
   }),
 })
 
-/** @param field where the body of the operation names the url */
-export const settledCallback = (field: string, operationId?: string): CallbackTerms => ({
+/** @param fields where the body of the operation may name the url, as JSON pointers, and the operation id of the callback there */
+export const settledCallback = (fields: Readonly<Record<string, string | null>>): CallbackTerms => ({
   name: 'settled',
-  url: `{$request.body#/${field}}`,
-  ...(operationId !== undefined && { operationId }),
+  urls: Object.entries(fields).map(([field, operationId]) => ({ url: `{$request.body#/${field}}`, operationId })),
   summary: 'All of it has settled',
   description: 'Signed as Standard Webhooks says; sent again for about a day unless it is answered with 2xx.',
   headers,

@@ -85,11 +85,10 @@ function operationOf(one: Route, writer: SchemaWriter): Json {
 
 /** The `callbacks` of an operation. */
 export function callbacksOf(
-  { name, url, operationId, summary, description, headers, body, answers }: CallbackTerms,
+  { name, urls, summary, description, headers, body, answers }: CallbackTerms,
   writer: SchemaWriter,
 ): Record<string, Record<string, { readonly post: Json }>> {
   const post = {
-    ...(operationId !== undefined && { operationId }),
     summary,
     description,
     // It is signed: what opens this API opens nothing there.
@@ -98,7 +97,11 @@ export function callbacksOf(
     requestBody: bodyOf(body, writer, 'output'),
     responses: answersOf(answers, writer),
   }
-  return { [name]: { [url]: { post } } }
+  const at = ({ url, operationId }: CallbackTerms['urls'][number]): readonly [string, { readonly post: Json }] => [
+    url,
+    { post: operationId === null ? post : { operationId, ...post } },
+  ]
+  return { [name]: Object.fromEntries(urls.map(at)) }
 }
 
 function parametersOf(place: string, object: z.ZodObject | undefined, writer: SchemaWriter): readonly Json[] {

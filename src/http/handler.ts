@@ -4,17 +4,24 @@ import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Celeriac } from '../app/celeriac.ts'
+import { badOption } from '../core/option.ts'
 import { createApi, type HandlerOptions } from './api.ts'
 import { Live } from './live/live.ts'
+import { type NodeRequest, prefixOf, unknownPrefix, withReadBody } from './mounted.ts'
+import { problemOf, problemReply, RequestError } from './problem.ts'
+import type { AskedOf } from './route.ts'
 import { isReply, type Reply, responseOf } from './reply.ts'
 
 /** The HTTP API of an app: call it with a request, or mount it in what you serve with. */
 export interface Handler {
-  /** Answers a web-standard request: in Hono `app.mount('/', handler)`, in Next `export const GET = handler`. */
-  (request: Request): Promise<Response>
+  /**
+   * Answers a web-standard request: in Hono `app.all('/api/*', ({ req, env }) => handler(req.raw, env))`, in Next `export const GET = handler`.
+   * `env` is what Hono knows of the connection on Node: without it no request counts as being of this machine.
+   */
+  (request: Request, env?: object): Promise<Response>
   /** For Node’s `createServer(handler.node)`, and for Express `app.use(handler.node)`: what is not ours goes on to `next`. */
   readonly node: (message: IncomingMessage, response: ServerResponse, next?: () => void) => void
-  /** For Fastify: `fastify.register(handler.fastify)`. */
+  /** For Fastify: `fastify.register(handler.fastify)`. A prefix is given as `base` too. */
   readonly fastify: (fastify: FastifyLike) => Promise<void>
   /** WebSockets, for Node’s server under any of them: `server.on('upgrade', handler.upgrade)`. False: not ours. */
   readonly upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => boolean
@@ -28,6 +35,7 @@ export interface Handler {
 
 /** As much of Fastify as is needed. */
 export interface FastifyLike {
+  readonly prefix?: string
   removeAllContentTypeParsers(): void
   addContentTypeParser(
     type: string,
@@ -52,43 +60,72 @@ interface FastifyReplyLike {
  * createServer(createHandler(app).node).listen(8080, '127.0.0.1')
  */
 export function createHandler(app: Celeriac, options: HandlerOptions = {}): Handler {
-  const { answer, authenticator, service, base } = createApi(app, options)
+  const { answer, authenticator, service, base, isOurs } = createApi(app, options)
   const live = new Live(authenticator, service, base)
+  const refuse = (prefix: string, about: AskedOf): Reply => problemReply(service.explain(unknownPrefix(prefix), about))
   const listen = getRequestListener(
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
-      const answered = await answer(request, incoming)
+      const answered = await answer(withReadBody(incoming, request), incoming)
       if (isReply(answered)) write(answered, outgoing)
       else pour(answered, outgoing)
       return RESPONSE_ALREADY_SENT
     },
-    { overrideGlobalObjects: false },
+    { overrideGlobalObjects: false, errorHandler: () => responseOf(problemReply(unreadable())) },
   ) as RequestListener
-  // Beside routes of somebody's own, no more is taken than was said.
-  const ours = base === '' ? '/api' : base
-  const node: Handler['node'] = (message, response, next) => {
-    const path = (message.url ?? '').split('?', 1)[0] as string
-    if (next && path !== ours && !path.startsWith(`${ours}/`)) next()
-    else void listen(message, response)
+  const node = (message: NodeRequest, response: ServerResponse, next?: () => void): void => {
+    const given = message.url ?? '/'
+    const prefix = prefixOf(message.originalUrl, given)
+    if (isOurs(pathOf(prefix + given))) message.url = prefix + given
+    else if (prefix !== '' && isOurs(base + pathOf(given))) {
+      return write(refuse(prefix, { method: message.method ?? '', path: pathOf(prefix + given) }), response)
+    } else if (next) return next()
+    void listen(message, response)
   }
-  return Object.assign(async (request: Request) => whole(request, await answer(request)), {
+  const asked = async (request: Request, env?: object): Promise<Reply | Response> => {
+    const { incoming } = (env ?? {}) as { readonly incoming?: NodeRequest }
+    if (incoming?.socket === undefined) return answer(request)
+    const { pathname, search, origin } = new URL(request.url)
+    const given = pathname + search
+    const prefix = prefixOf(incoming.originalUrl ?? incoming.url, given)
+    if (prefix === '') return answer(request, incoming)
+    if (isOurs(prefix + pathname)) return answer(new Request(origin + prefix + given, request), incoming)
+    return isOurs(base + pathname)
+      ? refuse(prefix, { method: request.method, path: prefix + pathname })
+      : answer(request, incoming)
+  }
+  return Object.assign(async (request: Request, env?: object) => whole(request, await asked(request, env)), {
     node,
     upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => live.upgrade(message, socket, head),
     isGuarded: () => authenticator.isConfigured(),
     isOpenLocally: () => authenticator.isOpen(),
     close: () => live.close(),
     fastify: async (fastify: FastifyLike) => {
+      const { prefix = '' } = fastify
+      if (!`${base}/`.startsWith(`${prefix}/`)) {
+        throw badOption(`fastify.register: prefix ${prefix}`, `write createHandler(app, { base: '${prefix}' }) as well`)
+      }
       // The body is left to be read here, with bounds of its own.
       fastify.removeAllContentTypeParsers()
       fastify.addContentTypeParser('*', (_request, _payload, done) => done(null))
       // Not in a document that is made of the routes: this API has its own.
-      fastify.all(`${ours}/*`, { schema: { hide: true } }, ({ raw }, reply) => {
-        reply.hijack()
-        node(raw, reply.raw)
-      })
+      fastify.all(
+        `${base === '' ? '/api' : base.slice(prefix.length)}/*`,
+        { schema: { hide: true } },
+        ({ raw }, reply) => {
+          reply.hijack()
+          node(raw, reply.raw)
+        },
+      )
     },
   })
 }
+
+const pathOf = (url: string): string => url.replace(/^https?:\/\/[^/?]*/, '').split('?', 1)[0] as string
+
+/** What the adapter makes no request of. */
+const unreadable = () =>
+  problemOf(new RequestError('BAD_REQUEST', 'The address or the header host of the request is not valid.')).problem
 
 function whole({ method }: Request, answered: Reply | Response): Response {
   if (!isReply(answered)) return answered

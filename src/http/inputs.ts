@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { callbackResults } from '../core/collection.ts'
 import type { Duration } from '../core/time.ts'
 import { toCamel } from '../core/snake.ts'
 import { described } from './described.ts'
@@ -52,6 +53,20 @@ export const callbackUrl = z
   .string()
   .max(2048)
   .register(described, { id: 'CallbackUrl', format: 'uri', description: callbackUrlText })
+
+/** Who is called back, in the body of what submits: by its short form or the whole. */
+export const calledBack = {
+  callback_url: callbackUrl.optional(),
+  callback: z
+    .strictObject({
+      url: callbackUrl,
+      results: z.enum(callbackResults).optional().register(described, {
+        description: 'Which results it is sent: none, that of the collection (the default), or all.',
+      }),
+    })
+    .optional()
+    .register(described, { description: 'In place of `callback_url`, which is short for `{ url }`.' }),
+}
 
 const limit = z.coerce
   .number()

@@ -91,6 +91,6 @@ function partsOf(writer: SchemaWriter, field: string): Omit<OpenApiParts, 'schem
   writer.write(describedCallbackUrl, 'input')
   return {
     accepted: answerOf({ description, schema: acceptedCollection }, '202', writer),
-    callbacks: callbacksOf(settledCallback(field), writer),
+    callbacks: callbacksOf(settledCallback({ [field]: null }), writer),
   }
 }

@@ -76,10 +76,12 @@ export interface AnswerTerms {
 /** A request that an operation makes of whoever asked for it, later. */
 export interface CallbackTerms {
   readonly name: string
-  /** As OpenAPI says where it goes: https://spec.openapis.org/oas/v3.1.1.html#runtime-expressions */
-  readonly url: string
-  /** No two operations of a document have the same. */
-  readonly operationId?: string
+  /** Where it may go, each with an operation id that no other operation of a document has. */
+  readonly urls: readonly {
+    /** As OpenAPI says it: https://spec.openapis.org/oas/v3.1.1.html#runtime-expressions */
+    readonly url: string
+    readonly operationId: string | null
+  }[]
   readonly summary: string
   readonly description: string
   readonly headers: z.ZodObject

@@ -12,7 +12,7 @@ export const actor = z.object({ id: z.string() })
 const text = z.string()
 const count = z.int().min(0)
 /** What people gave or got: any JSON. */
-const payload = z.unknown()
+export const payload = z.unknown()
 
 export const failure = z.object({
   name: text,

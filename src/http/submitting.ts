@@ -12,6 +12,7 @@ import { seeCollection } from './visible.ts'
 interface Sent {
   readonly options?: unknown
   readonly callback_url?: string | undefined
+  readonly callback?: SubmitOptions['callback']
 }
 
 /** The options of a submission: those of the body, what the headers add, and who asks. */
@@ -32,6 +33,7 @@ export function optionsOf({
     ...(given.startAt !== undefined && { startAt: new Date(given.startAt) }),
     ...(key !== null && { idempotencyKey: key }),
     ...(body.callback_url !== undefined && { callbackUrl: body.callback_url }),
+    ...(body.callback !== undefined && { callback: body.callback }),
     ...(actor !== null && { actor: { id: actor } }),
   }
 }

@@ -33,6 +33,8 @@ export class Attempt implements CurrentJob {
   /** Its outcome is decided, or nobody wants it any more: whatever its handler still does is dropped. */
   hasEnded = false
   abortedFor: AbortCause | null = null
+  /** Its deadline came while the event loop was blocked, so it was given a little more time. */
+  isReprieved = false
   /** It was settled by its handler, with this JSON text for a result: nothing may be settled after that. */
   settledAs: { readonly result: string | null } | null = null
   /** While its handler completes it: resolves when that is over, to what it threw. */
@@ -131,6 +133,11 @@ export class Attempt implements CurrentJob {
 
   throwIfAborted(): void {
     if (this.abortedFor !== null) throw reasonFor(this.abortedFor, this.job)
+  }
+
+  /** Is it of the session that listens there? */
+  tells(telling: Telling): boolean {
+    return this.#telling === telling
   }
 
   /** Lets it keep values for later attempts. */

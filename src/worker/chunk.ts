@@ -3,6 +3,7 @@ import { isCanvas } from '../canvas/canvas.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { CurrentJob } from '../core/handle.ts'
 import { validate } from '../core/schema.ts'
+import type { Duration } from '../core/time.ts'
 import type { Attempt } from './attempt.ts'
 import type { RunnableTask } from './runnable-task.ts'
 import { Unusable } from './unusable.ts'
@@ -28,7 +29,7 @@ export async function callForEach(
     }
     attempt.throwIfAborted()
     const args = await parse(task, [element, ...given])
-    const result = await runningJob.run(elementOf(attempt, name), handler, ...args)
+    const result = await runningJob.run(new ChunkElement(attempt, name), handler, ...args)
     if (isCanvas(result)) throw unusable(task, 'called for a chunk it may not return a canvas; leave out chunk')
     // In a list nothing cannot be left out.
     results.push(result === undefined ? null : result)
@@ -38,21 +39,49 @@ export async function callForEach(
 }
 
 /** What the handler sees as its job while it is called for one element. */
-function elementOf(attempt: Attempt, name: string): CurrentJob {
-  return {
-    id: attempt.id,
-    key: attempt.id + name,
-    attempt: attempt.attempt,
-    collectionId: attempt.collectionId,
-    // Made when it is first asked for.
-    get signal() {
-      return attempt.signal
-    },
-    log: attempt.log,
-    progress: (done, total, message) => attempt.progress(done, total, message),
-    retry: (options) => attempt.retry(options),
-    snooze: (delay) => attempt.snooze(delay),
-    completeWithin: (write) => attempt.completeWithin(write),
+export class ChunkElement implements CurrentJob {
+  readonly owner: Attempt
+  readonly key: string
+
+  constructor(owner: Attempt, name: string) {
+    this.owner = owner
+    this.key = owner.id + name
+  }
+
+  get id(): string {
+    return this.owner.id
+  }
+
+  get attempt(): number {
+    return this.owner.attempt
+  }
+
+  get collectionId(): string {
+    return this.owner.collectionId
+  }
+
+  get signal(): AbortSignal {
+    return this.owner.signal
+  }
+
+  get log(): CurrentJob['log'] {
+    return this.owner.log
+  }
+
+  progress(...how: Parameters<CurrentJob['progress']>): void {
+    this.owner.progress(...how)
+  }
+
+  retry(options?: Parameters<CurrentJob['retry']>[0]): never {
+    return this.owner.retry(options)
+  }
+
+  snooze(delay: Duration): never {
+    return this.owner.snooze(delay)
+  }
+
+  completeWithin<R, Client extends object>(write: (client: Client) => R | Promise<R>): Promise<R> {
+    return this.owner.completeWithin(write)
   }
 }
 

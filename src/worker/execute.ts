@@ -160,13 +160,24 @@ function decide({ attempt, task, shop }: Execution, ending: Ending): Outcome {
   })
 }
 
-/** What an attempt past its time comes to. */
-export function executeTimedOut(attempt: Attempt, shop: Workshop): Outcome {
+/**
+ * What an attempt past its time comes to.
+ *
+ * @param where the stack of its handler, if that blocks the event loop
+ */
+export function executeTimedOut(attempt: Attempt, shop: Workshop, where?: string): Outcome {
   const task = shop.findTask(attempt.job.task)
-  const failure = failureOf(attempt, shop.runtime, reasonFor('timeout', attempt.job))
+  const reason = reasonFor('timeout', attempt.job)
+  const failure = failureOf(attempt, shop.runtime, where === undefined ? reason : blocking(reason, where))
   if (task === undefined) return { type: 'failed', reason: 'timeout', failure }
   // It is over, so the abort does not count as the reason.
   return decide({ attempt, task, shop }, { type: 'timed-out', failure })
+}
+
+function blocking(reason: Error, where: string): Error {
+  reason.message += ' Its handler blocks the event loop.'
+  reason.stack = `${reason.name}: ${reason.message}\n${where}`
+  return reason
 }
 
 export function failureOf({ attempt }: Pick<ClaimedJob, 'attempt'>, runtime: Runtime, thrown: unknown): Failure {

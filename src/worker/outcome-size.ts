@@ -1,4 +1,4 @@
-import type { Failure } from '../core/failure.ts'
+import { sizeOfFailure } from '../core/failure.ts'
 import type { Graph } from '../core/graph.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { argumentSize, comesInParts } from '../engine/parts.ts'
@@ -20,13 +20,6 @@ export function sizeOfOutcome(outcome: Outcome, rows: number): number {
     default:
       return 0
   }
-}
-
-function sizeOfFailure(failure: Failure): number {
-  let size = 0
-  for (let one: Failure | undefined = failure; one !== undefined; one = one.cause)
-    size += one.message.length + (one.stack?.length ?? 0)
-  return size
 }
 
 const sizeOfGraph = (graph: Graph, rows: number): number => (comesInParts(graph, rows) ? 0 : argumentSize(graph.jobs))

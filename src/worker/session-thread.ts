@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { pathToFileURL } from 'node:url'
 import { Worker as Thread } from 'node:worker_threads'
 import type { Runtime } from '../core/runtime.ts'
 import type { SessionRecord } from '../engine/work.ts'
-import { StoreUnavailable } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { Reporter } from './report.ts'
 
 /** What the thread is told at its start. */
@@ -10,6 +13,10 @@ export interface ThreadOrders {
   readonly session: SessionRecord
   /** In milliseconds. */
   readonly lease: number
+  /** What the main thread shares about its event loop (see `LoopState`). */
+  readonly loop: SharedArrayBuffer
+  /** Whether the thread ends a process whose loop stays blocked. */
+  readonly exitsWhenBlocked: boolean
 }
 
 /** What the thread tells: null when a beat went well, else why it did not. */
@@ -24,10 +31,13 @@ export class SessionThread {
   readonly #gone: Promise<void>
   #isStopping = false
 
-  constructor(orders: ThreadOrders, reporter: Reporter, onGone: () => void) {
-    this.#thread = new Thread(new URL('./heartbeat-thread.ts', import.meta.url), {
+  constructor(code: URL, orders: ThreadOrders, reporter: Reporter, onGone: () => void) {
+    this.#thread = new Thread(code, {
       name: 'celeriac heartbeat',
       workerData: orders,
+      // What the process was told to load first is for its program: in a second thread it may fail, or listen on a port again.
+      execArgv: [],
+      env: withoutNodeOptions(process.env),
     })
     this.#thread.unref()
     this.#thread.on('message', ({ failure }: ThreadNews) => {
@@ -53,6 +63,39 @@ export class SessionThread {
     force.cancel()
   }
 }
+
+/** @throws CeleriacError UNSUPPORTED if Node may not start threads, so that a worker never begins without its heartbeats */
+export function refuseWithoutThreads(): void {
+  // Typed as always there, and it is only under --permission.
+  const permission = process.permission as typeof process.permission | undefined
+  if (permission === undefined || permission.has('worker')) return
+  const advice = 'start Node with --allow-worker as well'
+  throw new CeleriacError(
+    'UNSUPPORTED',
+    `Node runs with --permission and may not start the thread that keeps a worker alive: ${advice}.`,
+  )
+}
+
+const endings = ['.js', '.mjs', '.cjs', '.ts']
+
+/**
+ * Finds the code of the thread: beside this module or, where a bundler has put this module elsewhere, beside the bundle or in
+ * the installed package. null: it is nowhere.
+ */
+export function findThreadCode(): URL | null {
+  // A bundle in CommonJS does not know where it is.
+  const here = (import.meta as { readonly url?: string }).url ?? pathToFileURL(process.argv[1] ?? 'main').href
+  const beside = endings.map((ending) => new URL(`./heartbeat-thread${ending}`, here))
+  const found = beside.find((url) => existsSync(url))
+  if (found !== undefined) return found
+  try {
+    return pathToFileURL(createRequire(here).resolve('celeriac/heartbeat-thread'))
+  } catch {
+    return null
+  }
+}
+
+const withoutNodeOptions = ({ NODE_OPTIONS: _, ...rest }: NodeJS.ProcessEnv): NodeJS.ProcessEnv => rest
 
 /** Errors do not cross from a thread as what they were. */
 const asError = ({ message, isAway }: NonNullable<ThreadNews['failure']>): Error =>

@@ -9,13 +9,15 @@ import { type Runtime, systemRuntime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Signal } from '../engine/feed.ts'
 import type { ClaimedJob, SessionRecord, SettleAnswer } from '../engine/work.ts'
-import type { Attempt } from './attempt.ts'
+import type { Attempt, Telling } from './attempt.ts'
+import { Blocked } from './blocked.ts'
 import { complete, type CompletionParts, tellLate } from './complete.ts'
 import { execute, executeTimedOut, failureOf, type Workshop } from './execute.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { LoopGuard } from './loop-guard.ts'
 import { createReporter, type Reporter } from './report.ts'
 import type { RunnableTask } from './runnable-task.ts'
-import { SessionThread } from './session-thread.ts'
+import { findThreadCode, refuseWithoutThreads, SessionThread } from './session-thread.ts'
 import type { WorkerSettings } from './settings.ts'
 import { type OwedSettlement, Settler } from './settler.ts'
 import { Slots } from './slots.ts'
@@ -52,6 +54,9 @@ export class Session {
   readonly #heartbeat: Heartbeat
   readonly #tallies: Tallies
   readonly #timekeeper: Timekeeper
+  readonly #telling: Telling
+  readonly #blocked: Blocked
+  readonly #guard: LoopGuard
   #thread: SessionThread | null = null
   #unsubscribe: (() => void) | null = null
   #hurry: () => void = () => {}
@@ -65,6 +70,9 @@ export class Session {
     this.#tallies = this.#createTallies()
     this.#heartbeat = this.#createHeartbeat()
     this.#settler = this.#createSettler()
+    this.#telling = this.#createTelling()
+    this.#blocked = this.#createBlocked()
+    this.#guard = this.#createGuard()
     this.#slots = this.#createSlots()
     this.#source = this.#createSource()
     this.#timekeeper = new Timekeeper({
@@ -74,9 +82,10 @@ export class Session {
     })
   }
 
-  /** @throws what the store answers to the first requests */
+  /** @throws CeleriacError UNSUPPORTED, or what the store answers to the first requests */
   async open(): Promise<void> {
     const { engine } = this.#access
+    if (this.#hasThread) refuseWithoutThreads()
     await engine.migrate()
     await this.#heartbeat.start()
     this.#startThread()
@@ -99,6 +108,7 @@ export class Session {
     await this.#storeRest()
     // Before the last beat: one of the thread's after it would bring the session back to life.
     await this.#thread?.stop(this.#access.runtime)
+    this.#guard.stop()
     await this.#upTo(timeToStore, this.#end())
   }
 
@@ -187,23 +197,63 @@ export class Session {
   }
 
   #createSlots(): Slots {
-    const { runtime, findTask } = this.#access
+    const { runtime } = this.#access
     const shop = this.#createWorkshop()
     return new Slots({
       count: this.#settings.concurrency,
       runtime,
-      telling: {
-        now: () => runtime.now(),
-        elapsed: () => runtime.elapsed(),
-        note: (attempt) => this.#heartbeat.note(attempt),
-        complete: (attempt, write) => complete(attempt, write, this.#completionParts()),
-      },
+      telling: this.#telling,
       execute: (attempt) => execute(attempt, shop),
       timedOut: (attempt) => executeTimedOut(attempt, shop),
-      timeoutOf: ({ options, task }) => options.timeout ?? findTask(task)?.terms.job.timeout,
+      timeoutOf: (job) => this.#timeoutOf(job),
       settle: (attempt, outcome) => this.#settle(attempt, outcome),
+      isTaken: (job) => this.#blocked.isTaken(job),
+      onTimed: (deadline) => this.#guard.noteDeadline(deadline),
       onFreed: () => this.#source.pull(),
     })
+  }
+
+  #createTelling(): Telling {
+    const { runtime } = this.#access
+    return {
+      now: () => runtime.now(),
+      elapsed: () => runtime.elapsed(),
+      note: (attempt) => this.#heartbeat.note(attempt),
+      complete: (attempt, write) => complete(attempt, write, this.#completionParts()),
+    }
+  }
+
+  #createBlocked(): Blocked {
+    const { runtime } = this.#access
+    return new Blocked({
+      elapsed: () => runtime.elapsed(),
+      running: () => this.#slots.attempts(),
+      unbegun: () => this.#source.jobs(),
+      unsent: () => this.#settler.unsent,
+      owns: (attempt) => attempt.tells(this.#telling),
+      timeoutOf: (job) => this.#timeoutOf(job),
+      timedOut: (attempt, where) => executeTimedOut(attempt, this.#createWorkshop(), where),
+      onSettled: ({ job, startedAt }, outcome) => {
+        const ran = runtime.elapsed() - startedAt
+        this.#count({ ref: job.ref, token: job.token, outcome, job, endedAt: runtime.now(), ran }, 'accepted')
+      },
+    })
+  }
+
+  #createGuard(): LoopGuard {
+    const { exitWhenBlocked, grace } = this.#settings
+    return new LoopGuard({
+      runtime: this.#access.runtime,
+      session: this.record.id,
+      look: () => this.#blocked.look(),
+      latestDeadline: () => this.#slots.latestDeadline(),
+      onTurn: () => this.#leaveTaken(),
+      freesSignalsAfter: exitWhenBlocked ? grace : null,
+    })
+  }
+
+  #timeoutOf({ options, task }: ClaimedJob): number | undefined {
+    return options.timeout ?? this.#access.findTask(task)?.terms.job.timeout
   }
 
   #completionParts(): CompletionParts {
@@ -240,21 +290,31 @@ export class Session {
     })
   }
 
+  /** A clock that is not the system's does not reach into a thread. */
+  get #hasThread(): boolean {
+    return this.#access.runtime === systemRuntime && this.#access.engine.url !== null
+  }
+
   #startThread(): void {
     const { engine, runtime } = this.#access
-    const orders = { session: this.record, lease: this.#settings.lease }
-    // A clock that is not the system's does not reach into a thread.
     if (runtime !== systemRuntime) return
-    if (engine.url === null) {
-      this.#reporter.info(
-        'The store has no url, so heartbeats come from the main loop: no handler may block it for long.',
-      )
-      return
-    }
-    this.#thread = new SessionThread({ url: engine.url, ...orders }, this.#reporter, () => {
+    const code = findThreadCode()
+    if (engine.url === null || code === null) return this.#sayWithoutThread(code)
+    const { lease, exitWhenBlocked } = this.#settings
+    const orders = { session: this.record, lease, loop: this.#guard.state.buffer, exitsWhenBlocked: exitWhenBlocked }
+    this.#guard.start()
+    this.#thread = new SessionThread(code, { url: engine.url, ...orders }, this.#reporter, () => {
       this.#heartbeat.isRelieved = false
     })
     this.#heartbeat.isRelieved = true
+  }
+
+  #sayWithoutThread(code: URL | null): void {
+    const so = 'so heartbeats come from the main loop: no handler may block it for long'
+    if (code !== null) return this.#reporter.info(`The store has no url, ${so}.`)
+    const advice =
+      'give the bundler celeriac/heartbeat-thread as another entry of that name, or leave celeriac out of the bundle'
+    this.#reporter.warn('thread-code', `There is no heartbeat-thread beside this bundle, ${so}. To mend it, ${advice}.`)
   }
 
   // ── what others want ─────────────────────────────────────────────────────────────────────────────────────────
@@ -273,6 +333,12 @@ export class Session {
 
   #lose(id: string, token: number): void {
     if (this.#source.withdraw(id, token) === undefined) this.#slots.abort(id, token, 'lost')
+  }
+
+  /** The loop turns again: what the heartbeat thread settled meanwhile is not this worker's any more. */
+  #leaveTaken(): void {
+    this.#slots.leaveTaken()
+    for (const job of this.#blocked.clear()) this.#source.withdraw(job.id, job.token)
   }
 
   #settle(attempt: Attempt, outcome: Outcome): void {

@@ -12,6 +12,12 @@ export interface WorkerOptions {
   readonly lease?: Duration | undefined
   /** How long `stop` waits for handlers before it aborts them. Default 10 s. */
   readonly grace?: Duration | undefined
+  /**
+   * Ends the process when a handler has blocked its event loop for 2 s longer than the job's timeout, after the worker's
+   * other jobs have been released. While a handler blocks the loop longer than `grace`, SIGTERM and SIGINT end the process
+   * at once. Default false: the process may have other work. The command `celeriac worker` has it on.
+   */
+  readonly exitWhenBlocked?: boolean | undefined
   /** What it is called where workers are listed. Default: host and process id. */
   readonly name?: string | undefined
   /** Told what the worker has to say. Default: warnings and errors as lines on stderr. */
@@ -24,6 +30,7 @@ export interface WorkerSettings {
   readonly concurrency: number
   readonly lease: number
   readonly grace: number
+  readonly exitWhenBlocked: boolean
   readonly name: string | null
   readonly log: WorkerLog
 }
@@ -31,7 +38,8 @@ export interface WorkerSettings {
 /** @throws CeleriacError BAD_OPTION, BAD_DURATION */
 export function workerSettings(options: WorkerOptions): WorkerSettings {
   const read = readOptions<Partial<WorkerSettings>>(options, readers, 'worker')
-  return { queues: null, concurrency: 20, lease: 12_000, grace: 10_000, name: null, log: logToStderr, ...read }
+  const defaults = { queues: null, concurrency: 20, lease: 12_000, grace: 10_000, exitWhenBlocked: false }
+  return { ...defaults, name: null, log: logToStderr, ...read }
 }
 
 /** A duration that `stop` may be given. @throws CeleriacError BAD_OPTION, BAD_DURATION */
@@ -55,6 +63,10 @@ const readers: OptionReaders<Partial<WorkerSettings>> = {
     throw badOption(what, `from 2 seconds to an hour is needed, not ${shown(value)}`)
   },
   grace: (value, what) => milliseconds(value as Duration, what),
+  exitWhenBlocked: (value, what) => {
+    if (typeof value === 'boolean') return value
+    throw badOption(what, `true or false is needed, not ${shown(value)}`)
+  },
   name: shortText(128),
   log: (value, what) => {
     if (typeof value === 'function') return value as WorkerLog

@@ -90,6 +90,11 @@ export class Settler {
     return this.#items().map(({ job }) => job)
   }
 
+  /** Outcomes that have not been sent. */
+  get unsent(): readonly OwedSettlement[] {
+    return this.#pending
+  }
+
   /** When the first of these attempts ended; null when there is none. */
   get unsettledSince(): number | null {
     const items = this.#items()

@@ -14,12 +14,21 @@ export interface SlotsParts {
   /** How long an attempt of this job may take, in milliseconds. */
   readonly timeoutOf: (job: ClaimedJob) => number | undefined
   readonly settle: (attempt: Attempt, outcome: Outcome) => void
+  /** The job was given away while it waited for its slot. */
+  readonly isTaken: (job: ClaimedJob) => boolean
+  /** An attempt with this deadline, by the measuring clock, begins. */
+  readonly onTimed: (deadline: number) => void
   /** A slot that was taken for a while is free again. */
   readonly onFreed: () => void
 }
 
 /** A share of the newest attempt in the mean: a change of pace shows after a few dozen jobs. */
 const weight = 1 / 16
+
+/** A timer of an event loop that is not blocked rings at most so late, in milliseconds. */
+const punctual = 20
+/** The store decides 2 s after the deadline. In milliseconds. */
+const longestReprieve = 1_000
 
 /** The places in which handlers run. A handler that ends at once never takes one. */
 export class Slots {
@@ -62,9 +71,13 @@ export class Slots {
   }
 
   start(job: ClaimedJob): void {
-    const { runtime, telling, execute } = this.#parts
+    const { runtime, telling, execute, isTaken, timeoutOf, onTimed } = this.#parts
+    if (isTaken(job)) return
     const attempt = new Attempt(job, telling, runtime.elapsed())
+    if (job.deadlineAt !== null) onTimed(attempt.startedAt + (timeoutOf(job) ?? 0))
     const outcome = execute(attempt)
+    // It was given away while its handler blocked the event loop.
+    if (attempt.hasEnded) return
     if (outcome instanceof Promise) {
       this.#running.set(attempt, this.#deadline(attempt))
       void outcome.then((late) => this.#end(attempt, late))
@@ -92,6 +105,30 @@ export class Slots {
   /** Ends what still runs with an outcome of ours: what its handler comes to later is dropped. */
   endAll(outcome: Outcome): void {
     for (const attempt of [...this.#running.keys()]) this.#end(attempt, outcome)
+  }
+
+  /** The attempts that run. */
+  attempts(): Iterable<Attempt> {
+    return this.#running.keys()
+  }
+
+  /** The latest deadline of the attempts that run, by the measuring clock; null if none has one. */
+  latestDeadline(): number | null {
+    let latest: number | null = null
+    for (const { job, startedAt } of this.#running.keys()) {
+      const timeout = this.#parts.timeoutOf(job)
+      if (timeout !== undefined) latest = Math.max(latest ?? 0, startedAt + timeout)
+    }
+    return latest
+  }
+
+  /** Frees the slots of attempts that were given away while the event loop was blocked, and tells their handlers to stop. */
+  leaveTaken(): void {
+    for (const attempt of [...this.#running.keys()]) {
+      if (!this.#parts.isTaken(attempt.job)) continue
+      attempt.abort('lost')
+      this.#leave(attempt)
+    }
   }
 
   /** Resolves when nothing runs. */
@@ -135,9 +172,22 @@ export class Slots {
   }
 
   #pastDeadline(attempt: Attempt, timeout: number): void {
+    if (attempt.hasEnded) return
+    const { runtime } = this.#parts
+    const late = runtime.elapsed() - attempt.startedAt - timeout
     // A timer cannot be set further than some weeks, so a long one rings early.
-    if (attempt.startedAt + timeout - this.#parts.runtime.elapsed() > 1) {
+    if (late < -1) {
       this.#running.set(attempt, this.#deadline(attempt))
+      return
+    }
+    // The event loop was blocked when its time was up, perhaps by another handler: what is ready for this one comes first.
+    if (late > punctual && !attempt.isReprieved) {
+      attempt.isReprieved = true
+      const reprieve = Math.min(late, longestReprieve)
+      this.#running.set(
+        attempt,
+        runtime.after(reprieve, () => this.#pastDeadline(attempt, timeout)),
+      )
       return
     }
     attempt.abort('timeout')

@@ -1,4 +1,5 @@
 import type { Runtime, Timer } from '../core/runtime.ts'
+import type { SweepFault } from '../engine/recovery.ts'
 import type { Work } from '../engine/work.ts'
 import type { Reporter } from './report.ts'
 
@@ -23,6 +24,8 @@ export class Timekeeper {
   readonly #sweeps: Alarm
   readonly #claims: Alarm
   #sweepCount = 0
+  /** What failed of sweeps here, and when last. */
+  readonly #faulty = new Map<string, number>()
 
   constructor(parts: TimekeeperParts) {
     this.#parts = parts
@@ -48,8 +51,10 @@ export class Timekeeper {
     const { store, runtime, reporter, longest, onDue } = this.#parts
     let nextAt: number | null = null
     try {
-      nextAt = (await store.sweep()).nextAt
+      const answer = await store.sweep()
+      nextAt = answer.nextAt
       reporter.over('sweep', 'Upkeep works again.')
+      this.#report(answer.faults ?? [])
     } catch (error) {
       reporter.trouble('sweep', 'Upkeep failed', error)
     }
@@ -57,7 +62,25 @@ export class Timekeeper {
     // Signals are hints, so what one of them should have told is looked for now and then. Stores look for it themselves, too.
     if (this.#sweepCount++ % sweepsPerLook === 0) onDue()
   }
+
+  /** Reports each thing that failed once, until it has not failed for a while: not every sweep tries everything. */
+  #report(faults: readonly SweepFault[]): void {
+    const { reporter, runtime } = this.#parts
+    const now = runtime.elapsed()
+    for (const { item, error } of faults) {
+      reporter.trouble(kindOf(item), `Upkeep of ${item} failed`, error)
+      this.#faulty.set(item, now)
+    }
+    for (const [item, at] of this.#faulty) {
+      if (at + quietAfter > now) continue
+      this.#faulty.delete(item)
+      reporter.over(kindOf(item), `Upkeep of ${item} has not failed for a minute.`)
+    }
+  }
 }
+
+const kindOf = (item: string): string => `sweep of ${item}`
+const quietAfter = 60_000
 
 /** Rings once at an instant. Set again and again to instants that are past, it slows down. */
 class Alarm {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { UniqueClaim } from '../../src/engine/intake.ts'
+import type { Submission, UniqueClaim } from '../../src/engine/intake.ts'
 import { alone, chainOf, graphOf, jobId, submission } from '../fixtures/graphs.ts'
 import { collectionState, hand, jobsOf, retried, sweepAll } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
@@ -92,6 +92,61 @@ onEveryEngine((open) => {
     ])
     expect(await engine.collection(second.id)).toBeNull()
     expect(await engine.collection(third.id)).toBeNull()
+  })
+
+  test('a held unique key is no answer to a submission that its holder would not call back', async () => {
+    const { engine } = await open()
+    const callback = { url: 'https://a.example/', results: 'exit' } as const
+    const [called, lone] = [chainOf('a', 'b'), alone('c')]
+    await engine.submit([submission(called, { ...unique(), callback })])
+    await engine.submit([submission(lone, unique({ key: 'lone' }))])
+    const ask = (change: Partial<UniqueClaim>, wanted: Partial<Submission>) =>
+      engine.submit([submission(chainOf('x', 'y'), { ...unique(change), ...wanted })])
+    const existing = { type: 'existing', collectionId: called.id }
+    const conflict = { type: 'conflict', reason: 'callback', collectionId: called.id }
+    expect(await ask({}, {})).toEqual([existing])
+    expect(await ask({}, { callback })).toEqual([existing])
+    expect(await ask({}, { callback: { ...callback, url: 'https://b.example/' } })).toEqual([conflict])
+    expect(await ask({}, { callback: { ...callback, results: 'all' } })).toEqual([conflict])
+    expect(await ask({ onConflict: 'reject' }, { callback })).toEqual([{ ...conflict, reason: 'unique' }])
+    expect(await ask({ key: 'lone' }, { callback })).toEqual([{ ...conflict, collectionId: lone.id }])
+    expect((await engine.collections({ limit: 10 })).items).toHaveLength(2)
+    expect(await ask({ key: 'lone', onConflict: 'replace' }, { callback })).toMatchObject([{ type: 'created' }])
+  })
+
+  test('in one call, too: then nothing of it is stored', async () => {
+    const { engine } = await open()
+    const callback = { url: 'https://a.example/', results: 'exit' } as const
+    const [first, second, third] = [chainOf('a', 'b'), chainOf('c', 'd'), chainOf('e', 'f')]
+    const call = [submission(first, { ...unique(), callback }), submission(second, { ...unique(), callback })]
+    const other = submission(third, { ...unique(), callback: { ...callback, results: 'none' } })
+    expect(await engine.submit([...call, other], undefined, [3])).toEqual([
+      { type: 'aborted' },
+      { type: 'aborted' },
+      { type: 'conflict', reason: 'callback', collectionId: first.id },
+    ])
+    expect((await engine.jobs({ limit: 10 })).items).toEqual([])
+    const existing = { type: 'existing', collectionId: first.id }
+    expect(await engine.submit(call, undefined, [2])).toMatchObject([{ type: 'created' }, existing])
+  })
+
+  test('a submission that a held unique key answers is remembered under its idempotency key', async () => {
+    const { engine } = await open()
+    const [holder, again] = [alone('a'), chainOf('a', 'b')]
+    await engine.submit([submission(holder, unique())])
+    const existing = { type: 'existing', collectionId: holder.id }
+    const [second, other] = [
+      { ...unique(), ...idempotent() },
+      { ...unique(), ...idempotent('other') },
+    ]
+    expect(await engine.submit([submission(alone('b'), second), submission(again, second)], undefined, [2])).toEqual([
+      existing,
+      existing,
+    ])
+    expect(await engine.submit([submission(alone('c'), other)])).toMatchObject([{ reason: 'idempotency' }])
+    await (await hand(engine)).drain()
+    expect(await engine.submit([submission(alone('d'), second)])).toEqual([existing])
+    expect((await engine.jobs({ limit: 10 })).items.map(({ task }) => task)).toEqual(['a'])
   })
 
   test('one call with the same unique key twice stores one', async () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { RetryAnswer } from '../../src/engine/control.ts'
 import { alone, chainOf, chordOf, freshId, graphOf, groupOf, jobId, sideJob, submission } from '../fixtures/graphs.ts'
-import { collectionState, failed, hand, jobsOf, retried, statesOf, succeeded } from '../fixtures/hand.ts'
+import { collectionState, failed, goOn, hand, jobsOf, retried, statesOf, succeeded } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 const again = async (engine: Engine, id: string, round = 1, mode: 'failed' | 'all' = 'failed'): Promise<RetryAnswer> =>
@@ -298,7 +298,7 @@ onEveryEngine((open) => {
     clock.pass(1_000)
     const worker = await hand(engine)
     await worker.fail(await worker.take())
-    clock.pass(60_000)
+    await goOn({ engine, clock }, 60_000, worker)
     expect(await again(engine, graph.id)).toBe('retried')
     expect(await engine.job(graph.id)).toMatchObject({ state: 'queued' })
     clock.pass(4_999)

@@ -1,7 +1,12 @@
-import { expect, test } from 'vitest'
+import { DatabaseSync, StatementSync } from 'node:sqlite'
+import pg from 'pg'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import type { Engine } from '../../src/engine/engine.ts'
+import type { JobsQuery } from '../../src/engine/inspect.ts'
 import type { Settlement } from '../../src/engine/work.ts'
-import { alone, submission } from '../fixtures/graphs.ts'
-import { hand, succeeded } from '../fixtures/hand.ts'
+import { Connection } from '../../src/engines/redis/connection.ts'
+import { alone, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
+import { hand, retried, succeeded } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 /**
@@ -24,4 +29,200 @@ onEveryEngine(
     })
   },
   ['redis'],
+)
+
+onEveryEngine((open) => {
+  test('of 300 attempts of a job the first 10 and the last 90 are kept, and its number goes on', async () => {
+    const { engine, clock } = await open()
+    const graph = alone()
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    for (let attempt = 1; attempt <= 300; attempt++) {
+      const job = await worker.take()
+      expect(job.attempt).toBe(attempt)
+      await worker.settle(job, attempt % 7 === 0 ? { type: 'snoozed', delay: 1 } : retried(1))
+      clock.pass(1)
+    }
+    const detail = await engine.job(graph.id)
+    const numbers = detail?.attempts.map(({ attempt }) => attempt)
+    expect(numbers).toEqual([
+      ...Array.from({ length: 10 }, (_, n) => n + 1),
+      ...Array.from({ length: 90 }, (_, n) => n + 211),
+    ])
+    expect(detail?.attempt).toBe(300)
+  })
+
+  test('of 130 rounds of a job no more is kept', async () => {
+    const { engine } = await open()
+    const graph = alone()
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    for (let round = 1; round <= 130; round++) {
+      await worker.fail(await worker.take())
+      const answer = await engine.retry({ selection: { jobId: graph.id }, expectedRound: round, mode: 'failed' })
+      expect(answer).toBe('retried')
+    }
+    const numbers = (await engine.job(graph.id))?.attempts.map(({ attempt }) => attempt)
+    expect(numbers).toEqual([
+      ...Array.from({ length: 10 }, (_, n) => n + 1),
+      ...Array.from({ length: 90 }, (_, n) => n + 41),
+    ])
+  })
+})
+
+// ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const tasks = async (engine: Engine, query: Partial<JobsQuery>): Promise<string[]> =>
+  (await engine.jobs({ limit: 50, ...query })).items.map(({ task }) => task)
+
+/** Stores so many jobs alone, in several writes. */
+async function store(engine: Engine, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 1_000)
+    await engine.submit(Array.from({ length: Math.min(left, 1_000) }, () => submission(alone())))
+}
+
+/** Counts what the stores are asked, whichever engine is at work. */
+function countRequests(): () => number {
+  const spies = [
+    vi.spyOn(StatementSync.prototype, 'all'),
+    vi.spyOn(pg.Client.prototype, 'query'),
+    vi.spyOn(Connection.prototype, 'send'),
+  ]
+  onTestFinished(() => spies.forEach((spy) => spy.mockRestore()))
+  return () => spies.reduce((sum, { mock }) => sum + mock.calls.length, 0)
+}
+
+onEveryEngine((open) => {
+  test('a pattern of many stars is matched in one go over the name', async () => {
+    const { engine } = await open()
+    const name = 'a'.repeat(100)
+    await engine.submit([submission(alone(name))])
+    expect(await tasks(engine, { task: `${'*a'.repeat(16)}*!` })).toEqual([])
+    expect(await tasks(engine, { task: `${'*a'.repeat(99)}!` })).toEqual([])
+    expect(await tasks(engine, { task: '*'.repeat(200) })).toEqual([name])
+    expect(await tasks(engine, { task: `${'*a'.repeat(99)}*` })).toEqual([name])
+  })
+
+  test('a star stands for any characters, and everything else for itself', async () => {
+    const { engine } = await open()
+    const names = [
+      'mail',
+      'mail.send',
+      'mail.send.all',
+      'mail%send',
+      'mail_send',
+      'mail[s]end',
+      'mail?send',
+      'mail\\send',
+    ]
+    await engine.submit(names.map((name) => submission(alone(name))))
+    const cases: readonly (readonly [pattern: string, ...found: string[]])[] = [
+      ['mail', 'mail'],
+      ['mail*', ...names],
+      ['*', ...names],
+      ['*send', ...names.filter((name) => name.endsWith('send'))],
+      ['mail.*', 'mail.send', 'mail.send.all'],
+      ['*.send.*', 'mail.send.all'],
+      ['mail*mail'],
+      ['*l.s*d', 'mail.send'],
+      ['mail%*', 'mail%send'],
+      ['mail_*', 'mail_send'],
+      ['mail[s]*', 'mail[s]end'],
+      ['mail?*', 'mail?send'],
+      ['mail\\*', 'mail\\send'],
+    ]
+    for (const [pattern, ...found] of cases)
+      expect([pattern, ...(await tasks(engine, { task: pattern })).sort()]).toEqual([pattern, ...[...found].sort()])
+  })
+
+  test('a cursor beyond everything begins at the newest', async () => {
+    const { engine } = await open()
+    await engine.submit([submission(alone('one')), submission(alone('two'))])
+    const cursor = '9'.repeat(15)
+    expect(await tasks(engine, { cursor })).toEqual(['two', 'one'])
+    expect((await engine.collections({ limit: 10, cursor })).items).toHaveLength(2)
+  })
+
+  test('a search that finds nothing lets others have their turn', async () => {
+    const { engine } = await open()
+    await store(engine, 10_000)
+    let turns = 0
+    let isOver = false
+    const turn = (): void => {
+      turns++
+      if (!isOver) setImmediate(turn)
+    }
+    setImmediate(turn)
+    expect(await tasks(engine, { text: 'nowhere' })).toEqual([])
+    isOver = true
+    expect(turns).toBeGreaterThan(2)
+  })
+
+  test('neither the jobs of one collection nor those since an instant are looked for in all the others', async () => {
+    const { engine, clock } = await open()
+    const graph = groupOf('first', 'second')
+    await engine.submit([submission(graph)])
+    await store(engine, 10_000)
+    clock.pass(3 * 60 * 60_000)
+    const since = clock.now()
+    await engine.submit([submission(alone('latest'))])
+    const requests = countRequests()
+    const of = async (query: Partial<JobsQuery>): Promise<number> => {
+      const before = requests()
+      await engine.jobs({ limit: 50, ...query })
+      return requests() - before
+    }
+    expect(await tasks(engine, { collectionId: graph.id })).toEqual(['second', 'first'])
+    expect(await tasks(engine, { createdFrom: since })).toEqual(['latest'])
+    const all = await of({ task: 'nowhere' })
+    expect(await of({ collectionId: graph.id, task: 'nowhere' })).toBeLessThan(all)
+    expect(await of({ createdFrom: since })).toBeLessThan(all)
+    const before = requests()
+    expect((await engine.collections({ limit: 50, createdFrom: since })).items).toHaveLength(1)
+    expect(requests() - before).toBeLessThan(all)
+  })
+
+  test('a page of large jobs ends early, and the next goes on', async () => {
+    const { engine } = await open()
+    const args = JSON.stringify(['x'.repeat(256 * 1024 - 4)])
+    const graphs = Array.from({ length: 40 }, () => alone())
+    await engine.submit(graphs.map((graph) => submission({ ...graph, jobs: [{ ...graph.jobs[0]!, args }] })))
+    const found: string[] = []
+    const sizes: number[] = []
+    for (let cursor: string | undefined, isFirst = true; isFirst || cursor !== undefined; isFirst = false) {
+      const page = await engine.jobs({ limit: 200, ...(cursor !== undefined && { cursor }) })
+      found.push(...page.items.map(({ id }) => id))
+      sizes.push(page.items.reduce((sum, job) => sum + job.args.length, 0))
+      cursor = page.next ?? undefined
+    }
+    expect(found).toEqual(graphs.map(({ id }) => id).reverse())
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(5 * mebibyte)
+  })
+})
+
+onEveryEngine(
+  (open) => {
+    test('SQLite prepares no statement for a single job: there would be more of them for ever', async () => {
+      const { engine } = await open()
+      const worker = await hand(engine)
+      const play = async (): Promise<void> => {
+        const summary = { from: 'summary', first: 0, last: 1 } as const
+        const sides = {
+          side: sideJob('always', 0, summary),
+          again: sideJob('always', 1, { ...summary, first: 2, last: 2 }),
+        }
+        const jobs = { one: { feeds: 0 }, two: { feeds: 0 }, side: { ...sides.side, feeds: 1 }, again: sides.again }
+        await engine.submit([submission(graphOf(jobs, [{}, {}], 0))])
+        expect(await worker.drain()).toHaveLength(4)
+        for (const states of [['failed'], ['failed', 'queued'], ['queued', 'failed']] as const)
+          await engine.jobs({ limit: 1, states })
+      }
+      await play()
+      const prepared = vi.spyOn(DatabaseSync.prototype, 'prepare')
+      onTestFinished(() => prepared.mockRestore())
+      for (let n = 0; n < 10; n++) await play()
+      expect(prepared.mock.calls).toEqual([])
+    })
+  },
+  ['sqlite'],
 )

@@ -150,14 +150,14 @@ onEveryEngine((open) => {
         description: 'Two',
         actor: { id: 'u' },
         tags: ['x', 'y'],
-        callbackUrl: 'https://example.org/done',
+        callback: { url: 'https://example.org/done', results: 'all' },
       }),
     ])
     expect(await engine.collection(graph.id)).toMatchObject({
       description: 'Two',
       actor: { id: 'u' },
       tags: ['x', 'y'],
-      callbackUrl: 'https://example.org/done',
+      callback: { url: 'https://example.org/done', results: 'all' },
     })
   })
 

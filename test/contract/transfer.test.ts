@@ -39,7 +39,7 @@ async function fill({ source: engine, clock }: Pair): Promise<Filled> {
   await engine.submit([
     submission(chord, { description: 'A chord ☃', actor, tags: ['one', 'two'], idempotency }),
     submission(outer, { retention: 1_000_000 }),
-    submission(broken, { callbackUrl: 'https://example.org/called' }),
+    submission(broken, { callback: { url: 'https://example.org/called', results: 'none' } }),
     submission(alone('again', { retry: { limit: 3, base: 1, factor: 1, max: 1, jitter: false } })),
   ])
   await runSome(worker, inner)

@@ -35,9 +35,9 @@ async function openBeside(open: OpenStore): Promise<Beside> {
   const pool = new pg.Pool({ connectionString: url.href, max: 5 })
   pool.on('error', () => undefined)
   onTestFinished(() => pool.end())
-  await pool.query(`create table ${schema}.notes (text text)`)
+  await pool.query(`create table ${schema}.own_notes (text text)`)
   const notes = async (): Promise<string[]> =>
-    (await pool.query<{ text: string }>(`select text from ${schema}.notes`)).rows.map(({ text }) => text)
+    (await pool.query<{ text: string }>(`select text from ${schema}.own_notes`)).rows.map(({ text }) => text)
   return { ...store, pool, schema, notes }
 }
 
@@ -56,7 +56,7 @@ const byKysely =
     })
     await db.transaction().execute(async (trx) => {
       await body(trx, (text) =>
-        kyselySql`insert into ${kyselySql.ref(`${schema}.notes`)} values (${text})`.execute(trx),
+        kyselySql`insert into ${kyselySql.ref(`${schema}.own_notes`)} values (${text})`.execute(trx),
       )
     })
   }
@@ -66,7 +66,7 @@ const ways: Record<string, InTransaction> = {
     const client = await pool.connect()
     try {
       await client.query('begin')
-      await body(client, (text) => client.query(`insert into ${schema}.notes values ($1)`, [text]))
+      await body(client, (text) => client.query(`insert into ${schema}.own_notes values ($1)`, [text]))
       await client.query('commit')
     } catch (error) {
       await client.query('rollback')
@@ -95,7 +95,7 @@ const ways: Record<string, InTransaction> = {
     const trx = await db.startTransaction().execute()
     try {
       await body(trx, (text) =>
-        kyselySql`insert into ${kyselySql.ref(`${schema}.notes`)} values (${text})`.execute(trx),
+        kyselySql`insert into ${kyselySql.ref(`${schema}.own_notes`)} values (${text})`.execute(trx),
       )
       await trx.commit().execute()
     } catch (error) {
@@ -105,13 +105,15 @@ const ways: Record<string, InTransaction> = {
   },
   Drizzle: async ({ pool, schema }, body) => {
     await drizzle({ client: pool }).transaction(async (tx) => {
-      await body(tx, (text) => tx.execute(drizzleSql`insert into ${drizzleSql.raw(schema)}.notes values (${text})`))
+      await body(tx, (text) => tx.execute(drizzleSql`insert into ${drizzleSql.raw(schema)}.own_notes values (${text})`))
     })
   },
   'a transaction inside one of Drizzle': async ({ pool, schema }, body) => {
     await drizzle({ client: pool }).transaction((outer) =>
       outer.transaction(async (tx) => {
-        await body(tx, (text) => tx.execute(drizzleSql`insert into ${drizzleSql.raw(schema)}.notes values (${text})`))
+        await body(tx, (text) =>
+          tx.execute(drizzleSql`insert into ${drizzleSql.raw(schema)}.own_notes values (${text})`),
+        )
       }),
     )
   },
@@ -318,7 +320,7 @@ onEveryEngine(
         const worker = await hand(engine)
         const job = await worker.take()
         const write = async (transaction: Transaction): Promise<string> => {
-          await (transaction as pg.PoolClient).query(`insert into ${beside.schema}.notes values ('done')`)
+          await (transaction as pg.PoolClient).query(`insert into ${beside.schema}.own_notes values ('done')`)
           return '"done"'
         }
         return { ...beside, engine, proxy, worker, job, write }
@@ -340,22 +342,22 @@ onEveryEngine(
         await pool.query(`
         create function ${schema}.die() returns trigger language plpgsql as $$
         begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(5); return null; end $$;
-        create constraint trigger die after insert on ${schema}.notes deferrable initially deferred
+        create constraint trigger die after insert on ${schema}.own_notes deferrable initially deferred
           for each row execute function ${schema}.die();`)
         await expect(engine.settleWithin(job, write)).rejects.toMatchObject({
           code: 'STORE_UNREACHABLE',
           mayBeStored: false,
         })
         expect(await notes()).toEqual([])
-        await pool.query(`drop trigger die on ${schema}.notes`)
+        await pool.query(`drop trigger die on ${schema}.own_notes`)
         expect(await engine.settleWithin(job, write)).toBe('accepted')
         expect(await worker.claim(10)).toEqual([])
       })
 
       test('the server refuses at COMMIT: nothing is kept, and it says why', async () => {
         const { engine, schema, pool, job, write, notes, worker } = await behindProxy()
-        await pool.query(`alter table ${schema}.notes add constraint once unique (text) deferrable initially deferred;
-        insert into ${schema}.notes values ('done')`)
+        await pool.query(`alter table ${schema}.own_notes add constraint once unique (text) deferrable initially deferred;
+        insert into ${schema}.own_notes values ('done')`)
         await expect(engine.settleWithin(job, write)).rejects.toThrow(
           'duplicate key value violates unique constraint "once"',
         )

@@ -7,6 +7,7 @@ export interface NotRun {
 }
 
 export const notRun: readonly NotRun[] = [
+  { path: 'README.md', text: 'npm install celeriac', because: 'test/scenario/package installs the packed package' },
   { path: 'README.md', text: 'npm ci', because: 'it installs the project and runs this very test' },
   { path: 'README.md', text: 'npx celeriac retry 019a…', because: 'nothing has failed in that example' },
   {
@@ -15,6 +16,11 @@ export const notRun: readonly NotRun[] = [
     because: 'it needs a PostgreSQL server; test/scenario tests it',
   },
   { path: 'docs/cli.md', text: '--save-dev tsx', because: 'it installs; test/scenario/cli tests what comes of it' },
+  {
+    path: 'docs/workers.md',
+    text: 'npx esbuild worker.ts',
+    because: 'it needs esbuild; test/scenario/heartbeat-thread tests a bundle of another bundler',
+  },
   {
     path: 'docs/moving.md',
     text: '--to postgres://localhost/shop',

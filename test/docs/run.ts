@@ -22,8 +22,12 @@ const runName = 'page.run.ts'
 export function layOutCommon(root: string, place: string): void {
   symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
   writeFileSync(join(place, 'package.json'), '{ "type": "module" }\n')
+  layOutNpx(place, join(root, 'src/cli/main.ts'))
+}
+
+/** What the pages call `npx`: nothing is looked for but this program. */
+export function layOutNpx(place: string, main: string): void {
   mkdirSync(join(place, 'bin'))
-  const main = join(root, 'src/cli/main.ts')
   writeFileSync(join(place, 'bin/npx'), `#!/bin/sh\n[ "$1" = celeriac ] && shift && exec node ${main} "$@"\nexit 64\n`)
   chmodSync(join(place, 'bin/npx'), 0o755)
 }
@@ -49,12 +53,18 @@ export function layOut(root: string, place: string, page: Page): LaidOut {
 /** How long the program of a page may take, in milliseconds: one that never ends is told of by its last line. */
 const pageTime = 80_000
 
+export interface RunOptions {
+  readonly node?: string
+  /** The package is in `node_modules`: what the page imports does not come from the source. */
+  readonly isInstalled?: boolean
+}
+
 /** Runs the program of a page, and its commands, on this Node or another. Gives what does not fit the page, a text each. */
 export async function runPage(
   root: string,
   place: string,
   { page, folder }: LaidOut,
-  node = process.execPath,
+  { node = process.execPath, isInstalled = false }: RunOptions = {},
 ): Promise<string> {
   const report = join(place, `${page.path.replace(/\W/g, '-')}.report`)
   writeFileSync(report, '')
@@ -62,7 +72,10 @@ export async function runPage(
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: pageTime,
-    env: environment(root, place, node, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
+    env: {
+      ...environment(root, place, node, { DOCS_ROOT: page.root, DOCS_PAGE: page.path, DOCS_REPORT: report }),
+      ...(isInstalled && { NODE_OPTIONS: process.env['NODE_OPTIONS'] }),
+    },
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))

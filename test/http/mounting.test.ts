@@ -1,60 +1,15 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { serve as serveHono } from '@hono/node-server'
 import express from 'express'
 import Fastify from 'fastify'
 import { Hono } from 'hono'
 import { expect, onTestFinished, test } from 'vitest'
-import { WebSocket } from 'ws'
 import { Celeriac } from 'celeriac'
-import { createHandler, type Handler, serve } from 'celeriac/http'
+import { createHandler, serve } from 'celeriac/http'
 import { createKey } from '../../src/http/keys.ts'
 import { partsOf } from '../../src/app/parts.ts'
-
-function makeHandler(base?: string): Handler {
-  const app = new Celeriac({ url: 'sqlite::memory:' })
-  onTestFinished(async () => app.close())
-  app.task('math.add', { expose: true }, (x: number, y: number) => x + y)
-  return createHandler(app, { auth: 'none', base })
-}
-
-async function listening(server: Server): Promise<string> {
-  if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
-  onTestFinished(() => void server.close().closeAllConnections())
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-/** Submits, reads, follows and looks beside it: all by real requests. */
-async function expectToWork(url: string, base = ''): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
-  const body = JSON.stringify({ args: [1, 2] })
-  const sent = await fetch(`${url}${base}/api/tasks/math.add`, { method: 'POST', headers, body })
-  expect(sent.status).toBe(202)
-  const { id } = (await sent.json()) as { id: string }
-  expect(sent.headers.get('location')).toBe(`${base}/api/collections/${id}`)
-  const read = await fetch(`${url}${base}/api/jobs/${id}`)
-  expect(await read.json()).toMatchObject({ id, state: 'queued', args: [1, 2] })
-  const cancelled = await fetch(`${url}${base}/api/jobs/${id}/cancel`, { method: 'POST' })
-  expect(cancelled.status).toBe(200)
-  const events = await (await fetch(`${url}${base}/api/collections/${id}/events`)).text()
-  expect(events).toMatch(/event: snapshot[^]*event: settled/)
-  expect((await fetch(`${url}${base}/api/docs`)).headers.get('content-type')).toContain('text/html')
-  expect(await (await fetch(`${url}${base}/api/openapi.json`)).json()).toMatchObject({ openapi: '3.1.1' })
-  expect(await (await fetch(`${url}${base}/api/nothing`)).json()).toMatchObject({ code: 'NO_SUCH_PATH' })
-  const large = JSON.stringify({ args: ['x'.repeat(2_000_000), 1] })
-  const refused = await fetch(`${url}${base}/api/tasks/math.add`, { method: 'POST', headers, body: large })
-  expect(refused.status).toBe(413)
-}
-
-async function expectSockets(url: string, base = ''): Promise<void> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}${base}/api/live`)
-  onTestFinished(() => socket.terminate())
-  await once(socket, 'open')
-  socket.send(JSON.stringify({ type: 'follow', all: true }))
-  const [message] = (await once(socket, 'message')) as [Buffer]
-  expect(JSON.parse(String(message))).toMatchObject({ type: 'event', all: true, event: { type: 'start' } })
-}
+import { expectSockets, expectToWork, listening, makeHandler } from './mounting.ts'
 
 for (const base of [undefined, '/jobs']) {
   const under = base ?? '/'
@@ -75,7 +30,7 @@ for (const base of [undefined, '/jobs']) {
     app.get(['/mine', '/docs'], (_request, response) => void response.send('mine'))
     const server = createServer(app).on('upgrade', handler.upgrade)
     const url = await listening(server)
-    await expectToWork(url, base)
+    await expectToWork(url, base, { isAlone: false })
     await expectSockets(url, base)
     for (const path of ['/mine', '/docs']) expect(await (await fetch(url + path)).text()).toBe('mine')
   })
@@ -99,7 +54,7 @@ for (const base of [undefined, '/jobs']) {
     const handler = makeHandler(base)
     const hono = new Hono()
     hono.get('/mine', (context) => context.text('mine'))
-    hono.all('*', ({ req }) => handler(req.raw))
+    hono.all('*', ({ req, env }) => handler(req.raw, env as object))
     const server = serveHono({ fetch: hono.fetch, port: 0, hostname: '127.0.0.1' }) as Server
     if (!server.listening) await once(server, 'listening')
     server.on('upgrade', handler.upgrade)

@@ -102,6 +102,25 @@ describeEngines((engine) => {
     expect((await ask('GET', '/api/jobs')).body.items).toHaveLength(1)
   })
 
+  test('who is called back is said by a url, or with the results that it is sent', async () => {
+    const { ask } = await open()
+    const url = 'https://example.org/hook'
+    const send = (called: object) =>
+      ask('POST', '/api/tasks/math.add', { args: [1, 2], ...called }, { 'idempotency-key': 'k' })
+    const { body } = await send({ callback_url: url })
+    expect(body).toMatchObject({ callback_url: url })
+    for (const called of [{ callback: { url } }, { callback: { url, results: 'exit' } }])
+      expect((await send(called)).body.id).toBe(body.id)
+    for (const results of ['none', 'all'])
+      expect(await send({ callback: { url, results } })).toMatchObject({ body: { code: 'IDEMPOTENCY_MISMATCH' } })
+    expect(await send({ callback: { url }, callback_url: url })).toMatchObject({ body: { code: 'BAD_OPTION' } })
+    for (const callback of [{}, { url, results: 'some' }, { url, more: 1 }, url])
+      expect(await send({ callback })).toMatchObject({ status: 400 })
+    const canvas = { type: 'signature', task: 'math.add', args: [1, 2] }
+    const sent = await ask('POST', '/api/collections', { canvas, callback: { url, results: 'none' } })
+    expect(sent).toMatchObject({ status: 202, body: { callback_url: url, jobs: [{}, { role: 'callback' }] } })
+  })
+
   test('queues are paused and resumed, workers, tasks and health are told', async () => {
     const { ask, work } = await open()
     expect((await ask('POST', '/api/queues/shop/pause')).body).toMatchObject({ name: 'shop', paused: true })

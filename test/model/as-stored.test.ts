@@ -30,7 +30,10 @@ const ofSubmission: fc.Arbitrary<SubmitOptions> = fc.record(
   {
     description: fc.constantFrom('Furnish an office'),
     actor: fc.constantFrom({ id: 'ann' }),
-    callbackUrl: fc.constantFrom('https://example.org/called'),
+    callback: fc.record({
+      url: fc.constantFrom('https://example.org/called'),
+      results: fc.constantFrom('none' as const, 'exit' as const, 'all' as const),
+    }),
   },
   { requiredKeys: [] },
 )

@@ -100,13 +100,14 @@ describeEngines((engine) => {
       const canvas = chain(tasks.add.s(1, 2), group(tasks.mul.s(5), tasks.become.s())).finally(
         tasks.slowSettled.s(gate, word),
       )
-      const options = { callbackUrl: `${receiver.url}?for=me`, description: 'Sums', actor: { id: 'u' }, tags: ['x'] }
+      const callback = { url: `${receiver.url}?for=me`, results: 'all' } as const
+      const options = { callback, description: 'Sums', actor: { id: 'u' }, tags: ['x'] }
       const collection = await app.submit(canvas, options)
       const [request] = (await receiver.arrived(1)) as [Received]
       const snapshot = await settled(collection)
-      const callback = jobOf(snapshot, 'celeriac.callback')
+      const job = jobOf(snapshot, 'celeriac.callback')
       expect([request.method, request.path]).toEqual(['POST', '/hook?for=me'])
-      expect(request.headers['webhook-id']).toBe(`msg_${callback.id}_1`)
+      expect(request.headers['webhook-id']).toBe(`msg_${job.id}_1`)
       const { type, timestamp, data } = await verifyCallback(request, secret, { runtime: clock })
       expect([type, timestamp]).toEqual(['collection.settled', snapshot.settledAt?.toISOString()])
       expect(data).toMatchObject({
@@ -125,7 +126,7 @@ describeEngines((engine) => {
       ])
       expect(data.counts).toMatchObject({ succeeded: 5 })
       expect(data).not.toHaveProperty('truncated')
-      expect(await (await app.job(callback.id)).result()).toEqual({ status: 204 })
+      expect(await (await app.job(job.id)).result()).toEqual({ status: 204 })
       stage.open(gate)
     })
 
@@ -190,7 +191,7 @@ describeEngines((engine) => {
       const receiver = await receive()
       const large = 'x'.repeat(200 * 1024)
       const canvas = group(...Array.from({ length: 4 }, () => tasks.id.s(large)))
-      const { url: callbackUrl } = receiver
+      const callback = { url: receiver.url, results: 'all' } as const
       const sizes: number[] = []
       const told = async (n: number) => {
         const request = (await receiver.arrived(n))[n - 1]!
@@ -198,18 +199,42 @@ describeEngines((engine) => {
         const { jobs, result, truncated } = payloadOf(request).data
         return { result: (result as string[] | undefined)?.length, jobs: jobs.map((job) => 'result' in job), truncated }
       }
-      await app.submit(canvas, { callbackUrl })
+      await app.submit(canvas, { callback })
       expect(await told(1)).toEqual({ result: 4, jobs: [true, false, false, false], truncated: true })
-      await app.submit(group(canvas, canvas), { callbackUrl })
+      await app.submit(group(canvas, canvas), { callback })
       const jobs = [true, true, true, true, true, false, false, false]
       expect(await told(2)).toEqual({ result: undefined, jobs, truncated: true })
       expect(Math.max(...sizes)).toBeLessThanOrEqual(1024 * 1024)
     })
 
+    test('with the results that it is to carry, by default that of the whole', async () => {
+      const receiver = await receive()
+      const { url } = receiver
+      const canvas = chain(tasks.add.s(1, 2), tasks.mul.s(5))
+      const told: unknown[][] = []
+      for (const options of [
+        { callbackUrl: url },
+        ...(['none', 'exit', 'all'] as const).map((results) => ({ callback: { url, results } })),
+      ]) {
+        await app.submit(canvas, options)
+        const { state, result, jobs } = payloadOf((await receiver.arrived(told.length + 1))[told.length]!).data
+        expect(state).toBe('succeeded')
+        told.push([result, ...jobs.map((job) => job.result)])
+      }
+      expect(told).toEqual([
+        [15, undefined, undefined],
+        [undefined, undefined, undefined],
+        [15, undefined, undefined],
+        [15, 3, 15],
+      ])
+    })
+
     test('of a canvas that is stored in parts', async () => {
       const receiver = await receive()
       const count = 2_500
-      await app.submit(group(...Array.from({ length: count }, (_, n) => tasks.id.s(n))), { callbackUrl: receiver.url })
+      await app.submit(group(...Array.from({ length: count }, (_, n) => tasks.id.s(n))), {
+        callback: { url: receiver.url, results: 'all' },
+      })
       const { data } = payloadOf((await receiver.arrived(1))[0]!)
       expect(data).toMatchObject({ state: 'succeeded', progress: { done: count, total: count } })
       expect(data.jobs.every(({ result }, n) => result === n)).toBe(true)

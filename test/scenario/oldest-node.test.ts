@@ -34,6 +34,6 @@ describe.skipIf(!isHere && process.platform !== 'linux')('on the oldest Node tha
     const place = mkdtempSync(join(tmpdir(), 'celeriac-oldest-'))
     onTestFinished(() => rmSync(place, { recursive: true, force: true }))
     layOutCommon(root, place)
-    expect(await runPage(root, place, layOut(root, place, readPage(root, 'README.md')), oldest)).toBe('')
+    expect(await runPage(root, place, layOut(root, place, readPage(root, 'README.md')), { node: oldest })).toBe('')
   })
 })

@@ -327,7 +327,7 @@ const collection = await app.submit(chain(buy.s('ikea'), clean.s()), {
   description: 'Buy',
   actor: { id: 'user-7' },
   tags: ['shop'],
-  callbackUrl: 'https://…',
+  callback: { url: 'https://…', results: 'none' },
 })
 same<typeof collection, CollectionHandle<number>>(true)
 await app.submit(add.si(1, 2))

@@ -1,4 +1,4 @@
-import { entryOf, headsOf, lineUp, placeIn, leave } from './change.ts'
+import { entryOf, headsOf, lineUp, placeIn } from './change.ts'
 
 /** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
 const isCancelled = `(j.role = 0 and (j.marked_at is not null or d.cancelled))`
@@ -228,9 +228,8 @@ begin
         or exists (select 1 from celeriac.jobs where collection = n.number and collection <> seq and state = 5 and role = 0 and archived is null)
       then 2 else 3 end
     from unnest(a_decisions) d where n.number = d.collection and d.settles = 1
-    returning n.number, n.state, n.round, n.unique_claim, n.retention
-  ),
-  left_at as (${leave('settled', 'number', 'c.now')})
+    returning n.number, n.state, n.round, n.unique_claim
+  )
   select string_agg(concat_ws(',', state + 10, number, round), ',' order by number), count(*),
     array_agg(number) filter (where unique_claim is not null)
   into v_changes, v_count, v_unique from settled;

@@ -1,7 +1,7 @@
-import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, hot, runOf } from './change.ts'
 import { roleName } from '../../engine/codes.ts'
+import { readOptions } from '../../engine/job-options.ts'
 import { isSentAgain, type Requests, type Value } from './database.ts'
 import { readInput } from './gather.ts'
 
@@ -111,19 +111,6 @@ function inputIn(row: ClaimRow, now: number): JobInput {
   return { from: 'results', shape: input.slice(1), barrier: behind, results: [{ json: result }] }
 }
 const nothing: JobInput = { from: 'nothing' }
-
-/** Most jobs of a task carry the same options, so the text is read once. */
-const known = new Map<string, StoredOptions>()
-const none: StoredOptions = {}
-export function readOptions(text: string | null): StoredOptions {
-  if (text === null) return none
-  let options = known.get(text)
-  if (options === undefined) {
-    if (known.size > 1_000) known.clear()
-    known.set(text, (options = JSON.parse(text) as StoredOptions))
-  }
-  return options
-}
 
 /** Results so short that they come along without being counted together. */
 const shortResult = 16_384

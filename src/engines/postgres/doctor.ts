@@ -1,8 +1,10 @@
 import type { Runtime } from '../../core/runtime.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
+import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
 import { schemaVersion } from './migrate.ts'
 import { versionName } from './open.ts'
+import { faults } from './turn.ts'
 import type { Watch } from './watch.ts'
 
 /** From here on each is worth a word. Times in milliseconds. */
@@ -30,6 +32,9 @@ interface Found {
   readonly left: number
   readonly dead: string | null
   readonly vacuum: boolean
+  readonly stepped_at: number
+  readonly stepped_by: number
+  readonly instant: number
 }
 
 const looking = `
@@ -49,7 +54,9 @@ select current_setting('server_version_num')::integer as version,
   (select count(*) from celeriac.work) as left,
   (select string_agg(format('%s: %s dead of %s', relname, n_dead_tup, n_dead_tup + n_live_tup), ', ' order by relname)
    from pg_stat_user_tables where schemaname = $1::text and n_dead_tup > ${manyDead} and n_dead_tup > n_live_tup) as dead,
-  current_setting('autovacuum') = 'on' as vacuum
+  current_setting('autovacuum') = 'on' as vacuum,
+  celeriac.noted('stepped_at')::double precision as stepped_at, celeriac.noted('stepped_by')::double precision as stepped_by,
+  celeriac.instant($2)::double precision as instant
 from (select) one left join lateral (
   select extract(epoch from clock_timestamp() - xact_start)::double precision as seconds,
     format('process %s of %s in database %s', pid, coalesce(nullif(application_name, ''), usename::text), datname) as who
@@ -62,7 +69,7 @@ export async function diagnose(db: Database, watch: Watch, runtime: Runtime): Pr
   await db.all('select 1')
   const latency = runtime.elapsed() - began
   const asked = runtime.elapsed()
-  const found = (await db.get<Found>(looking, db.schema)) as Found
+  const found = (await db.get<Found>(looking, db.schema, db.now())) as Found
   const took = runtime.elapsed() - asked
   return [
     version(found),
@@ -76,6 +83,8 @@ export async function diagnose(db: Database, watch: Watch, runtime: Runtime): Pr
     connections(db, found),
     listening(db, watch),
     leftovers(found),
+    upkeepDiagnosis(await faults(db)),
+    stepDiagnosis(found.stepped_at, found.stepped_by, found.instant),
   ]
 }
 

@@ -34,7 +34,8 @@ begin
   c.heads := c.heads || v_heads;
 end $$;
 
--- Cancels the jobs that did not start in time. Never waits: what others hold is left to the next claim or sweep.
+-- Cancels the jobs that did not start in time; after a gap in time, only once it is sure that the clock is right. Never waits: what
+-- others hold is left to the next claim or sweep.
 create or replace function celeriac.expire(inout c celeriac.change, a_from bigint, out expired integer) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -45,6 +46,8 @@ declare
     select number from celeriac.collections where number = any(v_collections) order by number for no key update skip locked);
   v_queued bigint[];
 begin
+  expired := 0;
+  if cardinality(v_late) = 0 or celeriac.is_calm(c.now) then return; end if;
   v_held := v_held || array(
     select seq from celeriac.jobs where seq = any(v_collections) order by seq for no key update skip locked);
   v_late := array(select seq from celeriac.jobs where seq = any(v_late) and (collection = seq or collection = any(v_held)));

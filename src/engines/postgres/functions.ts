@@ -20,6 +20,7 @@ import { settleFunctions } from './settle.ts'
 import { statisticsFunctions } from './statistics.ts'
 import { submitFunctions } from './submit.ts'
 import { sweepFunctions } from './sweep.ts'
+import { turnFunctions } from './turn.ts'
 import { transferFunctions } from './transfer.ts'
 import { withinFunctions } from './within.ts'
 import { uploadFunctions } from './upload.ts'
@@ -64,6 +65,7 @@ export const functions: readonly string[] = [
   retryFunctions,
   heartbeatFunctions,
   sweepFunctions,
+  turnFunctions,
   retentionFunctions,
   feedFunctions,
   inspectFunctions,

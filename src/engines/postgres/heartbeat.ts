@@ -104,7 +104,7 @@ begin
   if v_session is null then
     insert into celeriac.sessions (id, name, host, pid, queues, concurrency, started_at, seen_at, expires_at)
     values (a_id, a_name, a_host, a_pid, a_queues, a_concurrency, a_now, a_now, a_now + a_lease)
-    on conflict (id) do update set seen_at = excluded.seen_at, expires_at = excluded.expires_at, ended_at = null, lost = 0
+    on conflict (id) do update set seen_at = excluded.seen_at, expires_at = excluded.expires_at, ended_at = null, lost = 0, losing = null
     returning number into v_session;
   end if;
   return v_session;

@@ -31,13 +31,17 @@ declare
   r record;
 begin
   for n in 1 .. 5 loop
-    insert into celeriac.unique_keys (key, collection, collection_id, until, expires_at)
-    values (s ->> 'unique', a_number, s ->> 'id', s ->> 'until', c.now + (s ->> 'holds')::bigint) on conflict do nothing;
+    insert into celeriac.unique_keys (key, collection, until, expires_at)
+    values (s ->> 'unique', a_number, s ->> 'until', c.now + (s ->> 'holds')::bigint) on conflict do nothing;
     if found then return; end if;
-    select h.holder, h.id into v_holder, v_id from celeriac.holder_of(s ->> 'unique', c.now) h;
+    v_holder := celeriac.holder_of(s ->> 'unique', c.now);
     continue when v_holder is null;
-    if v_id = s ->> 'id' or s ->> 'on_conflict' = 'existing' then
+    v_id := coalesce((select id from celeriac.collections where number = v_holder), (select id from celeriac.jobs where seq = v_holder));
+    if v_id = s ->> 'id' or (s ->> 'on_conflict' = 'existing' and celeriac.calls_back(v_holder, s)) then
       answer := json_build_object('type', 'existing', 'collectionId', v_id);
+      return;
+    elsif s ->> 'on_conflict' = 'existing' then
+      answer := json_build_object('type', 'conflict', 'reason', 'callback', 'collectionId', v_id);
       return;
     elsif s ->> 'on_conflict' = 'reject' then
       answer := json_build_object('type', 'conflict', 'reason', 'unique', 'collectionId', v_id);
@@ -51,10 +55,20 @@ begin
   raise exception using errcode = '40001', message = 'The unique key goes from hand to hand.';
 end $$;
 
--- The collection that holds a unique key now. One that holds it until a time may have been removed: its id stands with the key.
-create or replace function celeriac.holder_of(a_key text, a_now bigint, out holder bigint, out id text) language plpgsql as $$
+-- Whether a collection calls back as a submission asks, where it asks for that.
+create or replace function celeriac.calls_back(a_collection bigint, s json) returns boolean language plpgsql as $$
+begin
+  return s ->> 'callback' is null or exists (select 1 from celeriac.collections where number = a_collection
+    and callback_url = s ->> 'callback' and callback_results = s ->> 'callback_results');
+end $$;
+
+-- The collection that holds a unique key now.
+create or replace function celeriac.holder_of(a_key text, a_now bigint) returns bigint language plpgsql as $$
+declare
+  v_holder bigint;
 begin
   delete from celeriac.unique_keys where key = a_key and expires_at <= a_now;
-  select collection, collection_id into holder, id from celeriac.unique_keys where key = a_key;
+  select collection into v_holder from celeriac.unique_keys where key = a_key;
+  return v_holder;
 end $$;
 `

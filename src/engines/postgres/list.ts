@@ -1,8 +1,10 @@
 import type { CollectionRecord } from '../../core/collection.ts'
 import { collectionStates } from '../../core/collection.ts'
-import { CeleriacError } from '../../core/errors.ts'
+import { sizeOfFailure } from '../../core/failure.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
+import { systemRuntime } from '../../core/runtime.ts'
 import { lowerAscii } from '../../core/text.ts'
+import { createdMargin, pageBytes, position, Window } from '../../engine/listing.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
 import type { Requests, Value } from './database.ts'
 import { afterColumn, afterIn } from './inspect.ts'
@@ -19,12 +21,6 @@ import {
   toldColumns,
   toldTables,
 } from './record.ts'
-
-/**
- * A filter may match few of very many rows, and no index stands behind most filters. So a list looks at so many numbers at
- * a time, each in a request of its own.
- */
-const window = 50_000
 
 /** Conditions, with $1 and so on counted up from those that are there already. */
 class Conditions {
@@ -43,66 +39,91 @@ class Conditions {
   }
 }
 
-/** Reads window after window, newest first, until the page is full or there is nothing more. */
+type Top = readonly [number: number, createdAt: number]
+
+interface Listing<Row, T> {
+  /** The newest row below a number. */
+  readonly top: (before: number) => Promise<readonly Top[]>
+  readonly rowsIn: (from: number, before: number, limit: number) => Promise<Row[]>
+  readonly numberOf: (row: Row) => number
+  readonly tell: (row: Row) => T
+  readonly sizeOf: (item: T) => number
+}
+
+/** Reads window after window, newest first, each in a request of its own, until the page is full or there is nothing more. */
 async function page<Row, T>(
-  requests: Requests,
-  query: { readonly limit: number; readonly cursor?: string },
-  rowsIn: (from: number, before: number, limit: number) => Promise<Row[]>,
-  numberOf: (row: Row) => number,
-  tell: (row: Row) => T,
+  query: JobsQuery | CollectionsQuery,
+  { top, rowsIn, numberOf, tell, sizeOf }: Listing<Row, T>,
 ): Promise<RecordPage<T>> {
-  let before = query.cursor === undefined ? await nextNumber(requests) : position(query.cursor)
   const items: T[] = []
-  while (before > 0) {
-    const from = Math.max(before - window, 0)
+  const window = new Window(systemRuntime, { first: 5_000, most: 50_000, milliseconds: 100 })
+  let left = pageBytes
+  for (let before = query.cursor === undefined ? latest : position(query.cursor); ;) {
+    const [newest] = await top(before)
+    if (newest === undefined || newest[1] < (query.createdFrom ?? 0) - createdMargin) return { items, next: null }
     const wanted = query.limit + 1 - items.length
-    const rows = await rowsIn(from, before, wanted)
+    const from = Math.max(newest[0] + 1 - window.size, 0)
+    const rows = await window.time(() => rowsIn(from, newest[0] + 1, wanted))
     for (const row of rows) {
-      if (items.length === query.limit) return { items, next: String(before) }
-      items.push(tell(row))
+      if (items.length === query.limit || left < 0) return { items, next: String(before) }
+      const item = tell(row)
+      items.push(item)
+      left -= sizeOf(item)
       before = numberOf(row)
     }
     if (rows.length < wanted) before = from
   }
-  return { items, next: null }
 }
-
-function position(cursor: string): number {
-  const number = Number(cursor)
-  if (/^\d{1,15}$/.test(cursor)) return number
-  throw new CeleriacError(
-    'BAD_CURSOR',
-    `"${cursor.slice(0, 40)}" is not a cursor of this list: pass the "next" of the page before, unchanged.`,
-  )
-}
-
-/** The first number that has not been taken. */
-async function nextNumber(requests: Requests): Promise<number> {
-  const [row] = await requests.lists<[number]>('select last_value + 1 from celeriac.numbers')
-  return row?.[0] ?? 0
-}
+const latest = Number.MAX_SAFE_INTEGER
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function jobs(requests: Requests, query: JobsQuery): Promise<RecordPage<JobRecord>> {
+export async function jobs(requests: Requests, query: JobsQuery): Promise<RecordPage<JobRecord>> {
   type Row = JobRow & { readonly after: string | null }
-  // PostgreSQL keeps no NUL, so there is none to be found; asking for it would be an error.
-  if (query.text?.includes('\0')) return Promise.resolve({ items: [], next: null })
-  return page<Row, JobRecord>(
-    requests,
-    query,
-    (from, before, limit) => {
+  const nothing = { items: [], next: null }
+  if (hasNul(query)) return nothing
+  const collection = query.collectionId === undefined ? null : await numberOf(requests, query.collectionId)
+  if (collection === undefined) return nothing
+  return page<Row, JobRecord>(query, {
+    top: (before) =>
+      collection === null ? requests.lists<Top>(topJob, before) : requests.lists<Top>(topMember, before, collection),
+    rowsIn(from, before, limit) {
       const conditions = jobConditions(query, [from, before, limit])
+      if (collection !== null) conditions.add(inCollection, collection)
       return requests.all<Row>(
         `select ${jobColumns}, ${afterColumn} from ${jobTables}
-         where j.seq >= $1 and j.seq < $2 and c.removed_at is null and ${isVisible}${conditions.sql} order by j.seq desc limit $3`,
+         where j.seq >= $1 and j.seq < $2 and ${isVisible}${conditions.sql} order by j.seq desc limit $3`,
         ...conditions.values,
       )
     },
-    ({ seq }) => seq,
-    (row) => jobRecord(row, afterIn(row.after)),
-  )
+    numberOf: ({ seq }) => seq,
+    tell: (row) => jobRecord(row, afterIn(row.after)),
+    sizeOf: ({ args, failure }) => args.length + (failure === null ? 0 : sizeOfFailure(failure)),
+  })
 }
+
+/** PostgreSQL keeps no NUL, so there is none to be found; asking for it would be an error. */
+const hasNul = (query: JobsQuery | CollectionsQuery): boolean =>
+  Object.values(query).some((value) => typeof value === 'string' && value.includes('\0'))
+
+async function numberOf(requests: Requests, id: string): Promise<number | undefined> {
+  const [row] = await requests.lists<[number]>(
+    `select number from celeriac.collections where id = $1 and removed_at is null
+     union all select seq from celeriac.jobs where id = $1 and collection = seq`,
+    id,
+  )
+  return row?.[0]
+}
+
+const topJob = 'select seq, created_at from celeriac.jobs where seq < $1 order by seq desc limit 1'
+const topMember = `select * from (
+    (select seq, created_at from celeriac.jobs where collection = $2 and collection <> seq and seq < $1 order by seq desc limit 1)
+    union all (select seq, created_at from celeriac.jobs where seq = $2 and seq < $1)) found
+  order by seq desc limit 1`
+/** The job that the collection is, if it is one, and the others by their index. */
+const inCollection = (number: string): string =>
+  `j.seq = any (array(select ${number}::bigint union all
+    select seq from celeriac.jobs where collection = ${number} and collection <> seq and seq >= $1 and seq < $2))`
 
 function jobConditions(query: JobsQuery, first: readonly Value[]): Conditions {
   const conditions = new Conditions(...first)
@@ -113,7 +134,6 @@ function jobConditions(query: JobsQuery, first: readonly Value[]): Conditions {
     )
   if (query.task !== undefined) conditions.add((pattern) => `j.task like ${pattern}`, likePattern(query.task))
   if (query.queue !== undefined) conditions.add((queue) => `j.queue = ${queue}`, query.queue)
-  if (query.collectionId !== undefined) conditions.add((id) => `coalesce(c.id, h.id) = ${id}`, query.collectionId)
   if (query.actor !== undefined) conditions.add((actor) => `coalesce(c.actor, h.actor) = ${actor}`, query.actor)
   if (query.text !== undefined) conditions.add(mentions, lowerAscii(query.text))
   addLabels(conditions, query, 'j.')
@@ -134,16 +154,16 @@ function addLabels(conditions: Conditions, query: JobsQuery | CollectionsQuery, 
   if (createdBefore !== undefined) conditions.add((at) => `${table}created_at < ${at}`, createdBefore)
 }
 
-/** `*` stands for any characters; whatever else LIKE knows stands for itself. */
-const likePattern = (pattern: string): string => pattern.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%')
+/** `*` stands for any characters; whatever else LIKE knows stands for itself. LIKE takes time by pattern times text, no more. */
+const likePattern = (pattern: string): string => pattern.replace(/[\\%_]/g, '\\$&').replace(/\*+/g, '%')
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function collections(requests: Requests, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
-  return page<CollectionRow, CollectionRecord>(
-    requests,
-    query,
-    (from, before, limit) => {
+export async function collections(requests: Requests, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
+  if (hasNul(query)) return { items: [], next: null }
+  return page<CollectionRow, CollectionRecord>(query, {
+    top: (before) => requests.lists<Top>(topCollection, before),
+    rowsIn(from, before, limit) {
       const conditions = new Conditions(from, before, limit)
       if (query.state !== undefined) conditions.add((code) => `state = ${code}`, collectionStates.indexOf(query.state))
       if (query.actor !== undefined) conditions.add((actor) => `actor = ${actor}`, query.actor)
@@ -161,7 +181,14 @@ export function collections(requests: Requests, query: CollectionsQuery): Promis
         ...conditions.values,
       )
     },
-    ({ number }) => number,
-    collectionRecord,
-  )
+    numberOf: ({ number }) => number,
+    tell: collectionRecord,
+    sizeOf: ({ failure }) => (failure === null ? 0 : sizeOfFailure(failure)),
+  })
 }
+
+/** Of any job or collection: which of the jobs are collections themselves is in no index. */
+const topCollection = `select * from (
+    (select number, created_at from celeriac.collections where number < $1 order by number desc limit 1)
+    union all (select seq, created_at from celeriac.jobs where seq < $1 order by seq desc limit 1)) found
+  order by number desc limit 1`

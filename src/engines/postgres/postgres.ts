@@ -8,7 +8,6 @@ import type { EventsPage, EventsQuery, Signal } from '../../engine/feed.ts'
 import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
 import { Pair } from '../../engine/pair.ts'
-import { bySlices } from '../../engine/retention.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import type { Values } from '../../engine/values.ts'
 import type {
@@ -38,7 +37,7 @@ import { migrate, stateOf } from './migrate.ts'
 import { checkServer } from './open.ts'
 import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, settingsOfUrl, urlOf } from './options.ts'
 import { loadResult } from './results.ts'
-import { remove, retain } from './retention.ts'
+import { remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle, settleAndClaim } from './settle.ts'
 import { statistics } from './statistics.ts'
@@ -321,22 +320,8 @@ class PostgresEngine implements Engine {
     return this.#write((db) => heartbeat(db, db.now(), beat))
   }
   async sweep(): Promise<SweepAnswer> {
-    const { released, nextAt, bits } = await this.#write(async (db) => {
-      const swept = await sweep(db, this.#runtime)
-      return { answer: swept, bits: swept.bits & 7 }
-    })
-    // What others left to do: some of it here, so that it comes to an end wherever anybody sweeps.
-    if (readSignals(bits).isLeft)
-      await this.#write(async (db) => ({ answer: undefined, bits: await goOn(db, db.now()) }))
-    const isDue = await bySlices(this.#runtime, (isFirst) => this.#retain(isFirst))
-    return { released, nextAt: isDue ? this.#runtime.now() : nextAt }
-  }
-  async #retain(isFirst: boolean): Promise<boolean> {
-    if (this.#isClosed) return false
-    return this.#write(async (db) => {
-      const { isLeft, isWorking, bits } = await retain(db, isFirst)
-      return { answer: isLeft, bits: isWorking ? bits | ((await goOn(db, db.now())) & 7) : bits & 7 }
-    })
+    const tell = (bits: number): void => this.#tell({ answer: undefined, bits })
+    return sweep({ db: await this.#ready(), runtime: this.#runtime, tell })
   }
   async notes(job: unknown): Promise<readonly Note[]> {
     return notesOf(await this.#ready(), (job as Ref).seq)

@@ -10,6 +10,7 @@ import {
   state,
   stateName,
 } from '../../engine/codes.ts'
+import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import { failureIn, type FoundFailure } from '../../engine/failures.ts'
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,7 +202,7 @@ export function logOf(text: string | null): LogLine[] {
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface CollectionRow extends FailureColumns {
+export interface CollectionRow extends FailureColumns, CallbackColumns {
   readonly number: number
   readonly id: string
   readonly alone: boolean
@@ -215,16 +216,15 @@ export interface CollectionRow extends FailureColumns {
   readonly description: string | null
   readonly actor: string | null
   readonly tags: string | null
-  readonly callback_url: string | null
   readonly tally: string | null
 }
 
 export const collectionColumns =
-  'number, id, false as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url'
+  'number, id, false as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url, callback_results'
 /** A job alone, told as a collection of one: its states map onto a collection's. */
 export const aloneColumns = `seq as number, id, true as alone, (case when state < 4 then 0 else least(state - 3, 3) end)::smallint as state, round,
   null::bigint as exit, '0' as shape, created_at, case when state > 3 then finished_at end as settled_at,
-  case when state < 4 or state = 6 then marked_at end as cancelled_at, description, actor, tags, null::text as callback_url`
+  case when state < 4 or state = 6 then marked_at end as cancelled_at, description, actor, tags, null::text as callback_url, null::text as callback_results`
 
 /** What is told of the collections `n` besides their own row. Only where something went wrong is it looked for what. */
 export const toldColumns = `n.*, t.tally::text as tally, ${failureColumns}`
@@ -251,7 +251,7 @@ export function collectionRecord(row: CollectionRow): CollectionRecord {
     description: row.description,
     actor: row.actor === null ? null : { id: row.actor },
     tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
-    callbackUrl: row.callback_url,
+    callback: callbackOf(row),
     ...tallyIn(row.tally),
     createdAt: row.created_at,
     settledAt: row.settled_at,

@@ -59,11 +59,6 @@ begin
     return;
   end if;
   perform celeriac.hold_collections(array[v_collection]);
-  -- It may have been removed before it was held.
-  if (select s.collection from celeriac.selected(a_collection_id, a_job_id) s) is null then
-    return query select 0, 'not-found';
-    return;
-  end if;
   if v_seq is null then
     answer := celeriac.retry_refusal(v_collection, a_round, a_all, c.now);
     if answer is null then
@@ -114,10 +109,9 @@ declare
 begin
   if a_claim is null then return true; end if;
   for n in 1 .. 3 loop
-    v_holder := (select h.holder from celeriac.holder_of(a_claim ->> 'key', a_now) h);
+    v_holder := celeriac.holder_of(a_claim ->> 'key', a_now);
     if v_holder is not null then return v_holder = a_number; end if;
-    insert into celeriac.unique_keys (key, collection, collection_id, until, expires_at) values (a_claim ->> 'key', a_number,
-      coalesce((select id from celeriac.collections where number = a_number), (select id from celeriac.jobs where seq = a_number)),
+    insert into celeriac.unique_keys (key, collection, until, expires_at) values (a_claim ->> 'key', a_number,
       case when v_is_timed then 'time' else a_claim ->> 'until' end, case when v_is_timed then a_now + (a_claim ->> 'until')::bigint end)
     on conflict do nothing;
     if found then return true; end if;
@@ -255,6 +249,7 @@ begin
   select seq, attempt, case when collection = seq then round - 1 else round end, session, started_at, coalesce(finished_at, c.now),
     case state when 4 then 1 when 5 then 2 else 7 end, case when state = 5 then failure end
   from celeriac.jobs where seq = any(a_seqs) and started_at is not null on conflict do nothing;
+  perform celeriac.forget_attempts(a_seqs);
   delete from celeriac.notes n using celeriac.jobs j
   where n.job = any(a_seqs) and j.seq = n.job and (a_taking = ${taking.all} or j.state = 4);
   with found as materialized (select seq, state from celeriac.jobs where seq = any(a_seqs)),

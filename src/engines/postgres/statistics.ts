@@ -40,10 +40,14 @@ begin
 end $$;
 
 -- Removes what is kept no longer.
-create or replace function celeriac.trim_tallies(a_now bigint) returns void language plpgsql as $$
+create or replace function celeriac.trim_tallies(a_now bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
 #variable_conflict use_column
+declare
+  v_count integer;
 begin
   delete from celeriac.tallies where (minute, task, session) in (
-    select minute, task, session from celeriac.tallies where minute < a_now - ${talliesKept} order by minute limit ${talliesPerCall});
+    select minute, task, session from celeriac.tallies where minute < celeriac.instant(a_now) - ${talliesKept} order by minute limit ${talliesPerCall});
+  get diagnostics v_count = row_count;
+  return v_count = ${talliesPerCall};
 end $$;
 `

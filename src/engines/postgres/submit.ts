@@ -183,7 +183,7 @@ class Graphs {
     return this.headers.length === 0
   }
 
-  add({ graph, actor, description, tags, callbackUrl, retention }: Submission, collection: number): void {
+  add({ graph, actor, description, tags, callback, retention }: Submission, collection: number): void {
     const job = collection + 1
     const barrier = job + graph.jobs.length
     this.headers.push({
@@ -194,7 +194,8 @@ class Graphs {
       description,
       actor: actor?.id,
       tags: tagsText(tags),
-      callback: callbackUrl,
+      callback: callback?.url,
+      callback_results: callback?.results,
       retention,
     })
     const rows = graphRows(graph, 0, Infinity, { collection, job, barrier })
@@ -216,14 +217,15 @@ function labelTags(tags: readonly string[], { options }: GraphJob): string | nul
 }
 
 function otherRow(submission: Submission, number: number): object {
-  const { graph, actor, description, tags, callbackUrl, retention, idempotency, unique } = submission
+  const { graph, actor, description, tags, callback, retention, idempotency, unique } = submission
   const about = {
     number,
     id: graph.id,
     actor: actor?.id,
     description,
     retention,
-    callback: callbackUrl,
+    callback: callback?.url,
+    callback_results: callback?.results,
     key: idempotency?.key,
     fingerprint: idempotency?.fingerprint,
     ...(unique !== null && {
@@ -303,10 +305,10 @@ declare
   v_skipped integer[];
 begin
   with stored as (
-    insert into celeriac.collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, retention)
-    select a_first + h.number, h.id, 0, a_first + h.exit, h.shape, c.now, h.description, h.actor, h.tags, h.callback, h.retention
+    insert into celeriac.collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, callback_results, retention)
+    select a_first + h.number, h.id, 0, a_first + h.exit, h.shape, c.now, h.description, h.actor, h.tags, h.callback, h.callback_results, h.retention
     from json_to_recordset(a_graphs -> 'headers') h (
-      number bigint, id text, exit bigint, shape text, description text, actor text, tags text, callback text, retention bigint)
+      number bigint, id text, exit bigint, shape text, description text, actor text, tags text, callback text, callback_results text, retention bigint)
     on conflict (id) do nothing returning number
   )
   select array_agg(number - a_first) into v_stored from stored;
@@ -385,9 +387,14 @@ begin
       else json_build_object('type', 'existing', 'collectionId', s ->> 'id') end;
   end if;
   if v_is_new then return; end if;
-  -- Nothing was stored under the keys that were taken for it.
-  delete from celeriac.idempotency where scope = coalesce(s ->> 'actor', '') and key = s ->> 'key' and collection_id = s ->> 'id'
-    and expires_at = c.now + ${idempotencyMemory};
+  -- Nothing was stored under the keys that were taken for it. What answers by a held unique key answers so again.
+  if answer ->> 'type' = 'existing' then
+    update celeriac.idempotency set collection_id = answer ->> 'collectionId'
+    where scope = coalesce(s ->> 'actor', '') and key = s ->> 'key' and collection_id = s ->> 'id';
+  else
+    delete from celeriac.idempotency where scope = coalesce(s ->> 'actor', '') and key = s ->> 'key' and collection_id = s ->> 'id'
+      and expires_at = c.now + ${idempotencyMemory};
+  end if;
   delete from celeriac.unique_keys where key = s ->> 'unique' and collection = v_number;
 end $$;
 
@@ -428,9 +435,9 @@ begin
         message = 'A large graph is uploaded in parts before it is submitted: this one was not, or too long ago.';
     end if;
   end if;
-  insert into celeriac.collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, retention, unique_claim)
+  insert into celeriac.collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, callback_results, retention, unique_claim)
   values (p.collection, s ->> 'id', 0, p.first_barrier + (s ->> 'exit')::bigint, s ->> 'shape', c.now, s ->> 'description',
-    s ->> 'actor', s ->> 'tags', s ->> 'callback', (s ->> 'retention')::bigint, s ->> 'claim')
+    s ->> 'actor', s ->> 'tags', s ->> 'callback', s ->> 'callback_results', (s ->> 'retention')::bigint, s ->> 'claim')
   on conflict (id) do nothing;
   is_new := found;
   if not is_new then return; end if;

@@ -1,77 +1,184 @@
 import type { Runtime } from '../../core/runtime.ts'
-import { hot } from './change.ts'
+import {
+  blame,
+  cancelGrace,
+  deadlineGrace,
+  jobsPerStep,
+  type NamedJob,
+  poisonedMessage,
+  sessionsPerTurn,
+  Steps,
+  suspicion,
+  turnLength,
+} from '../../engine/recovery.ts'
+import type { SweepAnswer } from '../../engine/work.ts'
+import { hot, readSignals } from './change.ts'
 import type { Database } from './database.ts'
+import { chores } from './retention.ts'
+import { noteFaults } from './turn.ts'
+import { goOn } from './work.ts'
 
-/** How long a running job that was told to stop may take, and how far past its deadline a worker may settle it itself. */
-const cancelGrace = 10_000
-const deadlineGrace = 2_000
-const poisonLimit = 3
-/** A claim is looked at again after so long, in case no job of it runs any more; so many in one sweep. */
+/** A claim is looked at again after so long, in case no job of it runs any more; so many in one call. */
 const claimAge = 60_000
 const claimsPerCall = 100
 
-export interface Swept {
-  readonly released: number
-  /** By this process's clock. */
-  readonly nextAt: number | null
-  readonly bits: number
+export interface SweepParts {
+  readonly db: Database
+  readonly runtime: Runtime
+  /** Passes on what a call changed. */
+  readonly tell: (bits: number) => void
 }
 
-export async function sweep(db: Database, runtime: Runtime): Promise<Swept> {
-  const [row] = await db.call<[bits: number, released: number, nextIn: number | null]>(
-    'sweep',
-    db.now(),
-    runtime.random(),
-  )
-  const [bits, released, nextIn] = row as NonNullable<typeof row>
+/** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
+export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
+  const { db, runtime, tell } = parts
+  const [row] = await db.call<Begun>('begin_sweep', db.now())
+  const [bits, early, isTurn, hasChores, hasLate, isRetentionDue, sessions, names, nextIn] = row as Begun
+  tell(bits & 7)
   // The two clocks may differ: what counts for whoever waits is how long.
-  return { bits, released, nextAt: nextIn === null ? null : runtime.now() + nextIn }
+  const instantIn = (wait: number | null): number | null => (wait === null ? null : runtime.now() + wait)
+  const steps = new Steps()
+  let released = early
+  for (const [at, session] of sessions.entries())
+    released += (await steps.run(`worker ${names[at] ?? ''}`, () => lose(parts, steps, session))) ?? 0
+  if (hasLate) released += (await steps.run('deadlines', () => stopLate(parts, steps))) ?? 0
+  // What others left to do: some of it here, so that it comes to an end wherever anybody sweeps.
+  if (readSignals(bits).isLeft) await steps.run('large changes', async () => tell(await goOn(db, db.now())))
+  if (!isTurn) return { released, nextAt: instantIn(nextIn) }
+  if (isRetentionDue) await steps.run('retention', async () => tell(await bitsOf(db, 'retain')))
+  if (hasChores) await doChores(db, steps)
+  const { faults } = steps
+  if (faults.length > 0) await noteFaults(db, faults)
+  if (sessions.length === 0 && !hasLate) return { released, faults, nextAt: instantIn(nextIn) }
+  const [next] = await db.call<[wait: number | null]>('foresee', db.now())
+  return { released, faults, nextAt: instantIn((next as NonNullable<typeof next>)[0]) }
+}
+
+type Begun = readonly [
+  bits: number,
+  released: number,
+  isTurn: boolean,
+  hasChores: boolean,
+  hasLate: boolean,
+  isRetentionDue: boolean,
+  sessions: readonly number[],
+  names: readonly string[],
+  nextIn: number | null,
+]
+
+const bitsOf = async (db: Database, name: string): Promise<number> =>
+  ((await db.call<[bits: number]>(name, db.now()))[0] as [number])[0]
+
+/** Chores that could not come to their end go on in the next turn. */
+async function doChores(db: Database, steps: Steps): Promise<void> {
+  let isLeft = false
+  for (const [name, chore] of chores) {
+    const rows = await steps.run(name, () => db.call<[isLeft: boolean]>(chore, db.now()))
+    isLeft = rows?.[0]?.[0] === true || isLeft
+  }
+  if (isLeft) await db.call('note', 'chores_at', 0)
+}
+
+/** Ends a session at once, and gives back its jobs some at a time. */
+async function lose({ db, tell }: SweepParts, steps: Steps, session: number): Promise<number> {
+  let count = 0
+  for (let after = 0; ;) {
+    const page = (await db.call<Held>('lose_session', db.now(), session, after)).map(named)
+    count += await steps.runAll(page, (jobs) => counted(db, tell, 'give_up_jobs', session, seqsOf(jobs)))
+    if (page.length < jobsPerStep) break
+    after = (page.at(-1) as NamedJob).seq
+  }
+  if (count > 0) await db.call('lose_session', db.now(), session, 0)
+  return count
+}
+
+/** Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not listen. */
+async function stopLate({ db, runtime, tell }: SweepParts, steps: Steps): Promise<number> {
+  let count = 0
+  for (let after = 0; ;) {
+    const page = (await db.call<Held>('late_jobs', db.now(), after, jobsPerStep)).map(named)
+    count += await steps.runAll(page, (jobs) => counted(db, tell, 'stop_jobs', runtime.random(), seqsOf(jobs)))
+    if (page.length < jobsPerStep) return count
+    after = (page.at(-1) as NamedJob).seq
+  }
+}
+
+type Held = readonly [seq: number, id: string]
+const named = ([seq, id]: Held): NamedJob => ({ seq, id })
+const seqsOf = (jobs: readonly NamedJob[]): number[] => jobs.map(({ seq }) => seq)
+
+/** Calls a function that answers with what it changed, and how many jobs it was about. */
+async function counted(
+  db: Database,
+  tell: SweepParts['tell'],
+  name: string,
+  about: number,
+  seqs: readonly number[],
+): Promise<number> {
+  const [row] = await db.call<[bits: number, count: number]>(name, db.now(), about, seqs)
+  const [bits, count] = row as NonNullable<typeof row>
+  tell(bits)
+  return count
 }
 
 const failure = (name: string, message: string): string => `json_build_object('name', '${name}', 'message', ${message},
       'attempt', attempt, 'at', to_char(to_timestamp(c.now / 1000.0) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text`
 
+const [beforeName, afterName] = poisonedMessage('|').split('|') as [string, string]
+const poisoned = `concat('${beforeName}', worker, '${afterName}')`
+
+/** How strongly a job is suspected after its worker died (see engine/recovery.ts). */
+const suspicionAfter = `case
+      when v_whose = ${blame.everybody} then greatest(j.crashes, ${suspicion.suspect})
+      when j.crashes = ${suspicion.none} then ${suspicion.none}
+      when v_whose = ${blame.suspects} then greatest(j.crashes, ${suspicion.beside})
+      when j.crashes < ${suspicion.alone} then ${suspicion.alone}
+      else ${suspicion.poisoned} end`
+
+/** After a gap, running jobs have their time anew: nobody knows how much of it they had. */
+const isPastDeadline = (now: string): string => `(deadline_at <= ${now} - ${deadlineGrace}
+      and (started_at >= v_calm or v_calm + timeout <= ${now} - ${deadlineGrace}))`
+const isPastGrace = (now: string): string => `greatest(marked_at, v_calm) <= ${now} - ${cancelGrace}`
+
 export const sweepFunctions = `
-create or replace function celeriac.sweep(a_now bigint, a_random double precision)
-returns table (bits integer, released integer, next_in bigint) language plpgsql ${hot} as $$
+-- What is due, and what has expired; then, where this call has the turn, what is to be done in it.
+create or replace function celeriac.begin_sweep(a_now bigint) returns table (
+  bits integer, released integer, is_turn boolean, has_chores boolean, has_late boolean, is_retention_due boolean,
+  sessions bigint[], names text[], next_in bigint
+) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
+  v_calm bigint;
   r record;
-  v_count integer := 0;
-  v_bits integer := 0;
 begin
-  -- Anyone may sweep, and one at a time is enough.
-  if pg_try_advisory_xact_lock(hashtext('celeriac.sweep'), 0) then
-    select s.c, s.released into r from celeriac.release_due(c, 0) s;
-    c := r.c;
-    v_count := v_count + r.released;
-    select s.c into r from celeriac.expire(c, 0) s;
-    c := r.c;
-    if not celeriac.take_turn(c.now) then
-      select s.c, s.released into r from celeriac.lose_sessions(c) s;
-      c := r.c;
-      v_count := v_count + r.released;
-    end if;
-    select s.c, s.released into r from celeriac.stop_late(c, a_random) s;
-    c := r.c;
-    v_count := v_count + r.released;
-    perform celeriac.abandon_uploads(c.now);
-    perform celeriac.forget_claims(c.now);
-    v_bits := celeriac.finish(c);
+  is_turn := celeriac.take_turn(c.now);
+  has_chores := false;
+  has_late := false;
+  is_retention_due := false;
+  sessions := '{}';
+  names := '{}';
+  select s.c, s.released into r from celeriac.release_due(c, 0) s;
+  c := r.c;
+  released := r.released;
+  select s.c into r from celeriac.expire(c, 0) s;
+  c := r.c;
+  if is_turn then
+    v_calm := celeriac.noted('calm_at');
+    has_chores := celeriac.take_chores(c.now);
+    has_late := exists (select 1 from celeriac.late_jobs(c.now, 0, 1));
+    is_retention_due := celeriac.noted('retain_at') <= c.now;
+    select coalesce(array_agg(number), '{}'), coalesce(array_agg(name), '{}') into sessions, names from (
+      select number, name from celeriac.sessions where losing is not null
+      union all
+      select number, name from celeriac.sessions
+      where ended_at is null and losing is null and expires_at <= c.now and v_calm + expires_at - seen_at <= c.now
+      limit ${sessionsPerTurn}) lost;
+    next_in := celeriac.foresee(c.now);
   end if;
-  return query select v_bits | case when exists (select 1 from celeriac.work) then 8 else 0 end, v_count, celeriac.next_sweep_at() - c.now;
-end $$;
-
--- After a gap longer than a lease (the machine slept, nobody was there) every session looks dead: nothing is given up for one
--- lease, so that those who live can say so.
-create or replace function celeriac.take_turn(a_now bigint) returns boolean language plpgsql as $$
-declare
-  v_lease bigint := coalesce((select max(expires_at - seen_at) from celeriac.sessions where ended_at is null), 0);
-begin
-  if celeriac.noted('swept_at') + v_lease < a_now then perform celeriac.note('calm_until', a_now + v_lease); end if;
-  perform celeriac.note('swept_at', a_now);
-  return celeriac.noted('calm_until') > a_now;
+  bits := celeriac.finish(c) | case when exists (select 1 from celeriac.work) then 8 else 0 end;
+  if not is_turn then next_in := celeriac.next_sweep_in(c.now); end if;
+  return next;
 end $$;
 
 create or replace function celeriac.noted(a_key text) returns bigint language plpgsql volatile as $$
@@ -84,61 +191,98 @@ $$;
 
 -- ── sessions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Gives up the sessions that are over, and what they held.
-create or replace function celeriac.lose_sessions(inout c celeriac.change, out released integer) language plpgsql as $$
+-- Ends a session at once, and gives some of the jobs that it held. Who is to blame is decided at once for all of them. A session
+-- that is renewing itself at this moment lives.
+create or replace function celeriac.lose_session(a_now bigint, a_session bigint, a_after bigint)
+returns table (seq bigint, id text) language plpgsql ${hot} set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
-  -- One that is renewing itself at this moment lives.
-  v_sessions bigint[] := array(
-    select number from celeriac.sessions where ended_at is null and expires_at <= c.now order by number for update skip locked);
+  v_now bigint := celeriac.instant(a_now);
+  v_suspects integer;
   v_seqs bigint[];
+begin
+  perform 1 from celeriac.sessions where number = a_session and ended_at is null and expires_at <= v_now for update skip locked;
+  if found then
+    select count(*) into v_suspects from celeriac.running_of(a_session) j where j.crashes > 0;
+    update celeriac.sessions set ended_at = v_now, lost = 1,
+      losing = case v_suspects when 0 then ${blame.everybody} when 1 then ${blame.onlySuspect} else ${blame.suspects} end
+    where number = a_session;
+  end if;
+  perform 1 from celeriac.sessions where number = a_session and losing is not null;
+  if not found then return; end if;
+  v_seqs := array(select j.seq from celeriac.running_of(a_session) j where j.seq > a_after order by j.seq limit ${jobsPerStep});
+  if cardinality(v_seqs) = 0 and a_after = 0 then
+    update celeriac.sessions set losing = null where number = a_session;
+    delete from celeriac.claims where session = a_session;
+  end if;
+  return query select j.seq, j.id from celeriac.jobs j where j.seq = any(v_seqs) order by j.seq;
+end $$;
+
+create or replace function celeriac.running_of(a_session bigint) returns table (seq bigint, crashes integer) language plpgsql as $$
+#variable_conflict use_column
+begin
+  return query select j.seq, j.crashes from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
+    where k.session = a_session and j.state = 3 and j.session = k.session and j.token = k.token;
+end $$;
+
+-- Locks running jobs, their collections first, in order. Passes over what others hold: that is left to the next turn.
+create or replace function celeriac.hold_running(a_seqs bigint[]) returns bigint[] language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_collections bigint[] := array(select distinct collection from celeriac.jobs where seq = any(a_seqs) and collection <> seq);
+  v_held bigint[] := array(
+    select number from celeriac.collections where number = any(v_collections) order by number for no key update skip locked);
+begin
+  v_held := v_held || array(
+    select seq from celeriac.jobs where seq = any(v_collections) order by seq for no key update skip locked);
+  -- Not \`hold\`: one that was put in line meanwhile stays there.
+  return array(
+    select seq from celeriac.jobs where seq = any(a_seqs) and state = 3 and (collection = seq or collection = any(v_held))
+    order by seq for update skip locked);
+end $$;
+
+-- A session that came back to life keeps what is left.
+create or replace function celeriac.give_up_jobs(a_now bigint, a_session bigint, a_seqs bigint[])
+returns table (bits integer, count integer) language plpgsql ${hot} set lock_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+  c celeriac.change := celeriac.begin_change(a_now);
+  v_whose integer;
   r record;
 begin
-  released := 0;
-  if cardinality(v_sessions) = 0 then return; end if;
-  v_seqs := array(
-    select j.seq from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-    where k.session = any(v_sessions) and j.state = 3 and j.session = k.session and j.token = k.token);
-  perform celeriac.hold_running(v_seqs);
-  select s.c, s.released into r from celeriac.give_up(c, v_sessions, v_seqs) s;
-  c := r.c;
-  released := r.released;
-  update celeriac.sessions set ended_at = c.now, lost = 1 where number = any(v_sessions);
-  delete from celeriac.claims where session = any(v_sessions);
+  count := 0;
+  select losing into v_whose from celeriac.sessions where number = a_session and losing is not null for update;
+  if v_whose is not null then
+    select s.c, s.released into r from celeriac.give_up(c, a_session, v_whose, celeriac.hold_running(a_seqs)) s;
+    c := r.c;
+    count := r.released;
+  end if;
+  bits := celeriac.finish(c);
+  return next;
 end $$;
 
--- Collections first, in order, then jobs.
-create or replace function celeriac.hold_running(a_seqs bigint[]) returns void language plpgsql as $$
-declare
-  v_collections bigint[] := array(select distinct collection from celeriac.jobs where seq = any(a_seqs));
-begin
-  perform celeriac.hold_collections(v_collections);
-  -- Not \`hold\`: one that was put in line meanwhile stays there.
-  perform 1 from celeriac.jobs where seq = any(a_seqs) order by seq for update;
-end $$;
-
-create or replace function celeriac.give_up(inout c celeriac.change, a_sessions bigint[], a_seqs bigint[], out released integer)
-language plpgsql as $$
+create or replace function celeriac.give_up(
+  inout c celeriac.change, a_session bigint, a_whose integer, a_seqs bigint[], out released integer
+) language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_whose integer := a_whose;
   v_lost bigint[];
   v_ends celeriac.ending[];
   v_puts celeriac.putting[];
 begin
   with held as (
-    select j.seq, j.attempt, j.marked_at, j.reason, s.name as worker,
-      -- One that was suspect already is to blame. Where none was, each of them may be.
-      j.crashes + case when j.crashes > 0 or not bool_or(j.crashes > 0) over (partition by j.session) then 1 else 0 end as crashes
+    select j.seq, j.attempt, j.marked_at, j.reason, s.name as worker, ${suspicionAfter} as crashes
     from celeriac.jobs j join celeriac.sessions s on s.number = j.session
-    where j.seq = any(a_seqs) and j.state = 3 and j.session = any(a_sessions)
+    where j.seq = any(a_seqs) and j.state = 3 and j.session = a_session
   )
   select
     array_agg(case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)::celeriac.ending
-      else row(seq, 3, 5, 2, seq, ${failure('JobPoisoned', "concat('Its worker died ', crashes, ' times while it ran; the last one was ', worker, '.')")}, false)::celeriac.ending
-      end order by seq) filter (where marked_at is not null or crashes >= ${poisonLimit}),
+      else row(seq, 3, 5, 2, seq, ${failure('JobPoisoned', poisoned)}, false)::celeriac.ending
+      end order by seq) filter (where marked_at is not null or crashes >= ${suspicion.poisoned}),
     array_agg(row(seq, 0, null, false, true, true, crashes)::celeriac.putting order by seq)
-      filter (where marked_at is null and crashes < ${poisonLimit}),
-    array_agg(seq order by seq) filter (where marked_at is null and crashes < ${poisonLimit}),
+      filter (where marked_at is null and crashes < ${suspicion.poisoned}),
+    array_agg(seq order by seq) filter (where marked_at is null and crashes < ${suspicion.poisoned}),
     count(*)
   into v_ends, v_puts, v_lost, released from held;
   if v_ends is not null then c := celeriac.end_jobs(c, v_ends); end if;
@@ -148,14 +292,18 @@ begin
 end $$;
 
 -- Takes away claims of which nothing runs any more.
-create or replace function celeriac.forget_claims(a_now bigint) returns void language plpgsql as $$
+create or replace function celeriac.forget_claims(a_now bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
 #variable_conflict use_column
+declare
+  v_count integer;
 begin
   delete from celeriac.claims where ctid = any(array(
-    select k.ctid from celeriac.claims k where k.claimed_at <= a_now - ${claimAge} and not exists (
+    select k.ctid from celeriac.claims k where k.claimed_at <= celeriac.instant(a_now) - ${claimAge} and not exists (
       select 1 from unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
       where j.state = 3 and j.session = k.session and j.token = k.token)
     limit ${claimsPerCall} for update skip locked));
+  get diagnostics v_count = row_count;
+  return v_count = ${claimsPerCall};
 end $$;
 
 -- ── deadlines ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,27 +316,37 @@ $$;
 
 -- Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not
 -- listen.
-create or replace function celeriac.stop_late(inout c celeriac.change, a_random double precision, out released integer)
-language plpgsql as $$
+create or replace function celeriac.late_jobs(a_now bigint, a_after bigint, a_limit integer)
+returns table (seq bigint, id text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
+  v_now bigint := celeriac.instant(a_now);
+  v_calm bigint := celeriac.noted('calm_at');
   v_seqs bigint[] := array(
-    select seq from celeriac.told_to_stop() where marked_at <= c.now - ${cancelGrace}
-    union select seq from celeriac.jobs where deadline_at <= c.now - ${deadlineGrace} and state = 3);
+    select t.seq from (
+      select seq from celeriac.told_to_stop() where ${isPastGrace('v_now')}
+      union select seq from celeriac.jobs where state = 3 and ${isPastDeadline('v_now')}) t
+    where t.seq > a_after order by t.seq limit a_limit);
+begin
+  return query select j.seq, j.id from celeriac.jobs j where j.seq = any(v_seqs) order by j.seq;
+end $$;
+
+create or replace function celeriac.stop_jobs(a_now bigint, a_random double precision, a_seqs bigint[])
+returns table (bits integer, count integer) language plpgsql ${hot} set lock_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+  c celeriac.change := celeriac.begin_change(a_now);
+  v_calm bigint := celeriac.noted('calm_at');
+  v_seqs bigint[] := celeriac.hold_running(a_seqs);
   v_ends celeriac.ending[];
   v_puts celeriac.putting[];
   v_failures text[];
 begin
-  released := 0;
-  if cardinality(v_seqs) = 0 then return; end if;
-  perform celeriac.hold_running(v_seqs);
   with late as (
     select seq, marked_at, reason, ${failure('JobTimedOut', "concat('It took longer than its ', timeout, ' ms, and did not stop when told.')")} as failure,
-      case when failures < (options::json #>> '{retry,limit}')::integer then celeriac.retry_delay(options::json -> 'retry', failures,
-        -- Another number for each, as even as chance.
-        (a_random + row_number() over (order by seq) * 0.6180339887498949)::numeric % 1) end as delay
-    from celeriac.jobs where seq = any(v_seqs) and state = 3
-      and (marked_at <= c.now - ${cancelGrace} or deadline_at <= c.now - ${deadlineGrace})
+      -- Another number for each, as even as chance.
+      celeriac.retry_wait(options, failures, (a_random + row_number() over (order by seq) * 0.6180339887498949)::numeric % 1) as delay
+    from celeriac.jobs where seq = any(v_seqs) and state = 3 and (${isPastGrace('c.now')} or ${isPastDeadline('c.now')})
   )
   select
     array_agg(case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)::celeriac.ending
@@ -196,12 +354,28 @@ begin
     array_agg(row(seq, delay, failure, false, true, false, 0)::celeriac.putting order by seq) filter (where marked_at is null and delay is not null),
     array_agg(failure order by seq) filter (where marked_at is null and delay is not null),
     count(*)
-  into v_ends, v_puts, v_failures, released from late;
-  c.cancel := c.cancel or released > 0;
+  into v_ends, v_puts, v_failures, count from late;
+  c.cancel := c.cancel or count > 0;
   if v_ends is not null then c := celeriac.end_jobs(c, v_ends); end if;
-  if v_puts is null then return; end if;
-  c := celeriac.record_attempts(c, array(select seq from unnest(v_puts)), 3, v_failures);
-  c := celeriac.put_back(c, v_puts);
+  if v_puts is not null then
+    c := celeriac.record_attempts(c, array(select seq from unnest(v_puts)), 3, v_failures);
+    c := celeriac.put_back(c, v_puts);
+  end if;
+  bits := celeriac.finish(c);
+  return next;
+end $$;
+
+-- The wait before another attempt; null where there is none. Options that cannot be read have no policy, and hold up no other job.
+create or replace function celeriac.retry_wait(a_options text, a_failures integer, a_random numeric) returns bigint language plpgsql as $$
+declare
+  v_policy json;
+begin
+  if a_options is null then return null; end if;
+  v_policy := a_options::json -> 'retry';
+  if a_failures < (v_policy ->> 'limit')::integer then return celeriac.retry_delay(v_policy, a_failures, a_random); end if;
+  return null;
+exception when others then
+  return null;
 end $$;
 
 -- The wait before the attempt that follows so many failures and this one. By logarithms: powers grow out of any number.
@@ -219,17 +393,37 @@ end $$;
 
 -- ── what comes next ─────────────────────────────────────────────────────────────────────────────────────────────────
 
--- When something will have to be swept again, as far as can be foreseen.
-create or replace function celeriac.next_sweep_at() returns bigint language plpgsql volatile as $$
+-- When the next turn is to be taken, as far as can be foreseen. Kept, so that others need not look for it. Gives in how long to
+-- sweep again.
+create or replace function celeriac.foresee(a_now bigint) returns bigint language plpgsql ${hot} as $$
+#variable_conflict use_column
+declare
+  v_now bigint := celeriac.instant(a_now);
+  v_calm bigint := celeriac.noted('calm_at');
+  v_at bigint := (select least(
+    (select v_now from celeriac.sessions where losing is not null limit 1),
+    -- At least twice in the shortest lease, so that a gap is one.
+    (select least(min(greatest(expires_at, v_calm + expires_at - seen_at)), v_now + min(expires_at - seen_at) / 2)
+     from celeriac.sessions where ended_at is null),
+    (select min(case when started_at < v_calm then greatest(deadline_at, v_calm + timeout) else deadline_at end) + ${deadlineGrace}
+     from (select started_at, deadline_at, timeout from celeriac.jobs where deadline_at is not null order by deadline_at limit ${jobsPerStep}) d),
+    (select min(greatest(marked_at, v_calm)) + ${cancelGrace} from celeriac.told_to_stop())));
+begin
+  -- What is due and stays due, since it failed or others hold it, waits for the next turn.
+  if v_at <= v_now then v_at := v_now + ${turnLength}; end if;
+  perform celeriac.note('sweep_at', coalesce(v_at, 0));
+  return celeriac.next_sweep_in(v_now);
+end $$;
+
+-- In how long something will have to be swept again, as far as can be foreseen.
+create or replace function celeriac.next_sweep_in(a_now bigint) returns bigint language plpgsql volatile as $$
 begin
   return (select least(
     (select 0 from celeriac.work limit 1),
     (select due_at from celeriac.jobs where due_at is not null order by due_at limit 1),
-    -- Nobody is given up before the calm after a gap is over.
-    (select case when min(expires_at) is not null then greatest(min(expires_at), celeriac.noted('calm_until')) end
-     from celeriac.sessions where ended_at is null),
-    (select lapses_at from celeriac.jobs where lapses_at is not null order by lapses_at limit 1),
-    (select deadline_at + ${deadlineGrace} from celeriac.jobs where deadline_at is not null order by deadline_at limit 1),
-    (select min(marked_at) + ${cancelGrace} from celeriac.told_to_stop())));
+    -- What is over in the calm after a gap waits for its end.
+    (select case when lapses_at <= a_now then greatest(lapses_at, celeriac.noted('calm_until')) else lapses_at end
+     from celeriac.jobs where lapses_at is not null order by lapses_at limit 1),
+    nullif(celeriac.noted('sweep_at'), 0)) - a_now);
 end $$;
 `

@@ -210,13 +210,7 @@ async function stay(requests: Requests): Promise<void> {
 // ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = {
-  attempts: 2,
-  notes: 2,
-  idempotency: 2,
-  leaving: 2,
-  values: 2,
-}
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, notes: 2, idempotency: 2, values: 2 }
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
@@ -248,8 +242,8 @@ const isText = (kind: RowKind, column: string): boolean =>
   column === 'scope' ? kind === 'idempotency' : texts.has(column)
 const texts: ReadonlySet<string> = new Set([
   ...['id', 'name', 'host', 'queues', 'queue', 'task', 'args', 'options', 'input', 'shape', 'progress', 'failure'],
-  ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'key', 'until', 'fingerprint'],
-  ...['collection_id', 'level', 'message', 'data', 'kind', 'text', 'value', 'runs'],
+  ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'callback_results', 'key', 'until'],
+  ...['fingerprint', 'collection_id', 'level', 'message', 'data', 'kind', 'text', 'value'],
 ])
 
 /** Read of the first rows only what fits into a page, by the sizes that the server knows without looking into them. */

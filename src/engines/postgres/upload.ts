@@ -105,15 +105,15 @@ begin
   insert into celeriac.barriers (number, collection, inputs, pending) values (v_first + 1, coalesce(v_collection, v_first), 0, 0);
 end $$;
 
--- Removes uploads that nobody goes on with, some rows at a time.
-create or replace function celeriac.abandon_uploads(a_now bigint) returns void language plpgsql as $$
+-- Removes uploads that nobody goes on with, some rows at a time. True where there may be more.
+create or replace function celeriac.abandon_uploads(a_now bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
   u celeriac.uploads;
   v_count integer;
 begin
-  select * into u from celeriac.uploads where touched_at < a_now - ${uploadMemory} limit 1 for update skip locked;
-  if u.id is null then return; end if;
+  select * into u from celeriac.uploads where touched_at < celeriac.instant(a_now) - ${uploadMemory} limit 1 for update skip locked;
+  if u.id is null then return false; end if;
   with jobs as (
     delete from celeriac.jobs where seq in (select seq from celeriac.jobs where seq between u.first and u.last limit ${rowsPerCall}) returning 1
   ),
@@ -123,5 +123,6 @@ begin
   )
   select (select count(*) from jobs) + (select count(*) from barriers) into v_count;
   if v_count = 0 then delete from celeriac.uploads where id = u.id; end if;
+  return true;
 end $$;
 `

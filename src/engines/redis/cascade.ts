@@ -233,7 +233,6 @@ local function settleCollection(barrier, decision)
   S.tellCollection(code, header.number, header.round)
   S.noteCancelling(header.number, false)
   S.releaseUnique(header.number)
-  S.leaveAgain(header.number)
 end
 local function conclude(barrier, decision)
   if barrier.continues then settleParked(barrier.continues, barrier, decision) end

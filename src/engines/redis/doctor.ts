@@ -1,9 +1,11 @@
 import { formatDuration } from '../../core/time.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
+import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
 import { type Info, parseInfo, productOf } from './open.ts'
 import { isReply } from './reply.ts'
 import { reading } from './scripts.ts'
+import { faults } from './turn.ts'
 
 /** Clocks that are further apart than this make due times and ages read wrong, in milliseconds. */
 const mostSkew = 1_000
@@ -17,11 +19,19 @@ const lossRemembered = 30 * 24 * 60 * 60_000
 const storeScript = reading(
   'doctor',
   `
-local meta = call('HMGET', P .. 'meta', 'version', 'lost', 'lostAt')
-return {meta[1] or '', meta[2] or '', meta[3] or '0', call('HLEN', P .. 'work'), string.format('%.0f', now)}
+local meta = call('HMGET', P .. 'meta', 'version', 'lost', 'lostAt', 'steppedAt', 'steppedBy')
+return {meta[1] or '', meta[2] or '', meta[3] or '0', call('HLEN', P .. 'work'), string.format('%.0f', now), meta[4] or '0', meta[5] or '0'}
 `,
 )
-type Store = readonly [version: string, lost: string, lostAt: string, work: number, now: string]
+type Store = readonly [
+  version: string,
+  lost: string,
+  lostAt: string,
+  work: number,
+  now: string,
+  steppedAt: string,
+  steppedBy: string,
+]
 
 export async function diagnose(db: Database): Promise<Diagnosis[]> {
   const info = parseInfo(await db.ask('INFO'))
@@ -34,6 +44,8 @@ export async function diagnose(db: Database): Promise<Diagnosis[]> {
     replication(info),
     ok('schema', store[0]),
     leftovers(store),
+    upkeepDiagnosis(await faults(db)),
+    stepDiagnosis(Number(store[5]), Number(store[6]), Number(store[4])),
     loss(store),
     await clock(db),
     await latency(db),

@@ -1,10 +1,14 @@
 import { reason, state } from '../../engine/codes.ts'
 import { changes } from './change.ts'
+import { calm } from './calm.ts'
 import { library } from './scripts.ts'
 
 /** At most so many due or expired jobs are moved by one claim. */
 const movedPerCall = 500
-/** `nextDueAt()`; `releaseDue()` queues the jobs whose time has come; `expire()` cancels those that did not start in time. */
+/**
+ * `nextDueAt()`; `releaseDue()` queues the jobs whose time has come; `expire()` cancels those that did not start in time: after a gap in
+ * time, only once it is sure that the clock is right.
+ */
 export const dueJobs = library(
   `
 function S.nextDueAt()
@@ -12,8 +16,17 @@ function S.nextDueAt()
   return tonumber(first[2])
 end
 local function thoseIn(key)
-  local numbers = call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, ${movedPerCall})
-  for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
+  local found = call('ZRANGEBYSCORE', P .. key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ${movedPerCall})
+  local numbers, at = {}, {}
+  for place = 1, #found, 2 do
+    local seq = tonumber(found[place])
+    numbers[#numbers + 1], at[seq] = seq, tonumber(found[place + 1])
+  end
+  -- Of the same instant Redis sorts members as texts, 10 before 9: another job of a graph would be the cause than elsewhere.
+  table.sort(numbers, function(one, other)
+    if at[one] == at[other] then return one < other end
+    return at[one] < at[other]
+  end)
   S.loadJobs(numbers)
   return numbers
 end
@@ -33,6 +46,8 @@ function S.releaseDue()
   return moved
 end
 function S.expire()
+  local lapses = tonumber(call('ZRANGE', P .. 'expiring', 0, 0, 'WITHSCORES')[2])
+  if not lapses or lapses > now or S.isCalm() then return end
   for _, seq in ipairs(thoseIn('expiring')) do
     local job = S.jobAt(seq)
     if job and (job.state == ${state.scheduled} or job.state == ${state.queued}) then
@@ -42,4 +57,5 @@ function S.expire()
 end
 `,
   changes,
+  calm,
 )

@@ -27,9 +27,14 @@ local function renew(fields)
   end
   key = P .. 'session:' .. session
   -- A session that was given up as lost comes back to life here: what it held is gone, what it claims from now on is its own.
-  if not call('ZSCORE', P .. 'alive', session) then call('HDEL', key, 'endedAt', 'lost') end
+  if not call('ZSCORE', P .. 'alive', session) then
+    call('HDEL', key, 'endedAt', 'lost')
+    call('ZREM', P .. 'ended', session)
+    call('HDEL', P .. 'losing', session)
+  end
   call('HSET', key, 'seenAt', now, 'expiresAt', now + lease)
   call('ZADD', P .. 'alive', now + lease, session)
+  call('ZADD', P .. 'leases', lease, session)
   return session
 end
 local fields = {}
@@ -94,6 +99,8 @@ if hasEnded then
     if job then release(job) end
   end
   call('ZREM', P .. 'alive', session)
+  call('ZREM', P .. 'leases', session)
+  call('ZADD', P .. 'ended', now, session)
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'expiresAt', now)
   call('DEL', P .. 'tokens:' .. session)
   return {{}, {}}

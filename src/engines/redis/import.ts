@@ -1,4 +1,4 @@
-import type { Row, RowKind } from '../../engine/transfer.ts'
+import { type Row, rowColumns, type RowKind } from '../../engine/transfer.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { sessionFields } from './export.ts'
@@ -56,6 +56,8 @@ const importers: Readonly<Record<RowKind, Import>> = {
         return value === null || value === undefined || (name === 'lost' && value === '0') ? [] : [name, value]
       })
       batch.add(`HSET ${prefix}session:${number}`, ...fields)
+      const endedAt = row[rowColumns.sessions.indexOf('ended_at')]
+      if (endedAt !== null) batch.add(`ZADD ${prefix}ended`, String(endedAt), String(number))
     }
   },
   queues(batch, { prefix }, rows) {
@@ -85,8 +87,8 @@ const importers: Readonly<Record<RowKind, Import>> = {
     for (const [job, name, value] of rows) batch.add(`HSET ${prefix}notes:${job}`, String(name), String(value))
   },
   unique(batch, { prefix }, rows) {
-    for (const [key, collection, id, until, expiresAt] of rows) {
-      batch.add(`HSET ${prefix}unique`, String(key), `${collection},${until},${expiresAt ?? ''},${id}`)
+    for (const [key, collection, until, expiresAt] of rows) {
+      batch.add(`HSET ${prefix}unique`, String(key), `${collection},${until},${expiresAt ?? ''}`)
       if (expiresAt === null || expiresAt === undefined)
         batch.add(`HSET ${prefix}holds`, String(collection), String(key))
       else batch.add(`ZADD ${prefix}unique-until`, String(expiresAt), String(key))
@@ -97,9 +99,6 @@ const importers: Readonly<Record<RowKind, Import>> = {
       batch.add(`HSET ${prefix}idempotency`, `${scope}\0${key}`, `${expiresAt}\n${fingerprint}\n${id}`)
       batch.add(`ZADD ${prefix}idempotency-until`, String(expiresAt), `${scope}\0${key}`)
     }
-  },
-  leaving(batch, { prefix }, rows) {
-    for (const [dueAt, runs] of rows) batch.add(`ZADD ${prefix}leaving`, String(dueAt), `${dueAt}:${runs}`)
   },
   values(batch, { prefix }, rows) {
     for (const [kind, id, text, expiresAt] of rows) {

@@ -11,7 +11,6 @@ import {
   type CollectionAt,
   failureOf,
   hidden,
-  isOutOfSight,
   type JobAt,
   jobRecord,
   record,
@@ -74,7 +73,6 @@ export async function job(
   if (found === undefined) return null
   const rows = new Rows(found)
   const row = rows.job(Number(rows.get('number'))) as JobAt
-  if (isOutOfSight(rows, row)) return null
   return {
     ...jobRecord(rows, row, afterOf(rows, row)),
     hasAllArguments: row.input === '' && row.options.chunked === undefined,
@@ -258,7 +256,7 @@ export function collectionAt(rows: Rows, number: number): CollectionAt | null {
     actor: alone.label.actor,
     description: alone.label.description,
     tags: alone.label.tags ?? alone.options.tags ?? [],
-    callbackUrl: null,
+    callback: null,
     state: isFinal ? settling(alone.state) : 0,
     round: alone.round,
     settledAt: isFinal ? alone.finishedAt : null,
@@ -279,7 +277,7 @@ export function collectionRecord(rows: Rows, row: CollectionAt): CollectionRecor
     description: row.description,
     actor: row.actor === null ? null : { id: row.actor },
     tags: row.tags,
-    callbackUrl: row.callbackUrl,
+    callback: row.callback,
     counts,
     progress,
     createdAt: row.createdAt,

@@ -50,7 +50,7 @@ import { library } from './scripts.ts'
  * n:<n>             its countdown: pending,failed,decided,cause. Not there: as many pending as inputs, undecided.
  *
  * c:<n>             a collection that is no job alone. Lines: createdAt,base,jobs,barriers,exit (an offset) · retention · id · shape · JSON of
- *                     actor, description, tags, callbackUrl
+ *                     actor, description, tags, callback
  * k:<n>             how it stands: state,round,settledAt,cancelledAt,removedAt. Not there: running in its first round.
  * m:<n>             sorted set of the graphs added to it by jobs that continued: base → base,jobs,barriers
  * u:<n>             the unique key it was submitted under: until LF key
@@ -69,15 +69,14 @@ import { library } from './scripts.ts'
  * sessions          hash: id of a session → its number
  * session:<n>       hash: id, name, host, pid, queues, concurrency, startedAt, seenAt, expiresAt, endedAt, lost
  * alive             sorted set: expiresAt → session that has not ended
+ * leases            sorted set: length of its lease → session that has not ended
+ * ended             sorted set: endedAt → session that has ended
+ * losing            hash: session that was lost and whose jobs are being given back → who is to blame for it (engine/recovery.ts)
  * run:<n>           set of the jobs that it runs
  * trying:<n>        those of them whose worker died before
  * tokens:<n>        list of the tokens it claimed with, newest first
  *
- * leaving           sorted set of what settled: when its retention ends → that instant:runs of the numbers of collections and jobs alone
- *                     (12-40,55), a member for each call and retention. It may be out of date: rows are looked at again before they go
- * look:<n>          there while a large settled collection is looked over before it is removed, and nobody retries anything of it. Expires
- *
- * unique            hash: key → collection,until,expiresAt,id of the collection (until: started, settled or time)
+ * unique            hash: key → collection,until,expiresAt (until: started, settled or time)
  * unique-until      sorted set: expiresAt → key
  * holds             hash: collection → the key it holds until it started or settled
  * idempotency       hash: actor NUL key → expiresAt LF fingerprint LF id of the collection
@@ -94,7 +93,9 @@ import { library } from './scripts.ts'
  *                     payloads). An entry's id says how many characters of events came before it, so what is kept is bounded by size,
  *                     and who reads on at the end of one entry knows that none between is missing.
  * events-end        the characters of all events so far: the next entry gets the id after it
- * meta              hash: version, epoch, run (the server's run id), processes (how many opened it), lost, lostAt, sweptAt, calmUntil,
+ * faults            hash: what failed of a sweep → when LF message
+ * meta              hash: version, epoch, run (the server's run id), processes (how many opened it), lost, lostAt, sweptAt (the last turn of a
+ *                     sweep), sweepAt (the next, as foreseen), calmAt, calmUntil (the last gap in time), choresAt, steppedAt, steppedBy,
  *                     oldest (no lower number is taken any more), work (the last number in `work`)
  * signal            channel: who says it, and what changed, to look: 1 queued + 2 changed + 4 cancel
  * ```
@@ -111,6 +112,9 @@ export const longArgs = 2_048
 export const longResult = 1_024
 /** And so do longer runs. */
 export const longRuns = 256
+
+/** How much is kept of events, in characters. */
+export const eventsKept = 64 * 1024 * 1024
 
 export const keys = library(`
 function S.place(number)

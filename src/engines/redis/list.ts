@@ -1,13 +1,14 @@
 import { type CollectionRecord, collectionStates } from '../../core/collection.ts'
-import { CeleriacError } from '../../core/errors.ts'
+import { sizeOfFailure } from '../../core/failure.ts'
 import { type JobRecord, jobStates } from '../../core/job.ts'
 import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
+import { createdMargin, pageBytes, position } from '../../engine/listing.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
 import { collectionAt, collectionPart, collectionRecord } from './inspect.ts'
-import { afterOf, hidden, isOutOfSight, jobRecord, record, Rows } from './record.ts'
-import { reading } from './scripts.ts'
+import { afterOf, hidden, jobRecord, record, Rows } from './record.ts'
+import { part, reading } from './scripts.ts'
 
 /**
  * A filter may match few of very many rows, and no index stands behind filters. So a list looks at so many numbers in one
@@ -16,6 +17,9 @@ import { reading } from './scripts.ts'
 const window = 1_000
 /** The most that one script tells of. */
 const mostTold = 200
+/** Maximum characters that one script searches for a text, and that it answers with. One job may have more by itself. */
+const mostSearched = 1_048_576
+const mostAnswered = 2_097_152
 
 type Filters = readonly (string | number)[]
 type Reply = readonly [found: string[], matched: number[], reached: number]
@@ -28,17 +32,20 @@ interface Listing<T> {
   /** No number above this one matches; the last one given where there is none. */
   readonly from: number | null
   readonly downTo: number
+  readonly sizeOf: (item: T) => number
 }
 
 /** Reads window after window, newest first, until the page is full or there is nothing more. */
 async function page<T>(
   db: Database,
   query: { readonly limit: number; readonly cursor?: string },
-  { script, filters, tell, from, downTo }: Listing<T>,
+  { script, filters, tell, from, downTo, sizeOf }: Listing<T>,
 ): Promise<RecordPage<T>> {
-  let before = query.cursor === undefined ? await newest(db) : position(query.cursor)
-  if (from !== null) before = Math.min(before, from + 1)
+  const start = query.cursor === undefined ? Infinity : position(query.cursor)
+  // A cursor is anybody's text: numbers that were never taken are not gone through.
+  let before = Math.min(start, from === null ? await newest(db) : from + 1)
   const items: T[] = []
+  let left = pageBytes
   for (let last = before; before > downTo;) {
     const most = Math.min(query.limit + 1 - items.length, mostTold)
     const [found, matched, reached] = await db.read<Reply>(script, [before, window, most, ...filters])
@@ -46,8 +53,9 @@ async function page<T>(
     for (const number of matched) {
       const item = tell(rows, number)
       if (item === null) continue
-      if (items.length === query.limit) return { items, next: String(last) }
+      if (items.length === query.limit || left < 0) return { items, next: String(last) }
       items.push(item)
+      left -= sizeOf(item)
       last = number
     }
     before = reached
@@ -58,53 +66,81 @@ async function page<T>(
 const newest = async (db: Database): Promise<number> =>
   Number((await db.send<string | null>('GET', `${db.prefix}numbers`)) ?? 0) + 1
 
-function position(cursor: string): number {
-  const number = Number(cursor)
-  if (/^\d{1,15}$/.test(cursor)) return number
-  throw new CeleriacError(
-    'BAD_CURSOR',
-    `"${cursor.slice(0, 40)}" is not a cursor of this list: pass the "next" of the page before, unchanged.`,
-  )
-}
-
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Behind a row that is this old nothing was created at or after an instant. */
+const ending = part(`
+local function isBefore(row, from)
+  return from and tonumber(string.match(row, '^(%d+)')) < from - ${createdMargin}
+end
+`)
 
 const jobsScript = reading(
   'jobs',
   `
 local before, window, most = number(), number(), number()
-local states, task, queue, collection, from, till = arg(), arg(), arg(), number(), number(), number()
-local wanted, escaped = arg(), arg()
+local states, queue, collection, from, till = arg(), arg(), number(), number(), number()
+local wanted, escaped, pieces = arg(), arg(), {}
+for at = 1, number() do pieces[at] = arg() end
+-- Piece after piece, each at its first place behind the one before: nothing is tried twice, whatever the pattern.
+local function isTask(name)
+  local count = #pieces
+  if count < 2 then return count == 0 or name == pieces[1] end
+  local first, last = pieces[1], pieces[count]
+  local at, stop = #first + 1, #name - #last
+  if stop < #first or string.sub(name, 1, #first) ~= first or string.sub(name, stop + 1) ~= last then return false end
+  for n = 2, count - 1 do
+    local _, to = string.find(name, pieces[n], at, true)
+    if not to or to > stop then return false end
+    at = to + 1
+  end
+  return true
+end
+local searched, answered = 0, 0
 -- Lets pass what may mention it: all of a row but when and where, its long arguments, its failure; as it is, and as JSON has it.
 local function mayMention(seq, row)
   local texts = many('MGET', nil, {P .. 'g:' .. seq, P .. 'f:' .. seq})
   texts[3] = string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(.*)$')
   for at = 1, 3 do
     local text = texts[at] and string.lower(texts[at])
-    if text and (string.find(text, wanted, 1, true) or string.find(text, escaped, 1, true)) then return true end
+    if text then
+      searched = searched + #text
+      if string.find(text, wanted, 1, true) or (escaped ~= wanted and string.find(text, escaped, 1, true)) then return true end
+    end
   end
   return false
 end
 local reached, matched = before, {}
-while #matched < most and reached > 1 and reached > before - window do
+local function isFull()
+  return #matched == most or searched > ${mostSearched} or answered > ${mostAnswered}
+end
+while not isFull() and reached > 1 and reached > before - window do
   local numbers = {}
   for at = reached - 1, math.max(reached - 100, 1), -1 do numbers[#numbers + 1] = at end
   local jobs, standings = rowsAt('j:', numbers), rowsAt('s:', numbers)
   for at, seq in ipairs(numbers) do
-    if #matched == most then break end
+    if isFull() then break end
     reached = seq
     local row = jobs[at]
+    if row and isBefore(row, from) then
+      reached = 0
+      break
+    end
     if row and not isHidden(seq) then
       local createdAt, head = string.match(row, '^(%d+)'), headIn(row, seq)
       local ownQueue, ownTask = string.match(row, '^[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n([^\\n]*)')
       local code = standings[at] and string.match(standings[at], '^%d') or (head.behind and '${state.waiting}' or '${state.queued}')
       if (states == '' or string.find(states, code, 1, true))
-        and (task == '' or string.match(ownTask, task))
+        and isTask(ownTask)
         and (queue == '' or (ownQueue == '' and 'default' or ownQueue) == queue)
         and (not collection or head.collection == collection)
         and (not from or tonumber(createdAt) >= from)
         and (not till or tonumber(createdAt) < till)
-        and (wanted == '' or mayMention(seq, row)) then matched[#matched + 1] = seq end
+        and (wanted == '' or mayMention(seq, row)) then
+        matched[#matched + 1] = seq
+        answered = answered + #row
+        if string.byte(row, -1) == 13 then answered = answered + call('STRLEN', P .. 'g:' .. seq) end
+      end
     end
   end
 end
@@ -114,6 +150,7 @@ return {found, matched, reached}
 `,
   record,
   hidden,
+  ending,
 )
 
 /** The lowest and the highest number of a collection's jobs. */
@@ -137,24 +174,26 @@ return span
 export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<JobRecord>> {
   const span = query.collectionId === undefined ? null : await db.read<number[]>(spanScript, [query.collectionId])
   if (span?.length === 0) return { items: [], next: null }
-  const { states = [], task, queue = '', createdFrom = '', createdBefore = '' } = query
+  const { states = [], queue = '', createdFrom = '', createdBefore = '' } = query
   const text = lowerAscii(query.text ?? '')
   if (query.states?.length === 0) return { items: [], next: null }
   const codes = states.map((name) => jobStates.indexOf(name)).join('')
+  const pieces = query.task === undefined ? [] : piecesOf(query.task)
   return page(db, query, {
     script: jobsScript,
     filters: [
-      ...[codes, task === undefined ? '' : pattern(task), queue, span?.[0] ?? '', createdFrom, createdBefore],
-      ...[text, JSON.stringify(text).slice(1, -1)],
+      ...[codes, queue, span?.[0] ?? '', createdFrom, createdBefore],
+      ...[text, JSON.stringify(text).slice(1, -1), pieces.length, ...pieces],
     ],
     from: span?.[1] ?? null,
     downTo: span?.[0] === undefined ? 0 : span[0] - 1,
     tell(rows, number) {
       const row = rows.job(number)
-      if (row === null || isOutOfSight(rows, row)) return null
+      if (row === null) return null
       const told = jobRecord(rows, row, afterOf(rows, row))
       return isAmong(told, query) && mentions(told, rows.get(`f:${number}`), text) ? told : null
     },
+    sizeOf: ({ args, failure }) => args.length + (failure === null ? 0 : sizeOfFailure(failure)),
   })
 }
 
@@ -172,8 +211,8 @@ const isAmong = (
 ): boolean =>
   (query.actor === undefined || actor?.id === query.actor) && (query.tag === undefined || tags.includes(query.tag))
 
-/** `*` stands for any characters, everything else for itself; as a pattern of Lua. */
-const pattern = (task: string): string => `^${task.replace(/[^A-Za-z0-9_*]/g, '%$&').replaceAll('*', '.*')}$`
+/** What a name has around and between the `*` of a pattern, which stand for any characters; more than one in a row are one. */
+const piecesOf = (task: string): string[] => task.split(/\*+/)
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,6 +230,11 @@ while #matched < most and reached > 1 and reached > before - window do
   for at, seq in ipairs(numbers) do
     if #matched == most then break end
     reached = seq
+    local row = collections[at] or jobs[at]
+    if row and isBefore(row, from) then
+      reached = 0
+      break
+    end
     local code
     if collections[at] then
       code = string.match(settled[at] or '0', '^%d')
@@ -211,6 +255,7 @@ return {found, matched, reached}
 `,
   record,
   collectionPart,
+  ending,
 )
 
 export function collections(db: Database, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
@@ -226,5 +271,6 @@ export function collections(db: Database, query: CollectionsQuery): Promise<Reco
       const told = collectionRecord(rows, row)
       return isAmong(told, query) ? told : null
     },
+    sizeOf: ({ failure }) => (failure === null ? 0 : sizeOfFailure(failure)),
   })
 }

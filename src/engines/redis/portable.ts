@@ -1,9 +1,11 @@
+import type { Callback } from '../../core/collection.ts'
 import type { StoredOptions } from '../../core/job.ts'
 import { type Cell, type Row, rowColumns, type RowKind } from '../../engine/transfer.ts'
 import { reason, role, state } from '../../engine/codes.ts'
 import { defaultQueue, longArgs, longResult } from './keys.ts'
 import { runsOf } from './pack.ts'
-import { type JobRow, labelText, numberIn, readJob, readOptions, readStanding } from './rows.ts'
+import { type JobRow, labelText, numberIn, readJob, readStanding } from './rows.ts'
+import { readOptions } from '../../engine/job-options.ts'
 
 /**
  * Rows as they travel from one store to another, from and to the rows of this one. In rows that came from elsewhere numbers
@@ -231,8 +233,9 @@ export function exportCollection(number: number, [row, standing, unique]: JobTex
   const [head = '', retention = '', id = '', shape = '', label = ''] = (row as string).split('\n')
   const [createdAt, base = 0, , , exit = 0] = head.split(',').map(Number)
   const [code, round, settledAt, cancelledAt] = (standing ?? '0,1,,,').split(',').map(numberIn)
-  const about = JSON.parse(label) as Record<'actor' | 'description' | 'callbackUrl', string | null> & {
+  const about = JSON.parse(label) as Record<'actor' | 'description', string | null> & {
     tags: readonly string[] | null
+    callback: Callback | null
   }
   return listed('collections', {
     number,
@@ -247,7 +250,8 @@ export function exportCollection(number: number, [row, standing, unique]: JobTex
     description: about.description,
     actor: about.actor,
     tags: listText(about.tags ?? []),
-    callback_url: about.callbackUrl,
+    callback_url: about.callback?.url ?? null,
+    callback_results: about.callback?.results ?? null,
     retention: numberIn(retention),
     unique_claim: claimOut(unique ?? null),
   })
@@ -256,7 +260,8 @@ export function exportCollection(number: number, [row, standing, unique]: JobTex
 /** Of its graph nothing is known yet: it counts from 0, and has no jobs. */
 export function importCollection(row: Named<'collections'>): JobTexts {
   const tags = row.tags === null ? null : (JSON.parse(String(row.tags)) as string[])
-  const label = { actor: row.actor, description: row.description, tags, callbackUrl: row.callback_url }
+  const callback = row.callback_url === null ? null : { url: row.callback_url, results: row.callback_results ?? 'exit' }
+  const label = { actor: row.actor, description: row.description, tags, callback }
   const head = [row.created_at, 0, 0, 0, row.exit].join(',')
   return [
     [head, orEmpty(row.retention), row.id, row.shape, JSON.stringify(label)].join('\n'),

@@ -1,3 +1,4 @@
+import type { Callback } from '../../core/collection.ts'
 import type { Failure } from '../../core/failure.ts'
 import type { JobRecord, Progress } from '../../core/job.ts'
 import { reason, reasonName, role, roleName, state, stateName } from '../../engine/codes.ts'
@@ -57,7 +58,7 @@ export interface CollectionAt {
   readonly actor: string | null
   readonly description: string | null
   readonly tags: readonly string[]
-  readonly callbackUrl: string | null
+  readonly callback: Callback | null
   readonly state: number
   readonly round: number
   readonly settledAt: number | null
@@ -69,14 +70,14 @@ interface Label {
   readonly actor: string | null
   readonly description: string | null
   readonly tags: readonly string[] | null
-  readonly callbackUrl: string | null
+  readonly callback: Callback | null
 }
 
 function readCollection(number: number, row: string, standing: string | null): CollectionAt {
   const [head = '', retention = '', id = '', shape = '', label = ''] = row.split('\n')
   const [createdAt, base, , , exit] = head.split(',').map(Number) as [number, number, number, number, number]
   const [code, round, settledAt, cancelledAt, removedAt] = (standing ?? '0,1,,,').split(',')
-  const { actor, description, tags, callbackUrl } = JSON.parse(label) as Label
+  const { actor, description, tags, callback } = JSON.parse(label) as Label
   return {
     number,
     createdAt,
@@ -87,7 +88,7 @@ function readCollection(number: number, row: string, standing: string | null): C
     actor,
     description,
     tags: tags ?? [],
-    callbackUrl,
+    callback,
     state: Number(code),
     round: Number(round),
     settledAt: orNull(settledAt),
@@ -265,10 +266,6 @@ end
 `)
 
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Its collection is being removed. */
-export const isOutOfSight = (rows: Rows, { collection }: JobAt): boolean =>
-  (rows.collection(collection)?.removedAt ?? null) !== null
 
 export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): JobRecord {
   const { number } = job

@@ -18,7 +18,6 @@ import type {
   SweepAnswer,
 } from '../../engine/work.ts'
 import { Pair } from '../../engine/pair.ts'
-import { bySlices } from '../../engine/retention.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import type { Values } from '../../engine/values.ts'
 import { partSize } from './scripts.ts'
@@ -34,7 +33,7 @@ import { actorsOf, collection, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, look, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
-import { noteOldest, remove, retain } from './retention.ts'
+import { newRetentionPass, remove } from './retention.ts'
 import { retry } from './retry.ts'
 import type { Runs } from './scripts.ts'
 import { settle, settleAndClaim } from './settle.ts'
@@ -89,6 +88,7 @@ class RedisEngine implements Engine {
   readonly #db: Database
   readonly #memory: Memory = newMemory()
   readonly #names = new Names()
+  readonly #pass = newRetentionPass()
   readonly #runs: Runs
   readonly #pair: Pair
   #opening: Promise<{ from: number; to: number }> | null = null
@@ -233,17 +233,8 @@ class RedisEngine implements Engine {
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return heartbeat(this.#runs, beat)
   }
-  async sweep(): Promise<SweepAnswer> {
-    const answer = await sweep(this.#runs, this.#runtime)
-    let hasRemoved = false
-    const isLeft = await bySlices(this.#runtime, async (isFirst) => {
-      if (this.#isClosed) return false
-      const retained = await retain(this.#runs, isFirst)
-      hasRemoved ||= retained.hasRemoved
-      return retained.isLeft
-    })
-    if (hasRemoved && !this.#isClosed) await noteOldest(await this.#ready())
-    return isLeft ? { ...answer, nextAt: this.#runtime.now() } : answer
+  sweep(): Promise<SweepAnswer> {
+    return sweep(this.#runs, this.#runtime, this.#pass)
   }
   notes(job: unknown): Promise<readonly Note[]> {
     return notesOf(this.#runs, (job as Ref).seq)

@@ -1,6 +1,6 @@
+import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { members } from './members.ts'
-import { removal } from './removal.ts'
 import { library } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 
@@ -67,6 +67,7 @@ local function keepAttempt(job)
   local round = job.collection == job.seq and job.round - 1 or job.round
   call('HSETNX', P .. 'a:' .. job.seq, job.attempt, table.concat({round, job.session or '', job.started, job.finished or now, outcome}, ',') ..
     (failure and '\\n' .. failure or ''))
+  if job.attempt > ${firstKept + lastKept} then call('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept}) end
 end
 -- One input of the barrier is open again. If it had decided, so is the barrier, and what it feeds.
 local function reopen(number, hadFailed)
@@ -190,7 +191,6 @@ local function retryJob(job, expectedRound)
   if stateOf(header) ~= 'running' and not S.takeUniqueAgain(header) then return 'unique' end
   -- A side branch changes nothing about its collection, which may stay settled.
   if job.role == ${role.main} then beginRound(header) end
-  S.noticeRetry(header.number)
   local seeds = {}
   failedInside(job, seeds)
   seeds[#seeds + 1] = job
@@ -210,13 +210,11 @@ function S.retry(id, isCollection, expectedRound, what)
   if settled == 'succeeded' and what == ${taking.failed} then return 'succeeded' end
   if not S.takeUniqueAgain(header) then return 'unique' end
   beginRound(header)
-  S.noticeRetry(header.number)
   S.later(${work.reset}, header.number, what)
   S.later(${work.restart}, header.number, what)
   return 'retried'
 end
 `,
   members,
-  removal,
   uniqueKeys,
 )

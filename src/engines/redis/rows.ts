@@ -1,5 +1,6 @@
 import type { StoredOptions } from '../../core/job.ts'
 import { role, state } from '../../engine/codes.ts'
+import { readOptions } from '../../engine/job-options.ts'
 import { defaultQueue } from './keys.ts'
 
 /** A job as it was submitted (`j:<n>`). */
@@ -243,17 +244,4 @@ function readSeldom(seldom: string): Partial<Standing> {
     continuation: continuation as number | null,
     archived: archived as number | null,
   }
-}
-
-/** Most jobs of a task carry the same options, so the text is read once. */
-const known = new Map<string, StoredOptions>()
-const none: StoredOptions = {}
-export function readOptions(text: string): StoredOptions {
-  if (text === '') return none
-  let options = known.get(text)
-  if (options === undefined) {
-    if (known.size > 1_000) known.clear()
-    known.set(text, (options = JSON.parse(text) as StoredOptions))
-  }
-  return options
 }

@@ -7,6 +7,7 @@ import { claimAnswer, claimArgs, claiming, type ClaimReply, type Ref } from './c
 import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { longResult } from './keys.ts'
 import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
+import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { library, partSize, type Runs } from './scripts.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
 import { writing } from './work.ts'
@@ -28,6 +29,8 @@ function S.recordAttempt(job, outcome, failure)
   if not job.started then return end
   call('HSETNX', P .. 'a:' .. job.seq, job.attempt, job.round .. ',' .. (job.session or '') .. ',' .. job.started .. ',' .. now .. ',' .. outcome ..
     (failure and '\\n' .. failure or ''))
+  -- Of the attempts up to this one the first and the last are kept.
+  if job.attempt > ${firstKept + lastKept} then call('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept}) end
 end
 function S.putBack(job, delay)
   S.left = S.left - 1
@@ -172,8 +175,7 @@ end
 
 local function untouched()
   local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), number(), number()
-  local queue, stride, isTimed, leaving, size = arg(), number(), arg() == 't', arg(), number()
-  local kept = tonumber(leaving)
+  local queue, stride, isTimed, size = arg(), number(), arg() == 't', number()
   local from = argAt - stride
   argAt = argAt + stride * size
   S.isCancelling(0)
@@ -202,7 +204,6 @@ local function untouched()
       answers[before + n] = 'a'
       S.tell(${state.succeeded}, stride == 2 and '0' or ARGV[at + 3], seq, attempt, version)
       if stride == 5 then letGoBehind(section, n, at) elseif stride == 4 then arriveAt(seq, ARGV[at + 4]) end
-      if kept then S.leave(tonumber(seq), kept) elseif leaving ~= '' then S.leaveAgain(tonumber(ARGV[at + 3])) end
     else
       answers[before + n] = ''
       refused[#refused + 1] = n
@@ -336,17 +337,12 @@ interface Section {
   readonly queue: string
   readonly stride: number
   readonly isNextTimed: boolean
-  readonly leaving: string
   /** Where in the arguments it is said how many there are. */
   readonly sizeAt: number
 }
 
-const isOf = ({ standing, stride, queue, isNextTimed, leaving }: Section, ref: Ref): boolean =>
-  standing === ref.standing &&
-  stride === strideOf(ref) &&
-  queue === ref.queue &&
-  isNextTimed === ref.isNextTimed &&
-  leaving === ref.leaving
+const isOf = ({ standing, stride, queue, isNextTimed }: Section, ref: Ref): boolean =>
+  standing === ref.standing && stride === strideOf(ref) && queue === ref.queue && isNextTimed === ref.isNextTimed
 
 /** How many arguments tell of one. */
 function strideOf({ seq, collection, feeds, next, isTimed }: Ref): number {
@@ -362,10 +358,9 @@ function beginSection(args: Args, ref: Ref): Section {
   const version = Number(before) + 1
   const begin = `${state.succeeded},${version},${attempt},${token},${session},${startedAt},`
   const stride = strideOf(ref)
-  const { isNextTimed, leaving } = ref
-  args.push('untouched', session, standing, begin, seldom, attempt, version)
-  args.push(queue, stride, isNextTimed ? 't' : '', leaving, 0)
-  return { standing, queue, stride, isNextTimed, leaving, sizeAt: args.length - 1 }
+  const { isNextTimed } = ref
+  args.push('untouched', session, standing, begin, seldom, attempt, version, queue, stride, isNextTimed ? 't' : '', 0)
+  return { standing, queue, stride, isNextTimed, sizeAt: args.length - 1 }
 }
 
 function pushQuick(args: Args, ref: Ref, result: string | null, stride: number): void {

@@ -1,6 +1,6 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph, GraphJob } from '../../core/graph.ts'
-import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import type { ConflictReason, SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { callsOf, hasKey, type SubmittedCall } from '../../engine/calls.ts'
 import { state } from '../../engine/codes.ts'
 import { members } from './members.ts'
@@ -93,31 +93,49 @@ local function recall(key)
   local row = call('HGET', P .. 'idempotency', key)
   if row then return string.match(row, '^[^\\n]*\\n([^\\n]*)\\n(.*)$') end
 end
--- Who holds a unique key, or nil when it is free (now): the collection and its id.
+-- The id of a collection, and how it calls back.
+local function called(collection)
+  local row = call('GET', P .. 'c:' .. collection)
+  if row then
+    local id, label = string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n(.*)$')
+    local callback = cjson.decode(label).callback
+    return id, type(callback) == 'table' and callback.results .. ' ' .. callback.url or ''
+  end
+  local job = S.jobAt(collection)
+  return job and S.idOf(job) or '', ''
+end
+-- Remembers what was made under an idempotency key.
+local function remember(key, fingerprint, id)
+  call('HSET', P .. 'idempotency', key, (now + ${idempotencyMemory}) .. '\\n' .. fingerprint .. '\\n' .. id)
+  call('ZADD', P .. 'idempotency-until', now + ${idempotencyMemory}, key)
+end
+-- Who holds a unique key, or nil when it is free (now): the collection, its id and how it calls back.
 local function holderOf(key)
   -- It may have come in this very call.
   S.flush()
-  return S.holderOf(key)
+  local holder = S.holderOf(key)
+  if holder then return holder, called(holder) end
 end
 -- What a submission meets whose key is held: what it becomes, nil where it replaces the holder.
-local function meetHolder(id, holderId, onConflict)
-  if holderId == id or onConflict == 'existing' then return 'existing' end
+local function meetHolder(id, holderId, onConflict, wanted, callback)
+  if holderId == id then return 'existing' end
+  if onConflict == 'existing' then return (wanted == '' or wanted == callback) and 'existing' or 'callback' end
   if onConflict == 'reject' then return 'unique' end
 end
 -- What a submission becomes for its keys, and the id that it is answered with; nil where it is to be stored.
-local function meetKeys(id, key, fingerprint, unique, onConflict)
+local function meetKeys(id, key, fingerprint, unique, onConflict, wanted)
   if call('HEXISTS', P .. 'ids', id) == 1 then return 'existing', id end
   if key ~= '' then
     local known, knownId = recall(key)
     if known then return known == fingerprint and 'existing' or 'idempotency', knownId end
   end
   if unique == '' then return end
-  local holder, holderId = holderOf(unique)
+  local holder, holderId, callback = holderOf(unique)
   if not holder then return end
-  local what = meetHolder(id, holderId, onConflict)
+  local what = meetHolder(id, holderId, onConflict, wanted, callback)
+  if what == 'existing' and key ~= '' then remember(key, fingerprint, holderId) end
   if what then return what, holderId end
-  -- A key held until a time may outlive who took it.
-  if call('HEXISTS', P .. 'ids', holderId) == 1 then S.cancelCollection(S.headerAt(holder)) end
+  S.cancelCollection(S.headerAt(holder))
   S.dropUnique(unique)
 end
 
@@ -151,12 +169,12 @@ end
 
 local function one(kind)
   local id, numbers, size = arg(), number(), number()
-  local key, fingerprint, unique, till, onConflict = arg(), arg(), arg(), arg(), arg()
+  local key, fingerprint, unique, till, onConflict, wanted = arg(), arg(), arg(), arg(), arg(), arg()
   local from = argAt
   local mine = nextNumber
   at = at + 1
   nextNumber = nextNumber + numbers
-  local what, whose = meetKeys(id, key, fingerprint, unique, onConflict)
+  local what, whose = meetKeys(id, key, fingerprint, unique, onConflict, wanted)
   if what then
     except(whose, what)
     argAt = from + size
@@ -164,13 +182,10 @@ local function one(kind)
   end
   local holder = mine
   if kind == 'alone' then storeAlone(mine) elseif kind == 'graph' then storeGraph(mine) else holder = storeUploaded() end
-  if key ~= '' then
-    call('HSET', P .. 'idempotency', key, (now + ${idempotencyMemory}) .. '\\n' .. fingerprint .. '\\n' .. id)
-    call('ZADD', P .. 'idempotency-until', now + ${idempotencyMemory}, key)
-  end
+  if key ~= '' then remember(key, fingerprint, id) end
   if unique ~= '' then
     S.put(P .. 'u:' .. holder, till .. '\\n' .. unique)
-    S.holdUnique(holder, till, unique, id)
+    S.holdUnique(holder, till, unique)
   end
 end
 
@@ -184,7 +199,7 @@ local function refusedOf(size)
     local id = arg()
     number()
     local length = number()
-    local key, fingerprint, unique, _, onConflict = arg(), arg(), arg(), arg(), arg()
+    local key, fingerprint, unique, _, onConflict, wanted = arg(), arg(), arg(), arg(), arg(), arg()
     argAt = argAt + length
     local what, before, knownId = nil, nil, nil
     if call('HEXISTS', P .. 'ids', id) == 1 then what = 'existing' end
@@ -193,16 +208,17 @@ local function refusedOf(size)
       if before then what = before == fingerprint and 'existing' or 'idempotency' end
     end
     if not what and unique ~= '' then
-      knownId = held[unique]
-      if not knownId then _, knownId = holderOf(unique) end
-      what = knownId and meetHolder(id, knownId, onConflict)
+      local holder, callback = held[unique], nil
+      if holder then knownId, callback = unpack(holder) else holder, knownId, callback = holderOf(unique) end
+      what = holder and meetHolder(id, knownId, onConflict, wanted, callback)
+      if what == 'existing' and key ~= '' then known[key] = {fingerprint, knownId} end
     end
     if what and what ~= 'existing' then
       refused, why, whose = n, what, knownId
       break
     elseif not what then
       if key ~= '' then known[key] = {fingerprint, id} end
-      if unique ~= '' then held[unique] = id end
+      if unique ~= '' then held[unique] = {id, wanted} end
     end
   end
   argAt = from
@@ -281,7 +297,7 @@ function answersIn([at, exceptions]: Stored, count: number): SubmitAnswer[] {
         ? { type: 'existing', collectionId }
         : what === 'aborted'
           ? { type: 'aborted' }
-          : { type: 'conflict', reason: what as 'unique' | 'idempotency', collectionId }
+          : { type: 'conflict', reason: what as ConflictReason, collectionId }
   }
   return answers
 }
@@ -373,7 +389,7 @@ const isPlainOne = (submission: Submission, job: GraphJob): boolean =>
   submission.graph.exit === null && !hasKey(submission) && isPlain(job) && job.args.length <= longArgs
 
 function pushOne(into: Args, submission: Submission): void {
-  const { graph, idempotency, unique, actor } = submission
+  const { graph, idempotency, unique, actor, callback } = submission
   const [kind, details] = isAlone(graph)
     ? (['alone', packAlone(submission)] as const)
     : isLarge(graph)
@@ -390,6 +406,7 @@ function pushOne(into: Args, submission: Submission): void {
     unique?.key ?? '',
     unique?.until ?? '',
     unique?.onConflict ?? '',
+    callback === null ? '' : `${callback.results} ${callback.url}`,
   )
   for (const each of details) into.push(each)
 }
@@ -430,9 +447,9 @@ function packUploaded(submission: Submission): Args {
 }
 
 function collectionText(submission: Submission): string {
-  const { graph, retention, callbackUrl } = submission
+  const { graph, retention, callback } = submission
   const { actor, description, tags } = labelOf(submission)
-  return `${retention ?? ''}\n${graph.id}\n${graph.shape}\n${JSON.stringify({ actor, description, tags, callbackUrl })}`
+  return `${retention ?? ''}\n${graph.id}\n${graph.shape}\n${JSON.stringify({ actor, description, tags, callback })}`
 }
 
 function labelOf({ actor, description, retention, graph, tags }: Submission): Label {

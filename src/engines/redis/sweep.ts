@@ -1,257 +1,378 @@
 import type { Failure } from '../../core/failure.ts'
 import { decideFailure } from '../../core/retry.ts'
 import type { Runtime } from '../../core/runtime.ts'
+import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
+import { readOptions } from '../../engine/job-options.ts'
+import {
+  blame,
+  cancelGrace,
+  deadlineGrace,
+  jobsPerStep,
+  type NamedJob,
+  poisonedMessage,
+  sessionsPerTurn,
+  Steps,
+  suspicion,
+  suspicionAfter,
+  turnLength,
+} from '../../engine/recovery.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { dueJobs } from './due.ts'
-import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
-import { removal } from './removal.ts'
-import { readOptions } from './rows.ts'
-import { part, reading, rowsPerCall, type Runs } from './scripts.ts'
+import { chores, retain, type RetentionPass } from './retention.ts'
+import { part, reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
+import { leaveChores, noteFaults, turns } from './turn.ts'
 import { writing } from './work.ts'
 
-/** How long a running job that was told to stop may take, and how far past its deadline a worker may settle it itself. */
-const cancelGrace = 10_000
-const deadlineGrace = 2_000
-const poisonLimit = 3
-const uploadMemory = 60 * 60_000
-
-/** Gives how many jobs became queued, and when to come again. */
-export async function sweep(runs: Runs, runtime: Runtime): Promise<SweepAnswer> {
-  const [swept, now, needs, next] = await runs.write<Swept>(sweepScript, [0])
-  // Where nothing was to be done it has said so itself: idle workers ask once.
-  if (next !== 'later') return { released: swept, nextAt: instantIn(next, runtime) }
-  let released = swept
-  if (needs.length > 0) {
-    // Scripts can neither write down an instant nor read a retry policy: what these jobs come to is said here.
-    const verdicts = needs.flatMap((need) => verdictOf(need, now, runtime))
-    const [more] = await runs.write<Swept>(sweepScript, [needs.length, ...verdicts])
-    released += more
+/** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
+export async function sweep(runs: Runs, runtime: Runtime, pass: RetentionPass): Promise<SweepAnswer> {
+  const [early, isTurn, hasChores, sessions, hasLate, next] = await runs.write<Begun>(beginScript)
+  if (isTurn === 0) {
+    const wait = next === 'later' ? await runs.read<Wait>(nextScript) : next
+    return { released: early, nextAt: instantIn(wait, runtime) }
   }
-  return { released, nextAt: instantIn(await runs.read<number | string>(nextScript), runtime) }
+  const steps = new Steps()
+  let released = early
+  for (const session of sessions)
+    released += (await steps.run(`worker number ${session}`, () => lose(runs, steps, session))) ?? 0
+  if (hasLate === 1) released += (await steps.run('deadlines', () => stopLate(runs, steps, runtime))) ?? 0
+  await steps.run('retention', () => retain(runs, runtime.now(), pass))
+  if (hasChores === 1) await doChores(runs, steps)
+  const { faults } = steps
+  if (faults.length > 0) await noteFaults(runs, faults)
+  // Where nothing was to be done it has said so itself: idle workers ask once.
+  const wait = next === 'later' ? await runs.write<Wait>(foreseeScript) : next
+  return { released, faults, nextAt: instantIn(wait, runtime) }
 }
 
-/** By this process's clock: the server's may be another, and what counts for whoever waits is how long. */
-const instantIn = (wait: number | string, runtime: Runtime): number | null =>
-  wait === '' ? null : runtime.now() + Number(wait)
+async function doChores(runs: Runs, steps: Steps): Promise<void> {
+  let isLeft = false
+  for (const [name, chore] of chores) isLeft = (await steps.run(name, () => runs.write<number>(chore))) === 1 || isLeft
+  if (isLeft) await leaveChores(runs)
+}
 
-/** `next` as `nextScript` answers it, or `later`: what was done has yet to be written. */
-type Swept = [released: number, now: number, needs: readonly Need[], next: number | string]
-type Need = readonly [
-  seq: number,
-  attempt: number,
-  kind: 'poisoned' | 'late',
-  /** How often its worker died, or how often it failed. */
-  count: number,
-  /** The name of the worker, or its options and its time-out. */
-  detail: string,
-  timeout: number,
+/** In how long to come again; empty where nothing is foreseen. */
+type Wait = number | string
+/** By this process's clock: the server's may be another, and what counts for whoever waits is how long. */
+const instantIn = (wait: Wait, runtime: Runtime): number | null => (wait === '' ? null : runtime.now() + Number(wait))
+
+/** `next` as `foreseeScript` answers it, or `later`: what was done has yet to be written. */
+type Begun = readonly [
+  released: number,
+  isTurn: number,
+  hasChores: number,
+  sessions: readonly string[],
+  hasLate: number,
+  next: Wait | 'later',
 ]
 
-/** The arguments that say what one of them comes to: number, attempt, delay of a further try, failure. */
-function verdictOf(
-  [seq, attempt, kind, count, detail, timeout]: Need,
-  now: number,
-  runtime: Runtime,
-): (string | number)[] {
-  const at = new Date(now).toISOString()
-  if (kind === 'poisoned') {
-    const message = `Its worker died ${count} times while it ran; the last one was ${detail}.`
-    return [seq, attempt, '', JSON.stringify({ name: 'JobPoisoned', message, attempt, at } satisfies Failure)]
-  }
-  const message = `It took longer than its ${timeout} ms, and did not stop when told.`
-  const failure: Failure = { name: 'JobTimedOut', message, attempt, at }
-  const policy = readOptions(detail).retry
-  const outcome = decideFailure({ reason: 'timeout', failure, policy, failures: count, random: runtime.random() })
-  return [seq, attempt, outcome.type === 'failed' ? '' : outcome.delay, JSON.stringify(failure)]
-}
+// ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const turns = part(`
--- After a gap longer than a lease (the machine slept, nobody was there) every session looks dead: nothing is given up for one lease, so
--- that those who live can say so.
-local function takeTurn()
-  local lease = 0
-  for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do
-    local expiresAt, seenAt = unpack(call('HMGET', P .. 'session:' .. session, 'expiresAt', 'seenAt'))
-    if expiresAt and seenAt then lease = math.max(lease, expiresAt - seenAt) end
+/** Those that are over, and those whose jobs are being given back. */
+const lostSessions = part(`
+local function lostSessions()
+  local lost = call('HKEYS', P .. 'losing')
+  for _, session in ipairs(call('ZRANGEBYSCORE', P .. 'alive', '-inf', now)) do
+    if #lost >= ${sessionsPerTurn} then break end
+    if calmAt + (call('ZSCORE', P .. 'leases', session) or 0) <= now then lost[#lost + 1] = session end
   end
-  local sweptAt, calmUntil = unpack(call('HMGET', P .. 'meta', 'sweptAt', 'calmUntil'))
-  calmUntil = tonumber(calmUntil or 0)
-  if tonumber(sweptAt or 0) + lease < now then calmUntil = now + lease end
-  call('HSET', P .. 'meta', 'sweptAt', now, 'calmUntil', calmUntil)
-  return calmUntil > now
+  return lost
 end
 `)
 
-const losing = part(
+/**
+ * Ends a session at once, and tells some of the jobs it held, in the order of the graph: number, attempt, how strongly it was
+ * suspected, id. Who is to blame is decided at once for all of them. A session that has renewed itself meanwhile lives.
+ */
+const loseScript = writing(
+  'lose',
   `
-local verdicts, needs = {}, {}
-local function readVerdicts()
-  for _ = 1, number() do
-    local seq, attempt, delay, failure = number(), number(), number(), arg()
-    verdicts[seq] = {attempt = attempt, delay = delay, failure = failure}
+local session, after = arg(), number()
+local run, trying = P .. 'run:' .. session, P .. 'trying:' .. session
+local whose = call('HGET', P .. 'losing', session)
+if not whose then
+  local expiresAt = call('ZSCORE', P .. 'alive', session)
+  if not expiresAt or tonumber(expiresAt) > now then return {0, '', {}} end
+  local suspects = 0
+  for _, seq in ipairs(call('SRANDMEMBER', trying, 100)) do
+    local job = S.jobAt(tonumber(seq))
+    if job and job.state == ${state.running} and job.session == tonumber(session) then suspects = suspects + 1 end
   end
-end
-local function verdictOn(job)
-  local verdict = verdicts[job.seq]
-  return verdict and verdict.attempt == job.attempt and verdict or nil
-end
-local function endMarked(job)
-  S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq)
-end
-
--- One that was suspect already is to blame. Where none was, each of them may be.
-local function giveUp(job, isSuspect)
-  if job.marked then return endMarked(job) end
-  local crashes = job.crashes + (isSuspect and 1 or 0)
-  if crashes >= ${poisonLimit} then return S.endJob(job, ${state.failed}, ${reason.poisoned}, job.seq, verdictOn(job).failure) end
-  S.recordAttempt(job, ${attemptOutcomeCode('lost')})
-  job.token, job.session, job.crashes = nil, nil, crashes
-  S.putBack(job, 0)
-end
--- False where it cannot be given up yet: somebody must say first how its poisoned jobs failed.
-local function loseSession(session)
-  local running, suspects = {}, false
-  for _, seq in ipairs(call('SMEMBERS', P .. 'run:' .. session)) do running[#running + 1] = tonumber(seq) end
-  table.sort(running)
-  S.loadJobs(running)
-  for _, seq in ipairs(running) do suspects = suspects or S.jobAt(seq).crashes > 0 end
-  local asked = #needs
-  for _, seq in ipairs(running) do
-    local job = S.jobAt(seq)
-    local isSuspect = not suspects or job.crashes > 0
-    if not job.marked and isSuspect and job.crashes + 1 >= ${poisonLimit} and not verdictOn(job) then
-      local name = call('HGET', P .. 'session:' .. session, 'name') or ''
-      needs[#needs + 1] = {seq, job.attempt, 'poisoned', job.crashes + 1, name, 0}
-    end
-  end
-  if #needs > asked then return 0 end
-  for _, seq in ipairs(running) do
-    local job = S.jobAt(seq)
-    giveUp(job, not suspects or job.crashes > 0)
-  end
+  whose = suspects == 0 and ${blame.everybody} or suspects == 1 and ${blame.onlySuspect} or ${blame.suspects}
+  call('HSET', P .. 'losing', session, whose)
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'lost', 1)
   call('ZREM', P .. 'alive', session)
-  return #running
+  call('ZREM', P .. 'leases', session)
+  call('ZADD', P .. 'ended', now, session)
 end
-local function loseSessions()
-  local count = 0
-  for _, session in ipairs(call('ZRANGEBYSCORE', P .. 'alive', '-inf', now)) do count = count + loseSession(session) end
-  return count
+local held = call('SMEMBERS', run)
+for at = 1, #held do held[at] = tonumber(held[at]) end
+table.sort(held)
+local page = {}
+for _, seq in ipairs(held) do
+  if seq > after and #page < ${jobsPerStep} then page[#page + 1] = seq end
 end
+S.loadJobs(page)
+local jobs = {}
+for _, seq in ipairs(page) do
+  local job = S.jobAt(seq)
+  if job and job.state == ${state.running} and job.session == tonumber(session) then
+    jobs[#jobs + 1] = {seq, job.attempt, job.crashes, S.idOf(job)}
+  else
+    -- It was removed while it ran, or runs elsewhere.
+    call('SREM', run, seq)
+    call('SREM', trying, seq)
+    if not job then
+      call('ZREM', P .. 'deadlines', seq)
+      call('ZREM', P .. 'marked', seq)
+    end
+  end
+end
+if call('EXISTS', run) == 0 then call('HDEL', P .. 'losing', session) end
+return {tonumber(whose), call('HGET', P .. 'session:' .. session, 'name') or '', jobs, #page, page[#page] or 0, string.format('%.0f', now)}
+`,
+)
+type Page = readonly [
+  whose: number,
+  worker: string,
+  jobs: readonly (readonly [seq: number, attempt: number, crashes: number, id: string])[],
+  count: number,
+  last: number,
+  now: string,
+]
 
--- Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not listen.
-local function timeOut(job)
-  local verdict = verdictOn(job)
-  if not verdict then
-    local row = call('GET', P .. 'j:' .. job.seq)
-    local options = string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
-    needs[#needs + 1] = {job.seq, job.attempt, 'late', job.failures, options, job.timeout}
-    return 0
-  end
-  if verdict.delay then
-    S.retryLater(job, verdict.failure, verdict.delay)
-    job.token = nil
-  else S.endJob(job, ${state.failed}, ${reason.timeout}, job.seq, verdict.failure) end
-  return 1
+const giveUpScript = writing(
+  'giveUp',
+  `
+local session, count, wanted, numbers = arg(), 0, {}, {}
+for at = 1, number() do
+  wanted[at] = {seq = number(), attempt = number(), crashes = number(), failure = arg()}
+  numbers[at] = wanted[at].seq
 end
-local function stopLate()
-  local count = 0
-  for _, seq in ipairs(call('ZRANGEBYSCORE', P .. 'marked', '-inf', now - ${cancelGrace})) do
-    local job = S.jobAt(tonumber(seq))
-    if job and job.state == ${state.running} then
-      endMarked(job)
-      count = count + 1
+-- A session that came back to life keeps what is left.
+if call('HEXISTS', P .. 'losing', session) == 0 then return 0 end
+S.loadJobs(numbers)
+for _, each in ipairs(wanted) do
+  local job = S.jobAt(each.seq)
+  if job and job.state == ${state.running} and job.session == tonumber(session) and job.attempt == each.attempt then
+    count = count + 1
+    if job.marked then S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq)
+    elseif each.failure ~= '' then S.endJob(job, ${state.failed}, ${reason.poisoned}, job.seq, each.failure)
+    else
+      S.recordAttempt(job, ${attemptOutcomeCode('lost')})
+      job.token, job.session, job.crashes = nil, nil, each.crashes
+      S.putBack(job, 0)
     end
   end
-  for _, seq in ipairs(call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', now - ${deadlineGrace})) do
-    local job = S.jobAt(tonumber(seq))
-    if job and job.state == ${state.running} then
-      if job.marked then endMarked(job) else count = count + timeOut(job) end
-    end
-  end
-  if count > 0 then S.stops = true end
-  return count
 end
+return count
 `,
   settling,
 )
 
-const abandoning = part(
-  `
--- Removes uploads that nobody goes on with, from their end, some rows at a time.
-local function abandonUploads()
-  local all = call('HGETALL', P .. 'uploads')
-  for at = 1, #all, 2 do
-    local collection, base, jobCount, barrierCount, created, touched = string.match(all[at + 1], '^(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)$')
-    if tonumber(touched) < now - ${uploadMemory} then
-      base, jobCount, barrierCount = tonumber(base), tonumber(jobCount), tonumber(barrierCount)
-      local last, numbers = base + jobCount + barrierCount - 1, {}
-      local first = math.max(base, last - ${rowsPerCall - 1})
-      for number = first, last do numbers[#numbers + 1] = number end
+async function lose(runs: Runs, steps: Steps, session: string): Promise<number> {
+  let released = 0
+  for (let after = 0; ;) {
+    const [whose, worker, jobs, count = 0, last = 0, now = '0'] = await runs.write<Page>(loseScript, [session, after])
+    const named = jobs.map(([seq, attempt, crashes, id]) => {
+      const level = suspicionAfter(crashes, whose)
+      const isPoisoned = level >= suspicion.poisoned
+      const failure = isPoisoned ? failed('JobPoisoned', poisonedMessage(worker), attempt, Number(now)) : null
+      return { seq, id, args: [seq, attempt, level, failure === null ? '' : JSON.stringify(failure)] }
+    })
+    released += await steps.runAll(named, (some) =>
+      runs.write<number>(giveUpScript, [session, some.length, ...some.flatMap(({ args }) => args)]),
+    )
+    if (count < jobsPerStep) break
+    after = last
+  }
+  // Looks whether anything is left.
+  if (released > 0) await runs.write<Page>(loseScript, [session, Number.MAX_SAFE_INTEGER])
+  return released
+}
+
+const failed = (name: string, message: string, attempt: number, now: number): Failure => ({
+  name,
+  message,
+  attempt,
+  at: new Date(now).toISOString(),
+})
+
+// ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * `lateJobs(after, size)`: running jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the
+ * handler does not listen. After a gap they have their time anew: nobody knows how much of it they had. `isLate(job)`.
+ */
+const lateness = part(`
+local function isLate(job)
+  if not job or job.state ~= ${state.running} then return false end
+  if job.marked and math.max(job.marked, calmAt) <= now - ${cancelGrace} then return true end
+  if not job.timeout or not job.started then return false end
+  return (job.started < calmAt and math.max(job.started, calmAt) or job.started) + job.timeout <= now - ${deadlineGrace}
+end
+local function lateJobs(size)
+  local late, seen = {}, {}
+  for key, before in pairs({marked = now - ${cancelGrace}, deadlines = now - ${deadlineGrace}}) do
+    for from = 0, 4000, 1000 do
+      local numbers = call('ZRANGEBYSCORE', P .. key, '-inf', before, 'LIMIT', from, 1000)
+      for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
       S.loadJobs(numbers)
-      S.removedIds = {}
-      for _, number in ipairs(numbers) do
-        if number < base + jobCount then S.removeJob(number) else S.removeBarrier(number) end
+      for _, seq in ipairs(numbers) do
+        local job = S.jobAt(seq)
+        if not job or job.state ~= ${state.running} then S.remove(key, seq)
+        elseif not seen[seq] and isLate(job) and #late < size then
+          seen[seq] = true
+          late[#late + 1] = seq
+        end
       end
-      change('HDEL', P .. 'ids', S.removedIds)
-      S.left = S.left - #numbers
-      if first > base then
-        jobCount = math.min(jobCount, first - base)
-        call('HSET', P .. 'uploads', all[at],
-          table.concat({collection, base, jobCount, first - base - jobCount, created, touched}, ','))
-      else
-        S.removeBarrier(base - 1)
-        call('HDEL', P .. 'uploads', all[at])
-      end
-      return
+      if #numbers < 1000 or #late >= size then break end
     end
   end
+  table.sort(late)
+  return late
 end
+`)
+
+const lateScript = writing(
+  'late',
+  `
+local found = {}
+for at, seq in ipairs(lateJobs(${jobsPerStep})) do
+  local job = S.jobAt(seq)
+  local options = string.match(job.row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
+  found[at] = {seq, job.attempt, job.failures, job.timeout or 0, options, S.idOf(job)}
+end
+return {string.format('%.0f', now), found}
 `,
-  removal,
+  turns,
+  lateness,
+)
+type LateJob = readonly [seq: number, attempt: number, failures: number, timeout: number, options: string, id: string]
+
+const stopScript = writing(
+  'stop',
+  `
+local count, wanted, numbers = 0, {}, {}
+for at = 1, number() do
+  wanted[at] = {seq = number(), attempt = number(), delay = number(), failure = arg()}
+  numbers[at] = wanted[at].seq
+end
+S.loadJobs(numbers)
+for _, each in ipairs(wanted) do
+  local job = S.jobAt(each.seq)
+  if isLate(job) and job.attempt == each.attempt then
+    count = count + 1
+    if job.marked then S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq)
+    elseif each.delay then
+      S.retryLater(job, each.failure, each.delay)
+      job.token = nil
+    else S.endJob(job, ${state.failed}, ${reason.timeout}, job.seq, each.failure) end
+  end
+end
+if count > 0 then S.stops = true end
+return count
+`,
+  turns,
+  lateness,
+  settling,
 )
 
-/** In how long something will have to be swept again, as far as can be foreseen from what is written. */
+async function stopLate(runs: Runs, steps: Steps, runtime: Runtime): Promise<number> {
+  for (let stopped = 0, tried = new Set<number>(); ;) {
+    const [now, found] = await runs.write<[string, readonly LateJob[]]>(lateScript)
+    const fresh = found.filter(([seq]) => !tried.has(seq))
+    if (fresh.length === 0) return stopped
+    const named = fresh.map((job) => ({ seq: job[0], id: job[5], args: verdictOn(job, Number(now), runtime) }))
+    stopped += await steps.runAll(named, (some) =>
+      runs.write<number>(stopScript, [some.length, ...some.flatMap(({ args }) => args)]),
+    )
+    for (const { seq } of named satisfies readonly NamedJob[]) tried.add(seq)
+  }
+}
+
+/** Scripts can neither write down an instant nor read a retry policy: number, attempt, delay of a further try, failure. */
+function verdictOn(
+  [seq, attempt, failures, timeout, options]: LateJob,
+  now: number,
+  runtime: Runtime,
+): (string | number)[] {
+  const message = `It took longer than its ${timeout} ms, and did not stop when told.`
+  const failure = failed('JobTimedOut', message, attempt, now)
+  const { retry: policy } = readOptions(options)
+  const outcome = decideFailure({ reason: 'timeout', failure, policy, failures, random: runtime.random() })
+  return [seq, attempt, outcome.type === 'failed' ? '' : outcome.delay, JSON.stringify(failure)]
+}
+
+// ── what comes next ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * `nextSweepIn()`: in how long something will have to be swept again, as far as can be foreseen from what is written.
+ */
 const foresight = part(`
-local function nextSweepIn()
+local function firstIn(key)
+  return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+end
+local function earliest(list)
   local nextAt
-  local function note(at)
-    if at and (not nextAt or at < nextAt) then nextAt = at end
+  for at = 1, 4 do
+    if list[at] and (not nextAt or list[at] < nextAt) then nextAt = list[at] end
   end
-  local function first(key)
-    return tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
-  end
-  if call('EXISTS', P .. 'work') == 1 then note(0) end
-  note(first('due'))
-  note(first('expiring'))
-  local deadline, marked, expires = first('deadlines'), first('marked'), first('alive')
-  note(deadline and deadline + ${deadlineGrace})
-  note(marked and marked + ${cancelGrace})
-  -- Nobody is given up before the calm after a gap is over.
-  note(expires and math.max(expires, tonumber(call('HGET', P .. 'meta', 'calmUntil') or 0)))
+  return nextAt
+end
+local function nextSweepIn()
+  local lapses, sweepAt = firstIn('expiring'), tonumber(call('HGET', P .. 'meta', 'sweepAt') or nil)
+  -- What is over in the calm after a gap waits for its end.
+  if lapses and lapses <= now then lapses = math.max(lapses, tonumber(call('HGET', P .. 'meta', 'calmUntil') or 0)) end
+  local nextAt = earliest({call('EXISTS', P .. 'work') == 1 and 0 or false, firstIn('due') or false, lapses or false, sweepAt or false})
   return nextAt and nextAt - now or ''
 end
 `)
 
-const sweepScript = writing(
-  'sweep',
+/** `foresee()`: when the next turn is to be taken. Kept, so that others need not look for it. */
+const foreseeing = part(
   `
-readVerdicts()
-local isCalm = takeTurn()
-local released = S.releaseDue()
-S.expire()
-if not isCalm then released = released + loseSessions() end
-released = released + stopLate()
-abandonUploads()
-local isAtRest = #needs == 0 and not next(S.arrivals) and #S.pending == 0 and S.isClean()
-return {released, now, needs, isAtRest and nextSweepIn() or 'later'}
+local function foresee()
+  local deadline, marked, expires, shortest = firstIn('deadlines'), firstIn('marked'), firstIn('alive'), S.shortestLease()
+  local at = earliest({
+    call('EXISTS', P .. 'losing') == 1 and now or false,
+    deadline and deadline + ${deadlineGrace} or false,
+    marked and math.max(marked, calmAt) + ${cancelGrace} or false,
+    expires and math.min(math.max(expires, calmAt + (shortest or 0)), now + (shortest or 0) / 2) or false
+  })
+  -- What is due and stays due, since it failed or others hold it, waits for the next turn.
+  if at and at <= now then at = now + ${turnLength} end
+  if at then call('HSET', P .. 'meta', 'sweepAt', at) else call('HDEL', P .. 'meta', 'sweepAt') end
+  return nextSweepIn()
+end
 `,
   turns,
-  losing,
-  dueJobs,
-  abandoning,
   foresight,
 )
 
+const beginScript = writing(
+  'begin',
+  `
+local isTurn = takeTurn()
+local released = S.releaseDue()
+S.expire()
+local hasChores, sessions, hasLate = false, {}, false
+if isTurn then
+  hasChores, sessions, hasLate = takeChores(), lostSessions(), #lateJobs(1) > 0
+end
+local wait = 'later'
+if #sessions == 0 and not hasLate and not next(S.arrivals) and #S.pending == 0 and S.isClean() then
+  wait = isTurn and foresee() or nextSweepIn()
+end
+return {released, isTurn and 1 or 0, hasChores and 1 or 0, sessions, hasLate and 1 or 0, wait}
+`,
+  turns,
+  lostSessions,
+  lateness,
+  dueJobs,
+  foresight,
+  foreseeing,
+)
+
+const foreseeScript = writing('foresee', 'S.flush() return foresee()', turns, foresight, foreseeing)
 const nextScript = reading('nextSweep', 'return nextSweepIn()', foresight)

@@ -86,14 +86,17 @@ const leaveScript = writing(
 local text, mark = arg(), arg()
 local live = call('ZRANGEBYSCORE', P .. 'alive', '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, 1)[1]
 if live then return call('HMGET', P .. 'session:' .. live, 'name', 'host', 'pid') end
-for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do
+local sessions = call('ZRANGE', P .. 'alive', 0, -1)
+for _, session in ipairs(call('HKEYS', P .. 'losing')) do sessions[#sessions + 1] = session end
+for _, session in ipairs(sessions) do
   local running = call('SMEMBERS', P .. 'run:' .. session)
   for at = 1, #running do running[at] = tonumber(running[at]) end
   table.sort(running)
   S.loadJobs(running)
   for _, seq in ipairs(running) do
     local job = S.jobAt(seq)
-    if job.marked then
+    if not job then S.remove('run:' .. session, seq)
+    elseif job.marked then
       S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, seq)
     else
       S.recordAttempt(job, ${attemptOutcomeCode('released')})
@@ -103,9 +106,10 @@ for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do
   end
   S.flush()
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'lost', 1)
+  call('ZADD', P .. 'ended', now, session)
   call('DEL', P .. 'tokens:' .. session)
 end
-call('DEL', P .. 'alive')
+call('DEL', P .. 'alive', P .. 'leases', P .. 'losing')
 if S.settleWork() then return {} end
 S.flush()
 call('HSET', P .. 'meta', 'closed', text, 'leaving', mark)
@@ -174,7 +178,6 @@ async function census(db: Database): Promise<Census> {
   const [sessions, queues, unique, idempotency, values] = await Promise.all(
     ['sessions', 'queues', 'unique', 'idempotency', 'values'].map(length),
   )
-  const leaving = await db.send<number>('ZCARD', `${db.prefix}leaving`)
   return {
     rows: {
       sessions,
@@ -187,7 +190,6 @@ async function census(db: Database): Promise<Census> {
       notes,
       unique,
       idempotency,
-      leaving,
       values,
     } as Census['rows'],
     jobs: Object.fromEntries(jobStates.map((name, at) => [name, states[at] ?? 0])) as Census['jobs'],
@@ -253,7 +255,6 @@ const numberedKinds = [
   'k:',
   'm:',
   'scope:',
-  'look:',
 ]
 const whole = [
   ...[
@@ -268,9 +269,13 @@ const whole = [
     'scheduled',
     'sessions',
     'alive',
+    'leases',
+    'ended',
+    'losing',
+    'faults',
   ],
   ...['unique', 'unique-until', 'holds', 'idempotency', 'idempotency-until', 'uploads', 'work', 'cancelling', 'events'],
-  ...['values', 'values-ids', 'values-until', 'leaving'],
+  ...['values', 'values-ids', 'values-until'],
 ]
 
 /** Removes all but what is known of the store itself. Cursors into what was told before lead nowhere from here on. */

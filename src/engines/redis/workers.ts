@@ -20,7 +20,10 @@ end
 local suspects = {}
 for _, place in ipairs(call('ZRANGE', P .. 'suspects', 0, -1)) do suspects[#suspects + 1] = string.sub(place, 2) end
 count(queued, suspects)
-for _, session in ipairs(call('HVALS', P .. 'sessions')) do count(running, call('SMEMBERS', P .. 'run:' .. session)) end
+for _, key in ipairs({'alive', 'losing'}) do
+  local sessions = key == 'alive' and call('ZRANGE', P .. key, 0, -1) or call('HKEYS', P .. key)
+  for _, session in ipairs(sessions) do count(running, call('SMEMBERS', P .. 'run:' .. session)) end
+end
 local answer = {}
 local function countRuns(name)
   local runs, count = call('ZRANGE', P .. 'runs:' .. name, 0, -1, 'WITHSCORES'), 0
@@ -66,10 +69,14 @@ const workersScript = reading(
   'workers',
   `
 local answer = {}
-for _, session in ipairs(call('HVALS', P .. 'sessions')) do
+local sessions = call('ZRANGE', P .. 'alive', 0, -1)
+for _, session in ipairs(call('ZRANGEBYSCORE', P .. 'ended', string.format('%.0f', now - ${24 * 60 * 60_000}), '+inf')) do
+  sessions[#sessions + 1] = session
+end
+for _, session in ipairs(sessions) do
   local row = call('HMGET', P .. 'session:' .. session, 'id', 'name', 'host', 'pid', 'queues', 'concurrency', 'startedAt', 'seenAt', 'expiresAt', 'endedAt', 'lost')
   for at = 1, 11 do row[at] = row[at] or '' end
-  if row[1] ~= '' and (row[10] == '' or tonumber(row[10]) > now - ${24 * 60 * 60_000}) then
+  if row[1] ~= '' then
     row[12] = call('SCARD', P .. 'run:' .. session)
     row[13] = tonumber(session)
     row[14] = string.format('%.0f', now)

@@ -9,7 +9,6 @@ import {
   endingColumns,
   header,
   later,
-  leaves,
   releaseUnique,
 } from './change.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
@@ -203,7 +202,6 @@ type WaitingRow = readonly [
   role: number,
   feeds: number | null,
   scope: number | null,
-  retention: number | null,
   behind: number,
   fit: number,
   startIn: number | null,
@@ -213,10 +211,8 @@ type WaitingRow = readonly [
 ]
 
 function waitingIn(row: WaitingRow): Waiting {
-  const [seq, collection, attempt, version, role, feeds, scope, retention, ...waiting] = row
-  const [behind, fit, start_in, due_at, marked_at, reason] = waiting
-  const ending = { seq, collection, attempt, version, role, feeds, scope, retention }
-  return { ...ending, behind, fit, start_in, due_at, marked_at, reason }
+  const [seq, collection, attempt, version, role, feeds, scope, behind, fit, start_in, due_at, marked_at, reason] = row
+  return { seq, collection, attempt, version, role, feeds, scope, behind, fit, start_in, due_at, marked_at, reason }
 }
 
 /** A job whose barrier has decided, or that stands behind none. */
@@ -308,7 +304,6 @@ function settleCollection(change: Change, barrier: Barrier, decision: Decision):
   )
   change.journal.collection(code, barrier.collection, about.round)
   releaseUnique(change, barrier.collection)
-  leaves(change, barrier.collection, about.retention)
 }
 
 function settledState(change: Change, about: Header, decision: Decision): number {

@@ -1,9 +1,10 @@
-import type { StoredOptions } from '../../core/job.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
+import { readOptions } from '../../engine/job-options.ts'
 import type { Database, Value } from './database.ts'
 import { readInput, readShortInputs } from './gather.ts'
+import { isCalm } from './turn.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
 export interface Ref {
@@ -15,7 +16,6 @@ export interface Ref {
   readonly feeds: number | null
   readonly scope: number | null
   readonly depth: number
-  readonly retention: number | null
 }
 
 /** At most so many due or expired jobs are moved by one claim. */
@@ -62,13 +62,15 @@ export function nextDueAt(db: Database): number | null {
   )
 }
 
-/** Cancels the jobs that did not start in time. */
+/** Cancels the jobs that did not start in time; after a gap in time, only once it is sure that the clock is right. */
 export function expire(change: Change): number {
   const rows = change.db.all<Ending>(
-    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2) limit ? + 0`,
+    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2)
+     order by expires_at, seq limit ? + 0`,
     change.now,
     movedPerCall,
   )
+  if (rows.length === 0 || isCalm(change)) return 0
   for (const job of rows) endJob(change, job, { state: state.cancelled, reason: reason.expired, cause: job.seq })
   return rows.length
 }
@@ -82,7 +84,7 @@ function openQueues(db: Database, wanted: readonly string[] | null): string[] {
 // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round, failures,
-  input, behind, token, created_at, timeout, deadline_at, actor, retention`
+  input, behind, token, created_at, timeout, deadline_at, actor`
 type Row = readonly [
   seq: number,
   collection: number,
@@ -106,7 +108,6 @@ type Row = readonly [
   timeout: number | null,
   deadlineAt: number | null,
   actor: string | null,
-  retention: number | null,
 ]
 
 /** What a claim asked for before already holds: asked again because its answer was lost. */
@@ -218,7 +219,7 @@ function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt
   const about = collection === seq ? null : header(change, collection)
   const actor = about === null ? row[21] : about.actor
   return {
-    ref: { seq, collection, attempt, version, role: roleOf, feeds, scope, depth, retention: row[22] } satisfies Ref,
+    ref: { seq, collection, attempt, version, role: roleOf, feeds, scope, depth } satisfies Ref,
     token,
     id,
     collectionId: about === null ? id : about.id,
@@ -238,16 +239,3 @@ function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt
   }
 }
 const nothing: ClaimedJob['input'] = { from: 'nothing' }
-
-/** Most jobs of a task carry the same options, so the text is read once. */
-const known = new Map<string, StoredOptions>()
-const none: StoredOptions = {}
-export function readOptions(text: string | null): StoredOptions {
-  if (text === null) return none
-  let options = known.get(text)
-  if (options === undefined) {
-    if (known.size > 1_000) known.clear()
-    known.set(text, (options = JSON.parse(text) as StoredOptions))
-  }
-  return options
-}

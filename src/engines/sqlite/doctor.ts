@@ -1,20 +1,24 @@
 import { statSync } from 'node:fs'
 import { supportedNode } from '../../core/node-version.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
+import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
 import { isSound, type Mode, soundVersion } from './open.ts'
+import { faults, noted } from './turn.ts'
 
 interface About {
   readonly path: string
   readonly mode: Mode
   readonly version: string
+  readonly now: number
 }
 
 /** A WAL that has grown this large is not being written back: some reader keeps an old state open. */
 const largeWal = 256 * 1_048_576
 
 export async function diagnose(db: Database, about: About): Promise<Diagnosis[]> {
-  return [version(about), ...(await db.read(() => [integrity(db), schema(db), leftovers(db)])), mode(about), wal(about)]
+  const inside = await db.read(() => [integrity(db), schema(db), leftovers(db), ...upkeep(db, about.now)])
+  return [version(about), ...inside, mode(about), wal(about)]
 }
 
 function version({ version: found }: About): Diagnosis {
@@ -52,6 +56,11 @@ function leftovers(db: Database): Diagnosis {
     advice: 'They go on while a worker runs: start one if none does.',
   }
 }
+
+const upkeep = (db: Database, now: number): Diagnosis[] => [
+  upkeepDiagnosis(faults(db, now)),
+  stepDiagnosis(noted(db, 'stepped_at'), noted(db, 'stepped_by'), now),
+]
 
 const mode = ({ mode: found }: About): Diagnosis =>
   ok('mode', found === 'durable' ? 'durable (survives a power loss)' : 'fast (survives a crash of the process)')

@@ -155,10 +155,9 @@ function readSummary(change: Change, job: Consumer, span: string, cause: number 
     own === undefined ||
     change.db.get('select 1 from celeriac_jobs where seq between ? and ? and role = 0 limit 1', first, last) !==
       undefined
-  const counts = countJobs(
-    change.db,
-    `seq between ${first} and ${last} and ${isMain ? 'role = 0' : 'seq <> ' + job.seq}`,
-  )
+  const counts = isMain
+    ? countJobs(change.db, 'seq between ? and ? and role = 0', first, last)
+    : countJobs(change.db, 'seq between ? and ? and seq <> ?', first, last, job.seq)
   const barrier =
     job.behind === null
       ? undefined

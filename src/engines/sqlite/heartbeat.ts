@@ -55,7 +55,7 @@ function renew(change: Change, { session, lease }: Heartbeat): number {
   // A session that was given up as lost comes back to life here: what it held is gone, what it claims from now on is its own.
   const row = change.db.get<{ number: number }>(
     `insert into celeriac_sessions (id, name, host, pid, queues, concurrency, started_at, seen_at, expires_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-     on conflict (id) do update set seen_at = excluded.seen_at, expires_at = excluded.expires_at, ended_at = null, lost = 0 returning number`,
+     on conflict (id) do update set seen_at = excluded.seen_at, expires_at = excluded.expires_at, ended_at = null, lost = 0, losing = null returning number`,
     session.id,
     session.name,
     session.host,

@@ -1,5 +1,6 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import type { JobDetail, JobRecord } from '../../core/job.ts'
+import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { collectionStateName, state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
@@ -17,7 +18,7 @@ const afterLimit = 1_000
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow & { readonly has_all_arguments: number }>(
     `select ${jobColumns}, j.result, j.input is null and j.options ->> 'chunked' is null as has_all_arguments
-     from ${jobTables} where j.id = ? and c.removed_at is null and ${isVisible}`,
+     from ${jobTables} where j.id = ? and ${isVisible}`,
     id,
   )
   if (row === undefined) return null
@@ -58,7 +59,7 @@ export function collection(db: Database, id: string, withJobs: boolean): Collect
   }
 }
 
-export interface CollectionRow {
+export interface CollectionRow extends CallbackColumns {
   readonly number: number
   readonly id: string
   readonly alone: number
@@ -72,13 +73,12 @@ export interface CollectionRow {
   readonly description: string | null
   readonly actor: string | null
   readonly tags: string | null
-  readonly callback_url: string | null
 }
 export const collectionColumns =
-  'number, id, 0 as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url'
+  'number, id, 0 as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url, callback_results'
 /** A job alone, told as a collection of one: its states map onto a collection's. */
 export const aloneColumns = `seq as number, id, 1 as alone, iif(state < 4, 0, min(state - 3, 3)) as state, round, null as exit, '0' as shape, created_at,
-  iif(state < 4, null, finished_at) as settled_at, iif(state < 4 or state = 6, marked_at, null) as cancelled_at, description, actor, tags, null as callback_url`
+  iif(state < 4, null, finished_at) as settled_at, iif(state < 4 or state = 6, marked_at, null) as cancelled_at, description, actor, tags, null as callback_url, null as callback_results`
 
 function findCollection(db: Database, id: string): CollectionRow | undefined {
   return (
@@ -99,7 +99,7 @@ export function collectionRecord(db: Database, row: CollectionRow): CollectionRe
     description: row.description,
     actor: row.actor === null ? null : { id: row.actor },
     tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
-    callbackUrl: row.callback_url,
+    callback: callbackOf(row),
     counts,
     progress,
     createdAt: row.created_at,

@@ -1,4 +1,6 @@
+import type { Callback } from '../../core/collection.ts'
 import type { Graph } from '../../core/graph.ts'
+import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { type Change, header } from './change.ts'
 import { cancelCollection } from './control.ts'
@@ -34,22 +36,26 @@ export function refusedOf(change: Change, submissions: readonly Submission[]): R
 /** Keys that the submissions before have taken. */
 interface Taken {
   readonly remembered: Map<string, Remembered>
-  readonly held: Map<string, string>
+  readonly held: Map<string, Holder>
 }
 
 /** What a submission would be answered for its keys; null where it would be stored, and takes them. */
 function meetKeys(change: Change, submission: Submission, { remembered, held }: Taken): SubmitAnswer | null {
   const { graph, idempotency, unique } = submission
   const key = JSON.stringify([scopeOf(submission), idempotency?.key])
+  const note = (id: string): void => {
+    if (idempotency !== null) remembered.set(key, { fingerprint: idempotency.fingerprint, collection_id: id })
+  }
   const before = idempotency === null ? null : (remembered.get(key) ?? remembering(change, submission))
   if (before !== null && idempotency !== null) return recalled(before, idempotency.fingerprint)
   if (unique !== null) {
-    const holder = held.get(unique.key) ?? holderIdOf(change, unique.key)
+    const holder = held.get(unique.key) ?? holderNow(change, unique.key)
     const answer = holder === null ? null : answerOfHolder(holder, submission)
+    if (answer?.type === 'existing') note(answer.collectionId)
     if (answer !== null) return answer
-    held.set(unique.key, graph.id)
+    held.set(unique.key, { id: graph.id, callback: submission.callback })
   }
-  if (idempotency !== null) remembered.set(key, { fingerprint: idempotency.fingerprint, collection_id: graph.id })
+  note(graph.id)
   return null
 }
 
@@ -82,14 +88,14 @@ export function recall(change: Change, submission: Submission): SubmitAnswer | n
   return known && recalled(known, submission.idempotency!.fingerprint)
 }
 
-export function remember(change: Change, submission: Submission): void {
+export function remember(change: Change, submission: Submission, collectionId: string): void {
   const { key, fingerprint } = submission.idempotency as NonNullable<Submission['idempotency']>
   change.db.run(
     'insert into celeriac_idempotency (scope, key, fingerprint, collection_id, expires_at) values (?, ?, ?, ?, ?)',
     scopeOf(submission),
     key,
     fingerprint,
-    submission.graph.id,
+    collectionId,
     change.now + idempotencyMemory,
   )
 }
@@ -99,31 +105,53 @@ export function meetHolder(change: Change, submission: Submission): SubmitAnswer
   const { key } = submission.unique as NonNullable<Submission['unique']>
   const holder = holderOf(change, key)
   if (holder === null) return null
-  const answer = answerOfHolder(holder.collectionId, submission)
+  const answer = answerOfHolder(holderAt(change, holder), submission)
   if (answer !== null) return answer
-  cancelCollection(change, header(change, holder.number))
+  cancelCollection(change, header(change, holder))
   change.db.run('delete from celeriac_unique where key = ?', key)
   return null
 }
 
+/** Who holds a unique key. */
+interface Holder {
+  readonly id: string
+  readonly callback: Callback | null
+}
+
 /** null: the holder is to be replaced. */
-function answerOfHolder(collectionId: string, { graph, unique }: Submission): SubmitAnswer | null {
-  if (collectionId === graph.id || unique?.onConflict === 'existing') return { type: 'existing', collectionId }
-  return unique?.onConflict === 'reject' ? { type: 'conflict', reason: 'unique', collectionId } : null
+function answerOfHolder(
+  { id, callback }: Holder,
+  { graph, unique, callback: wanted }: Submission,
+): SubmitAnswer | null {
+  if (id === graph.id) return { type: 'existing', collectionId: id }
+  if (unique?.onConflict === 'reject') return { type: 'conflict', reason: 'unique', collectionId: id }
+  if (unique?.onConflict === 'replace') return null
+  const isCalled = wanted === null || (wanted.url === callback?.url && wanted.results === callback.results)
+  if (isCalled) return { type: 'existing', collectionId: id }
+  return { type: 'conflict', reason: 'callback', collectionId: id }
 }
 
-function holderIdOf(change: Change, key: string): string | null {
-  return holderOf(change, key)?.collectionId ?? null
+function holderNow(change: Change, key: string): Holder | null {
+  const holder = holderOf(change, key)
+  return holder === null ? null : holderAt(change, holder)
 }
 
-/** The collection that holds a unique key. One that holds it until a time may have been removed. */
-export function holderOf(change: Change, key: string): { number: number; collectionId: string } | null {
-  const row = change.db.get<{ number: number; collectionId: string; expires_at: number | null }>(
-    'select collection as number, collection_id as collectionId, expires_at from celeriac_unique where key = ?',
+function holderAt(change: Change, holder: number): Holder {
+  const row = change.db.get<CallbackColumns>(
+    'select callback_url, callback_results from celeriac_collections where number = ?',
+    holder,
+  )
+  return { id: header(change, holder).id, callback: row === undefined ? null : callbackOf(row) }
+}
+
+/** The collection that holds a unique key. */
+export function holderOf(change: Change, key: string): number | null {
+  const row = change.db.get<{ collection: number; expires_at: number | null }>(
+    'select collection, expires_at from celeriac_unique where key = ?',
     key,
   )
   if (row === undefined) return null
-  if (row.expires_at === null || row.expires_at > change.now) return row
+  if (row.expires_at === null || row.expires_at > change.now) return row.collection
   change.db.run('delete from celeriac_unique where key = ?', key)
   return null
 }
@@ -132,18 +160,13 @@ export function holdUnique(
   change: Change,
   { key, until }: NonNullable<Submission['unique']>,
   collection: number,
-  collectionId: string,
 ): void {
   const values: Value[] = [
     key,
     collection,
-    collectionId,
     typeof until === 'number' ? 'time' : until,
     typeof until === 'number' ? change.now + until : null,
   ]
-  change.db.run(
-    'insert into celeriac_unique (key, collection, collection_id, until, expires_at) values (?, ?, ?, ?, ?)',
-    ...values,
-  )
+  change.db.run('insert into celeriac_unique (key, collection, until, expires_at) values (?, ?, ?, ?)', ...values)
   change.hasUniqueKeys = true
 }

@@ -1,81 +1,127 @@
 import type { CollectionRecord } from '../../core/collection.ts'
 import { collectionStates } from '../../core/collection.ts'
-import { CeleriacError } from '../../core/errors.ts'
+import { sizeOfFailure } from '../../core/failure.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
+import type { Runtime } from '../../core/runtime.ts'
 import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
-import { nextNumber } from './change.ts'
+import { createdMargin, pageBytes, position, Window } from '../../engine/listing.ts'
 import type { Database, Value } from './database.ts'
 import { afterOf, aloneColumns, collectionColumns, collectionRecord, type CollectionRow } from './inspect.ts'
 import { jobColumns, jobRecord, type JobRow, jobTables } from './record.ts'
 import { isVisible } from './submit.ts'
 
-/**
- * A filter may match few of very many rows, and no index stands behind most filters. So a list looks at so many numbers at
- * a time and lets the event loop turn in between.
- */
-const window = 20_000
-
 type Condition = readonly [sql: string, ...values: Value[]]
 const joined = (conditions: readonly Condition[]): string => conditions.map(([sql]) => sql).join(' and ')
 const valuesOf = (conditions: readonly Condition[]): Value[] => conditions.flatMap(([, ...values]) => values)
 
-/** Reads window after window, newest first, until the page is full or there is nothing more. */
-async function page<Row, T>(
-  db: Database,
-  query: { readonly limit: number; readonly cursor?: string },
-  rowsIn: (from: number, before: number, limit: number) => Row[],
-  numberOf: (row: Row) => number,
-  tell: (row: Row) => T,
-): Promise<RecordPage<T>> {
-  let before = query.cursor === undefined ? await db.read(() => nextNumber(db)) : position(query.cursor)
-  const items: T[] = []
-  while (before > 0) {
-    const from = Math.max(before - window, 0)
-    const wanted = query.limit + 1 - items.length
-    const rows = await db.read(() =>
-      rowsIn(from, before, wanted).map((row) => ({ number: numberOf(row), item: tell(row) })),
-    )
-    for (const { number, item } of rows) {
-      if (items.length === query.limit) return { items, next: String(before) }
-      items.push(item)
-      before = number
-    }
-    if (rows.length < wanted) before = from
-  }
-  return { items, next: null }
+/** The newest row below a number. */
+interface Top {
+  readonly number: number
+  readonly createdAt: number
 }
 
-function position(cursor: string): number {
-  const number = Number(cursor)
-  if (/^\d{1,15}$/.test(cursor)) return number
-  throw new CeleriacError(
-    'BAD_CURSOR',
-    `"${cursor.slice(0, 40)}" is not a cursor of this list: pass the "next" of the page before, unchanged.`,
-  )
+interface Listing<Row, T> {
+  readonly top: (before: number) => Top | undefined
+  readonly rowsIn: (from: number, before: number, limit: number) => Row[]
+  readonly numberOf: (row: Row) => number
+  readonly tell: (row: Row) => T
+  readonly sizeOf: (item: T) => number
+}
+
+/** Reads window after window, newest first, until the page is full or there is nothing more. */
+async function page<Row, T>(
+  { db, runtime }: Lister,
+  query: JobsQuery | CollectionsQuery,
+  { top, rowsIn, numberOf, tell, sizeOf }: Listing<Row, T>,
+): Promise<RecordPage<T>> {
+  const items: T[] = []
+  const window = new Window(runtime, { first: 1_000, most: 20_000, milliseconds: 10 })
+  let left = pageBytes
+  for (let before = query.cursor === undefined ? Infinity : position(query.cursor); ;) {
+    const wanted = query.limit + 1 - items.length
+    const found = await window.time(() =>
+      db.read(() => {
+        const newest = top(Math.min(before, latest))
+        if (newest === undefined || newest.createdAt < (query.createdFrom ?? 0) - createdMargin) return null
+        const from = Math.max(newest.number + 1 - window.size, 0)
+        const rows = rowsIn(from, newest.number + 1, wanted)
+        return { from, rows: rows.map((row) => ({ number: numberOf(row), item: tell(row) })) }
+      }),
+    )
+    if (found === null) return { items, next: null }
+    for (const { number, item } of found.rows) {
+      if (items.length === query.limit || left < 0) return { items, next: String(before) }
+      items.push(item)
+      left -= sizeOf(item)
+      before = number
+    }
+    if (found.rows.length < wanted) before = found.from
+    // This thread has other things to do, too.
+    await new Promise<void>((resolve) => runtime.soon(resolve))
+  }
+}
+const latest = Number.MAX_SAFE_INTEGER
+
+/** A connection, and what it takes to look through it. */
+export interface Lister {
+  readonly db: Database
+  readonly runtime: Pick<Runtime, 'elapsed' | 'soon'>
 }
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function jobs(db: Database, query: JobsQuery): Promise<RecordPage<JobRecord>> {
+export async function jobs(lister: Lister, query: JobsQuery): Promise<RecordPage<JobRecord>> {
+  const { db } = lister
+  const collection = query.collectionId === undefined ? null : await db.read(() => numberOf(db, query.collectionId!))
+  if (collection === undefined) return { items: [], next: null }
   const conditions = jobConditions(query)
-  const sql = `select ${jobColumns} from ${jobTables} where j.seq >= ? and j.seq < ? and ${joined(conditions)} order by j.seq desc limit ?`
-  return page<JobRow, JobRecord>(
-    db,
-    query,
-    (from, before, limit) => db.all<JobRow>(sql, from, before, ...valuesOf(conditions), limit),
-    ({ seq }) => seq,
-    (row) => jobRecord(db, row, afterOf(db, row.behind)),
-  )
+  const [sql, values] = [jobsSql(collection === null ? '' : inCollection, conditions), valuesOf(conditions)]
+  return page<JobRow, JobRecord>(lister, query, {
+    top: (before) =>
+      collection === null
+        ? db.get<Top>(topJob, before)
+        : db.get<Top>(topMember, collection, before, collection, before),
+    rowsIn(from, before, limit) {
+      const which = collection === null ? [] : [collection, collection, from, before]
+      return db.all<JobRow>(sql, from, before, ...which, ...values, limit)
+    },
+    numberOf: ({ seq }) => seq,
+    tell: (row) => jobRecord(db, row, afterOf(db, row.behind)),
+    sizeOf: ({ args, failure }) => args.length + (failure === null ? 0 : sizeOfFailure(failure)),
+  })
 }
 
+const numberOf = (db: Database, id: string): number | undefined =>
+  db.get<{ number: number }>(
+    `select number from celeriac_collections where id = ?1 and removed_at is null
+     union all select seq from celeriac_jobs where id = ?1 and collection = seq`,
+    id,
+  )?.number
+
+const jobsSql = (which: string, conditions: readonly Condition[]): string =>
+  `select ${jobColumns} from ${jobTables} where j.seq >= ? and j.seq < ? ${which} and ${joined(conditions)} order by j.seq desc limit ? + 0`
+/** The job that the collection is, if it is one, and the others by their index. */
+const inCollection = `and j.seq in (
+  select ? union all select seq from celeriac_jobs where collection = ? and collection <> seq and seq >= ? and seq < ?)`
+
+const topJob =
+  'select seq as number, created_at as createdAt from celeriac_jobs where seq < ? order by seq desc limit 1'
+const topMember = `select * from (
+    select * from (select seq as number, created_at as createdAt from celeriac_jobs
+      where collection = ? and collection <> seq and seq < ? order by seq desc limit 1)
+    union all select seq, created_at from celeriac_jobs where seq = ? and seq < ?)
+  order by number desc limit 1`
+
 function jobConditions(query: JobsQuery): Condition[] {
-  const conditions: Condition[] = [[`c.removed_at is null and ${isVisible}`]]
+  const conditions: Condition[] = [[isVisible]]
   if (query.states !== undefined)
-    conditions.push([`j.state in (${query.states.map((name) => jobStates.indexOf(name)).join(', ')})`])
+    conditions.push([
+      'j.state in (select value from json_each(?))',
+      JSON.stringify(query.states.map((name) => jobStates.indexOf(name))),
+    ])
   if (query.task !== undefined) conditions.push(['j.task glob ?', glob(query.task)])
   if (query.queue !== undefined) conditions.push(['j.queue = ?', query.queue])
-  if (query.collectionId !== undefined) conditions.push(['coalesce(c.id, h.id) = ?', query.collectionId])
   if (query.actor !== undefined) conditions.push(['coalesce(c.actor, h.actor) = ?', query.actor])
   if (query.tag !== undefined) conditions.push(['exists (select 1 from json_each(j.tags) where value = ?)', query.tag])
   if (query.text !== undefined) conditions.push([mentions, lowerAscii(query.text)])
@@ -94,25 +140,33 @@ function timeConditions({ createdFrom, createdBefore }: JobsQuery | CollectionsQ
   return conditions
 }
 
-/** `*` stands for any characters; whatever else GLOB knows stands for itself. */
-const glob = (pattern: string): string => pattern.replace(/[?[]/g, '[$&]')
+/** `*` stands for any characters; whatever else GLOB knows stands for itself. GLOB takes time by pattern times text, no more. */
+const glob = (pattern: string): string => pattern.replace(/[?[]/g, '[$&]').replace(/\*+/g, '*')
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function collections(db: Database, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
+export function collections(lister: Lister, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
+  const { db } = lister
   const conditions = collectionConditions(query)
   const sql = `select * from (
       select ${collectionColumns} from celeriac_collections where removed_at is null and number >= ? and number < ?
       union all select ${aloneColumns} from celeriac_jobs where collection = seq and seq >= ? and seq < ?)
-    where ${joined(conditions)} order by number desc limit ?`
-  return page<CollectionRow, CollectionRecord>(
-    db,
-    query,
-    (from, before, limit) => db.all<CollectionRow>(sql, from, before, from, before, ...valuesOf(conditions), limit),
-    ({ number }) => number,
-    (row) => collectionRecord(db, row),
-  )
+    where ${joined(conditions)} order by number desc limit ? + 0`
+  return page<CollectionRow, CollectionRecord>(lister, query, {
+    top: (before) => db.get<Top>(topCollection, before, before),
+    rowsIn: (from, before, limit) =>
+      db.all<CollectionRow>(sql, from, before, from, before, ...valuesOf(conditions), limit),
+    numberOf: ({ number }) => number,
+    tell: (row) => collectionRecord(db, row),
+    sizeOf: ({ failure }) => (failure === null ? 0 : sizeOfFailure(failure)),
+  })
 }
+
+/** Of any job or collection: which of the jobs are collections themselves is in no index. */
+const topCollection = `select * from (
+    select * from (select number, created_at as createdAt from celeriac_collections where number < ? order by number desc limit 1)
+    union all select * from (select seq, created_at from celeriac_jobs where seq < ? order by seq desc limit 1))
+  order by number desc limit 1`
 
 function collectionConditions(query: CollectionsQuery): Condition[] {
   const conditions: Condition[] = [['1']]

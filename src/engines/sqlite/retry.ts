@@ -5,6 +5,7 @@ import { type Change, type Header, header, later, type WorkItem } from './change
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { eachMember, type Member, memberColumns, select } from './control.ts'
 import { holderOf, holdUnique } from './keys.ts'
+import { forgetAttempts } from './settle.ts'
 
 /** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
 const taking = { failed: 0, all: 1, heldUp: 2 } as const
@@ -73,8 +74,8 @@ function takeUniqueAgain(change: Change, about: Header): boolean {
   if (text === undefined || text === null) return true
   const claim = JSON.parse(text) as UniqueClaim
   const holder = holderOf(change, claim.key)
-  if (holder === null) holdUnique(change, claim, about.number, about.id)
-  return holder === null || holder.number === about.number
+  if (holder === null) holdUnique(change, claim, about.number)
+  return holder === null || holder === about.number
 }
 
 function beginRound(change: Change, about: Header): void {
@@ -216,6 +217,7 @@ function keepAttempt(change: Change, job: Member): void {
     attemptOutcomeCode(outcomes[job.state] ?? 'cancelled'),
     job.seq,
   )
+  forgetAttempts(change, job.seq, job.attempt)
 }
 
 interface Reopened {

@@ -4,6 +4,7 @@ import type { Outcome } from '../../core/outcome.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
 import { type Change, type End, endJob, ended, header, readHeaders, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
+import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { insertGraph } from './insert.ts'
 import { isLarge, meetQueues, sealContinuation } from './submit.ts'
@@ -126,15 +127,23 @@ export function recordAttempt(
   failure: string | null,
 ): void {
   change.left--
-  change.db.run(
+  const kept = change.db.get<{ attempt: number }>(
     `insert into celeriac_attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
      select seq, attempt, round, session, started_at, ?, ?, ? from celeriac_jobs where seq = ? and started_at is not null
-     on conflict do nothing`,
+     on conflict do nothing returning attempt`,
     change.now,
     attemptOutcomeCode(outcome),
     failure,
     seq,
   )
+  if (kept !== undefined) forgetAttempts(change, seq, kept.attempt)
+}
+
+/** Of the attempts up to this one the first and the last are kept. */
+export function forgetAttempts({ db }: Change, seq: number, attempt: number): void {
+  if (attempt <= firstKept + lastKept) return
+  const sql = 'delete from celeriac_attempts where job = ? and attempt > ? and attempt <= ?'
+  db.run(sql, seq, firstKept, attempt - lastKept)
 }
 
 /** Ends an attempt without ending the job: it is queued, or scheduled where it is to wait. It keeps its place in line. */

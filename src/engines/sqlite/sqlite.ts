@@ -18,10 +18,9 @@ import type {
   Settlement,
   SweepAnswer,
 } from '../../engine/work.ts'
-import { bySlices } from '../../engine/retention.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import type { Values } from '../../engine/values.ts'
-import { type Change, newChange, rowsPerCall, writeChange } from './change.ts'
+import { type Change, newChange, rowsPerCall } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { counts } from './counts.ts'
@@ -36,12 +35,12 @@ import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
 import { hasTables, holdsStore, isSound, openFile, openPatiently, openMemory, prepare } from './open.ts'
 import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
-import { remove, retain } from './retention.ts'
+import { newRetentionPass, remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle } from './settle.ts'
 import { statistics } from './statistics.ts'
 import { submit, upload } from './submit.ts'
-import { nextSweepAt, sweep } from './sweep.ts'
+import { sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
 import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
@@ -91,6 +90,7 @@ class SqliteEngine implements Engine {
   readonly #runtime: Runtime
   readonly #queues = new Set<string>()
   readonly #numbers = new Numbers()
+  readonly #pass = newRetentionPass()
   #opened: Promise<Opened> | null = null
   #opening: Promise<{ from: number; to: number }> | null = null
   #db: Database | null = null
@@ -200,7 +200,7 @@ class SqliteEngine implements Engine {
     const change = newChange(db, this.#runtime.now(), this.#queues)
     const answer = body(change)
     const isLeft = settleWork(change)
-    writeChange(change)
+    change.journal.write(db, change.now, change.next)
     return { answer, change, isLeft }
   }
 
@@ -279,13 +279,13 @@ class SqliteEngine implements Engine {
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return this.#write((change) => heartbeat(change, beat))
   }
-  async sweep(): Promise<SweepAnswer> {
-    const released = await this.#write((change) => sweep(change, this.#runtime))
-    const isLeft = await bySlices(this.#runtime, (isFirst) => this.#retain(isFirst))
-    return { released, nextAt: isLeft ? this.#runtime.now() : await this.#read(nextSweepAt) }
-  }
-  async #retain(isFirst: boolean): Promise<boolean> {
-    return !this.#isClosed && (await this.#write((change) => retain(change, isFirst)))
+  sweep(): Promise<SweepAnswer> {
+    return sweep({
+      runtime: this.#runtime,
+      write: (body) => this.#write(body),
+      read: (body) => this.#read(body),
+      pass: this.#pass,
+    })
   }
   notes(job: unknown): Promise<readonly Note[]> {
     return this.#read((db) => notesOf(db, (job as Ref).seq))
@@ -309,13 +309,13 @@ class SqliteEngine implements Engine {
   }
 
   async jobs(query: JobsQuery): ReturnType<Engine['jobs']> {
-    return jobs(await this.#ready(), query)
+    return jobs({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
   job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
     return this.#read((db) => job(db, id, options.history ?? true))
   }
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
-    return collections(await this.#ready(), query)
+    return collections({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
   collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
     return this.#read((db) => collection(db, id, options.jobs ?? true))
@@ -366,7 +366,7 @@ class SqliteEngine implements Engine {
 
   async diagnose(): Promise<readonly Diagnosis[]> {
     const db = await this.#ready()
-    return diagnose(db, { ...this.#settings, version: this.#version })
+    return diagnose(db, { ...this.#settings, version: this.#version, now: this.#runtime.now() })
   }
 
   async close(): Promise<void> {

@@ -47,11 +47,13 @@ export function statistics(db: Database, now: number, { from, to, task }: Statis
 }
 
 /** Removes what is kept no longer. */
-export function trimTallies({ db, now }: Change): void {
-  db.run(
+/** Removes old tallies. True where there may be more. */
+export function trimTallies({ db, now }: Change): boolean {
+  const count = db.run(
     `delete from celeriac_tallies where (minute, task, session) in (
        select minute, task, session from celeriac_tallies where minute < ? order by minute limit ? + 0)`,
     now - talliesKept,
     talliesPerCall,
   )
+  return count === talliesPerCall
 }

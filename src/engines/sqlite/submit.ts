@@ -59,12 +59,13 @@ function submitOne(change: Change, submission: Submission, number: number): Subm
   const remembered = submission.idempotency === null ? null : recall(change, submission)
   if (remembered !== null) return remembered
   const held = submission.unique === null ? null : meetHolder(change, submission)
+  if (held?.type === 'existing' && submission.idempotency !== null) remember(change, submission, held.collectionId)
   if (held !== null) return held
   const stored =
     graph.exit === null ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
   if (stored === null) return { type: 'existing', collectionId: graph.id }
-  if (submission.idempotency !== null) remember(change, submission)
-  if (submission.unique !== null) holdUnique(change, submission.unique, stored, graph.id)
+  if (submission.idempotency !== null) remember(change, submission, graph.id)
+  if (submission.unique !== null) holdUnique(change, submission.unique, stored)
   return { type: 'created', at: change.now }
 }
 
@@ -111,8 +112,8 @@ function storeCollection(change: Change, submission: Submission, number: number)
 function insertHeader(change: Change, submission: Submission, number: number, exit: number): void {
   const label = labelOf(submission)
   change.db.run(
-    `insert into celeriac_collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, retention, unique_claim)
-     values (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `insert into celeriac_collections (number, id, state, exit, shape, created_at, description, actor, tags, callback_url, callback_results, retention, unique_claim)
+     values (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     number,
     submission.graph.id,
     exit,
@@ -121,7 +122,8 @@ function insertHeader(change: Change, submission: Submission, number: number, ex
     label.description,
     label.actor,
     label.tags,
-    submission.callbackUrl,
+    submission.callback?.url ?? null,
+    submission.callback?.results ?? null,
     label.retention,
     label.uniqueClaim,
   )
@@ -223,13 +225,13 @@ function sealRows(change: Change, graph: Graph, place: Placement): void {
   decideEmpty(change, graph, place)
 }
 
-/** Removes uploads that nobody goes on with, some rows at a time. True when none is left. */
+/** Removes uploads that nobody goes on with, some rows at a time. True where there may be more. */
 export function abandonUploads(change: Change): boolean {
   const found = change.db.get<Upload>(
     'select id, collection, first, last from celeriac_uploads where touched_at < ? limit 1',
     change.now - uploadMemory,
   )
-  if (found === undefined) return true
+  if (found === undefined) return false
   const jobs = change.db.run(
     'delete from celeriac_jobs where seq in (select seq from celeriac_jobs where seq between ? and ? limit ?)',
     found.first,
@@ -244,7 +246,7 @@ export function abandonUploads(change: Change): boolean {
   )
   change.left -= jobs + barriers
   if (jobs + barriers === 0) change.db.run('delete from celeriac_uploads where id = ?', found.id)
-  return false
+  return true
 }
 
 /** Rows that belong to an unfinished upload are not to be seen. */

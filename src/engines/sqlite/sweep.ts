@@ -1,48 +1,152 @@
-import { decideFailure } from '../../core/retry.ts'
 import type { Failure } from '../../core/failure.ts'
+import { decideFailure } from '../../core/retry.ts'
 import type { Runtime } from '../../core/runtime.ts'
-import { type Change, endJob } from './change.ts'
-import { expire, nextDueAt, readOptions, type Ref, releaseDue } from './claim.ts'
 import { reason, state } from '../../engine/codes.ts'
+import { readOptions } from '../../engine/job-options.ts'
+import {
+  blameFor,
+  cancelGrace,
+  deadlineGrace,
+  jobsPerStep,
+  type NamedJob,
+  poisonedMessage,
+  sessionsPerTurn,
+  Steps,
+  suspicion,
+  suspicionAfter,
+  turnLength,
+} from '../../engine/recovery.ts'
+import type { SweepAnswer } from '../../engine/work.ts'
+import { type Change, endJob } from './change.ts'
+import { expire, nextDueAt, type Ref, releaseDue } from './claim.ts'
 import type { Database } from './database.ts'
+import { chores, retain, type RetentionPass } from './retention.ts'
 import { putBack, recordAttempt, retryLater } from './settle.ts'
-import { abandonUploads } from './submit.ts'
+import { longestPause, note, noted, noteFaults, takeChores, takeTurn } from './turn.ts'
 
-/** How long a running job that was told to stop may take, and how far past its deadline a worker may settle it itself. */
-const cancelGrace = 10_000
-const deadlineGrace = 2_000
-const poisonLimit = 3
-
-/** Gives how many jobs became queued. */
-export function sweep(change: Change, runtime: Runtime): number {
-  const isCalm = takeTurn(change)
-  const released = releaseDue(change)
-  expire(change)
-  const lost = isCalm ? 0 : loseSessions(change)
-  const late = stopLate(change, runtime)
-  abandonUploads(change)
-  return released + lost + late
+export interface SweepParts {
+  readonly runtime: Runtime
+  /** Runs its body in a transaction of its own, with what follows from it. */
+  readonly write: <T>(body: (change: Change) => T) => Promise<T>
+  readonly read: <T>(body: (db: Database) => T) => Promise<T>
+  readonly pass: RetentionPass
 }
 
-/**
- * After a gap longer than a lease (the machine slept, nobody was there) every session looks dead: nothing is given up for
- * one lease, so that those who live can say so.
- */
-function takeTurn(change: Change): boolean {
-  const meta = (key: string): number =>
-    change.db.get<{ value: number }>('select value from celeriac_meta where key = ?', key)?.value ?? 0
-  const put = (key: string, value: number): number =>
-    change.db.run('update celeriac_meta set value = ? where key = ?', value, key)
-  const lease =
-    change.db.get<{ lease: number | null }>(
-      'select max(expires_at - seen_at) as lease from celeriac_sessions where ended_at is null',
-    )?.lease ?? 0
-  if (meta('swept_at') + lease < change.now) put('calm_until', change.now + lease)
-  put('swept_at', change.now)
-  return meta('calm_until') > change.now
+/** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
+export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
+  const { write, read, pass, runtime } = parts
+  const begun = await write(begin)
+  if (!begun.isTurn) return { released: begun.released, nextAt: await read((db) => nextSweepAt(db, runtime.now())) }
+  const steps = new Steps()
+  let { released } = begun
+  for (const session of begun.sessions)
+    released += (await steps.run(`worker ${session.name}`, () => lose(parts, steps, session))) ?? 0
+  if (begun.hasLate) released += (await steps.run('deadlines', () => stopLate(parts, steps))) ?? 0
+  if (pass.nextAt <= runtime.now()) await steps.run('retention', () => write((change) => retain(change, pass)))
+  if (begun.hasChores) await doChores(parts, steps)
+  const { faults } = steps
+  if (faults.length > 0) await write((change) => noteFaults(change, faults))
+  const isAtRest = begun.sessions.length === 0 && !begun.hasLate
+  return { released, faults, nextAt: isAtRest ? begun.nextAt : await write(foresee) }
+}
+
+/** Chores that could not come to their end go on in the next turn. */
+async function doChores({ write }: SweepParts, steps: Steps): Promise<void> {
+  let isLeft = false
+  for (const [name, chore] of chores) isLeft = (await steps.run(name, () => write(chore))) === true || isLeft
+  if (isLeft) await write(({ db }) => note(db, 'chores_at', 0))
+}
+
+interface Begun {
+  readonly released: number
+  readonly isTurn: boolean
+  readonly hasChores: boolean
+  readonly hasLate: boolean
+  readonly sessions: readonly Session[]
+  readonly nextAt: number | null
+}
+
+function begin(change: Change): Begun {
+  const isTurn = takeTurn(change)
+  const released = releaseDue(change)
+  expire(change)
+  if (!isTurn) return { released, isTurn, hasChores: false, hasLate: false, sessions: [], nextAt: null }
+  return {
+    released,
+    isTurn,
+    hasChores: takeChores(change),
+    hasLate: lateAfter(change, 0, 1).length > 0,
+    sessions: lostSessions(change),
+    nextAt: foresee(change),
+  }
 }
 
 // ── sessions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Session {
+  readonly number: number
+  readonly name: string
+}
+
+/** Those that are over, and those whose jobs are being given back. */
+function lostSessions({ db, now }: Change): Session[] {
+  return db.all<Session>(
+    `select number, name from celeriac_sessions where losing is not null
+     union all select number, name from celeriac_sessions
+       where ended_at is null and losing is null and expires_at <= ? and ? + (expires_at - seen_at) <= ? limit ? + 0`,
+    now,
+    noted(db, 'calm_at'),
+    now,
+    sessionsPerTurn,
+  )
+}
+
+/** Ends a session at once, and gives back its jobs some at a time. */
+async function lose({ write }: SweepParts, steps: Steps, session: Session): Promise<number> {
+  const isLost = await write((change) => endSession(change, session))
+  if (!isLost) return 0
+  let count = 0
+  for (let after = 0; ;) {
+    const page = await write((change) => heldAfter(change, session, after))
+    if (page.length > 0)
+      count += await steps.runAll(page, (jobs) => write((change) => giveUpJobs(change, session, jobs)))
+    if (page.length < jobsPerStep) break
+    after = (page.at(-1) as NamedJob).seq
+  }
+  await write((change) => forgetIfEmpty(change, session))
+  return count
+}
+
+/** Who is to blame is decided at once for all it held. A session that has renewed itself meanwhile lives. */
+function endSession({ db, now }: Change, { number }: Session): boolean {
+  const suspects = db.all('select 1 from celeriac_jobs where state = 3 and session = ? and crashes > 0 limit 2', number)
+  db.run(
+    'update celeriac_sessions set ended_at = ?, lost = 1, losing = ? where number = ? and ended_at is null and expires_at <= ?',
+    now,
+    blameFor(suspects.length),
+    number,
+    now,
+  )
+  return db.get('select 1 from celeriac_sessions where number = ? and losing is not null', number) !== undefined
+}
+
+/** In the order of the graph, whatever the claims' tokens are: the first that fails is what the others fail for. */
+function heldAfter({ db }: Change, { number }: Session, after: number): NamedJob[] {
+  return db.all<NamedJob>(
+    'select seq, id from celeriac_jobs where state = 3 and session = ? and seq > ? order by +seq limit ? + 0',
+    number,
+    after,
+    jobsPerStep,
+  )
+}
+
+function forgetIfEmpty({ db }: Change, { number }: Session): void {
+  db.run(
+    'update celeriac_sessions set losing = null where number = ? and not exists (select 1 from celeriac_jobs where state = 3 and session = ?)',
+    number,
+    number,
+  )
+}
 
 interface Lost extends Ref {
   readonly crashes: number
@@ -51,38 +155,29 @@ interface Lost extends Ref {
 }
 const lostColumns = 'seq, collection, attempt, version, role, feeds, scope, depth, crashes, marked_at, reason'
 
-function loseSessions(change: Change): number {
-  const sessions = change.db.all<{ number: number; name: string }>(
-    'select number, name from celeriac_sessions where ended_at is null and expires_at <= ?',
-    change.now,
+/** Asked for by their numbers, so that one of them may fail for itself. A session that came back to life keeps what is left. */
+function giveUpJobs(change: Change, { number, name }: Session, jobs: readonly NamedJob[]): number {
+  const { db } = change
+  const whose = db.get<{ losing: number }>(
+    'select losing from celeriac_sessions where number = ? and losing is not null',
+    number,
+  )?.losing
+  if (whose === undefined) return 0
+  const lost = db.all<Lost>(
+    `select ${lostColumns} from celeriac_jobs
+     where seq in (select value from json_each(?)) and state = 3 and session = ? order by +seq`,
+    `[${jobs.map(({ seq }) => seq).join(',')}]`,
+    number,
   )
-  let count = 0
-  for (const { number, name } of sessions) {
-    // In the order of the graph, whatever the claims' tokens are: the first that fails is what the others fail for.
-    const jobs = change.db.all<Lost>(
-      `select ${lostColumns} from celeriac_jobs where state = 3 and session = ? order by +seq`,
-      number,
-    )
-    // One that was suspect already is to blame. Where none was, each of them may be.
-    const suspects = jobs.some(({ crashes }) => crashes > 0)
-    for (const job of jobs) giveUp(change, job, !suspects || job.crashes > 0, name)
-    change.db.run('update celeriac_sessions set ended_at = ?, lost = 1 where number = ?', change.now, number)
-    count += jobs.length
-  }
-  return count
+  for (const job of lost) giveUp(change, job, suspicionAfter(job.crashes, whose), name)
+  return lost.length
 }
 
-function giveUp(change: Change, job: Lost, isSuspect: boolean, worker: string): void {
-  const crashes = job.crashes + (isSuspect ? 1 : 0)
+function giveUp(change: Change, job: Lost, crashes: number, worker: string): void {
   if (job.marked_at !== null)
     return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq })
-  if (crashes >= poisonLimit) {
-    const failure = failed(
-      'JobPoisoned',
-      `Its worker died ${crashes} times while it ran; the last one was ${worker}.`,
-      job,
-      change.now,
-    )
+  if (crashes >= suspicion.poisoned) {
+    const failure = failed('JobPoisoned', poisonedMessage(worker), job, change.now)
     return endJob(change, job, {
       state: state.failed,
       reason: reason.poisoned,
@@ -110,14 +205,38 @@ interface Late extends Ref {
   readonly options: string | null
   readonly timeout: number | null
 }
+/** After a gap, running jobs have their time anew: nobody knows how much of it they had. */
+const lateJobs = `celeriac_jobs, (select ? as calm, ? as instant) where state = 3 and (max(marked_at, calm) <= instant - ${cancelGrace}
+  or iif(started_at < calm, max(deadline_at, calm + timeout), deadline_at) <= instant - ${deadlineGrace})`
 
 /** Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not listen. */
-function stopLate(change: Change, runtime: Runtime): number {
+async function stopLate({ write, runtime }: SweepParts, steps: Steps): Promise<number> {
+  let count = 0
+  for (let after = 0; ;) {
+    const page = await write((change) => lateAfter(change, after, jobsPerStep))
+    count += await steps.runAll(page, (jobs) => write((change) => stopJobs(change, jobs, runtime)))
+    if (page.length < jobsPerStep) return count
+    after = (page.at(-1) as NamedJob).seq
+  }
+}
+
+function lateAfter({ db, now }: Change, after: number, limit: number): NamedJob[] {
+  return db.all<NamedJob>(
+    `select seq, id from ${lateJobs} and seq > ? order by +seq limit ? + 0`,
+    noted(db, 'calm_at'),
+    now,
+    after,
+    limit,
+  )
+}
+
+function stopJobs(change: Change, jobs: readonly NamedJob[], runtime: Runtime): number {
   const late = change.db.all<Late>(
-    `select seq, collection, attempt, version, role, feeds, scope, depth, marked_at, reason, failures, options, timeout from celeriac_jobs
-     where state = 3 and (marked_at <= ? or deadline_at <= ?)`,
-    change.now - cancelGrace,
-    change.now - deadlineGrace,
+    `select seq, collection, attempt, version, role, feeds, scope, depth, marked_at, reason, failures, options, timeout
+     from ${lateJobs} and seq in (select value from json_each(?)) order by +seq`,
+    noted(change.db, 'calm_at'),
+    change.now,
+    `[${jobs.map(({ seq }) => seq).join(',')}]`,
   )
   for (const job of late) {
     if (job.marked_at !== null)
@@ -135,11 +254,10 @@ function timeOut(change: Change, job: Late, runtime: Runtime): void {
     job,
     change.now,
   )
-  const policy = readOptions(job.options).retry
   const outcome = decideFailure({
     reason: 'timeout',
     failure,
-    policy,
+    policy: readOptions(job.options).retry,
     failures: job.failures,
     random: runtime.random(),
   })
@@ -156,20 +274,51 @@ function timeOut(change: Change, job: Late, runtime: Runtime): void {
 
 // ── what comes next ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** When something will have to be swept again, as far as can be foreseen. */
-export function nextSweepAt(db: Database): number | null {
-  const first = (sql: string): number | null => db.get<{ at: number | null }>(sql)?.at ?? null
-  const times = [
-    first('select 0 as at from celeriac_work limit 1'),
-    nextDueAt(db),
-    // Nobody is given up before the calm after a gap is over.
-    first(`select max(min(expires_at), (select value from celeriac_meta where key = 'calm_until')) as at
-           from celeriac_sessions where ended_at is null`),
-    first('select min(expires_at) as at from celeriac_jobs where expires_at is not null and state in (1, 2)'),
+/** When the next turn is to be taken, as far as can be foreseen. Kept, so that others need not look for it. */
+function foresee({ db, now }: Change): number | null {
+  const calm = noted(db, 'calm_at')
+  const first = (sql: string, ...values: number[]): number | null =>
+    db.get<{ at: number | null }>(sql, ...values)?.at ?? null
+  const at = earliest(
+    first('select 0 as at from celeriac_sessions where losing is not null limit 1'),
     first(
-      `select min(min(coalesce(deadline_at + ${deadlineGrace}, 9e15), coalesce(marked_at + ${cancelGrace}, 9e15))) as at from celeriac_jobs where state = 3 and (deadline_at is not null or marked_at is not null)`,
+      'select min(max(expires_at, ? + expires_at - seen_at)) as at from celeriac_sessions where ended_at is null',
+      calm,
     ),
-  ]
-  const known = times.filter((at) => at !== null)
+    first(
+      `select min(min(
+         coalesce(iif(started_at < calm, max(deadline_at, calm + timeout), deadline_at) + ${deadlineGrace}, 9e15),
+         coalesce(max(marked_at, calm) + ${cancelGrace}, 9e15))) as at
+       from celeriac_jobs, (select ? as calm) where state = 3 and (deadline_at is not null or marked_at is not null)`,
+      calm,
+    ),
+    now + longestPause(db),
+  )
+  // What is due and stays due, since it failed or others hold it, waits for the next turn.
+  note(db, 'sweep_at', at === null ? 0 : at > now ? at : now + turnLength)
+  return nextSweepAt(db, now)
+}
+
+/** When something will have to be swept again, as far as can be foreseen. */
+function nextSweepAt(db: Database, now: number): number | null {
+  const isLeft = db.get('select 1 from celeriac_work limit 1') !== undefined
+  const lapsing = db.get<{ at: number | null }>(
+    'select min(expires_at) as at from celeriac_jobs where expires_at is not null and state in (1, 2)',
+  )?.at
+  return earliest(
+    isLeft ? 0 : null,
+    nextDueAt(db),
+    // What is over in the calm after a gap waits for its end.
+    lapsing === null || lapsing === undefined
+      ? null
+      : lapsing > now
+        ? lapsing
+        : Math.max(lapsing, noted(db, 'calm_until')),
+    noted(db, 'sweep_at') || null,
+  )
+}
+
+function earliest(...times: (number | null)[]): number | null {
+  const known = times.filter((at) => at !== null && at !== Infinity) as number[]
   return known.length === 0 ? null : Math.min(...known)
 }

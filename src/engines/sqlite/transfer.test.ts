@@ -8,6 +8,7 @@ import { sqlite } from './sqlite.ts'
 const leftOut: Readonly<Record<string, readonly string[]>> = {
   jobs: ['token', 'deadline_at'],
   collections: ['removed_at'],
+  sessions: ['losing'],
 }
 const tablesLeftOut = ['events', 'meta', 'tallies', 'uploads', 'work']
 

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Authenticator } from '../authenticate.ts'
 import { demand } from '../identity.ts'
-import type { Problem } from '../problem.ts'
+import { type Problem, RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { Outlets } from './outlets.ts'
 import { LiveSocket } from './socket.ts'
@@ -30,9 +30,8 @@ export class Live {
 
   /** Takes what Node's server tells as `upgrade`. False where it is for somebody else. */
   upgrade(message: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-    const url = URL.parse(`http://${message.headers.host ?? 'localhost'}${message.url ?? ''}`)
-    if (url?.pathname !== this.#path) return false
-    void this.#open(message, socket, head, url)
+    if (message.url?.split('?', 1)[0] !== this.#path) return false
+    void this.#open(message, socket, head)
     return true
   }
 
@@ -41,10 +40,10 @@ export class Live {
     for (const socket of this.#sockets) socket.close()
   }
 
-  async #open(message: IncomingMessage, socket: Duplex, head: Buffer, url: URL): Promise<void> {
+  async #open(message: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy())
     try {
-      const request = new Request(url, { headers: headersOf(message) })
+      const request = new Request(urlOf(message), { headers: headersOf(message) })
       const identity = await this.#authenticator.identify(request, message, true)
       demand(identity, 'read')
       // Where the store is away it is better said now: who is refused comes back by itself.
@@ -60,6 +59,13 @@ export class Live {
       refuse(socket, this.#service.explain(error, { method: 'GET', path: this.#path }))
     }
   }
+}
+
+/** @throws RequestError BAD_REQUEST where the header host is more or less than a host */
+function urlOf({ headers: { host = 'localhost' }, url = '' }: IncomingMessage): URL {
+  const read = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i.test(host) ? URL.parse(`http://${host}${url}`) : null
+  if (read) return read
+  throw new RequestError('BAD_REQUEST', 'The header host is not valid.')
 }
 
 function headersOf({ headers }: IncomingMessage): Headers {

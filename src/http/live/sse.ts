@@ -72,7 +72,12 @@ export async function streamEvents(
   if (after !== undefined && (await isOverAlready(first, service.parts.runtime)))
     return new Response(null, { status: 204 })
   if (after === undefined) await first
-  const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
+  const headers = {
+    'content-type': 'text/event-stream',
+    // Whatever packs answers would wait for more to pack.
+    'cache-control': 'no-store, no-transform',
+    'x-accel-buffering': 'no',
+  }
   return new Response(new EventBody(events, first, asked).stream, { headers })
 }
 

@@ -8,7 +8,7 @@ import { tell } from '../answers.ts'
 import { settledCallback } from '../callback-terms.ts'
 import { checkExposed } from '../exposed.ts'
 import { demandMany } from '../identity.ts'
-import { callbackUrl, idempotencyHeader, listQuery, options } from '../inputs.ts'
+import { calledBack, idempotencyHeader, listQuery, options } from '../inputs.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
 import { json, type Reply } from '../reply.ts'
 import { type Given, route } from '../route.ts'
@@ -39,13 +39,13 @@ export const collectionRoutes = [
         description: 'A canvas, such as `{"type":"signature","task":"math.add","args":[1,2]}`.',
       }),
       options: options.optional(),
-      callback_url: callbackUrl.optional(),
+      ...calledBack,
     }),
     answers: {
       202: { description: 'All of it is stored.', schema: schemas.collectionDetail, headers: schemas.location },
       ...schemas.notTaken,
     },
-    callbacks: settledCallback('callback_url', 'canvasSettled'),
+    callbacks: settledCallback({ callback_url: 'canvasSettled', 'callback/url': 'canvasSettledAsAsked' }),
     async handle(given) {
       const node = readNode(given.body.canvas, 'canvas')
       checkExposed(given.service.parts.registry, node)

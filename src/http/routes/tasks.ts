@@ -7,7 +7,7 @@ import { argumentsSchema } from '../arguments-schema.ts'
 import { settledCallback } from '../callback-terms.ts'
 import { exposedTask } from '../exposed.ts'
 import type { Identity } from '../identity.ts'
-import { callbackUrl, idempotencyHeader, options } from '../inputs.ts'
+import { calledBack, idempotencyHeader, options } from '../inputs.ts'
 import { json } from '../reply.ts'
 import { route } from '../route.ts'
 import * as schemas from '../schemas.ts'
@@ -77,7 +77,7 @@ export const taskRoutes = [
       .strictObject({
         args: z.array(z.unknown()).optional(),
         options: options.optional(),
-        callback_url: callbackUrl.optional(),
+        ...calledBack,
       })
       .optional(),
     answers: {
@@ -85,7 +85,7 @@ export const taskRoutes = [
       ...notFound,
       ...schemas.notTaken,
     },
-    callbacks: settledCallback('callback_url', 'taskSettled'),
+    callbacks: settledCallback({ callback_url: 'taskSettled', 'callback/url': 'taskSettledAsAsked' }),
     async handle({ service, identity, request, base, params, body = {} }) {
       const { name } = exposedTask(service.parts.registry, params.name)
       const node = signatureNode(name, body.args ?? [], false, noOptions)

@@ -49,6 +49,7 @@ describe('what is written wrongly', () => {
     ['submit shop.order x --priority high', 2, /It is a whole number/],
     ['submit shop.order x --start-in soon', 2, /^error: .* \(BAD_DURATION\)\n$/],
     ['submit shop.order --callback-url example.org/hook', 2, /^error: submit: callbackUrl: .* \(BAD_OPTION\)\n$/],
+    ['submit shop.order --callback-results all', 2, /^error: --callback-results says what is sent to --callback-url/],
     ['submit shop.order --callback-url http://10.0.0.7/', 2, /^error: .* no public address, .* \(BAD_OPTION\)\n$/],
     ['jobs --url mysql://x', 2, /^error: .* \(BAD_URL\)\n$/],
     ['tasks', 2, /^error: Whose tasks\?/],

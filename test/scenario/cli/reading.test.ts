@@ -264,6 +264,10 @@ describeEngines((engine) => {
       const [request] = await receiver.arrived(1)
       expect(request!.path).toBe('/hook?for=me')
       expect(payloadOf(request!).data).toMatchObject({ id, state: 'succeeded', result: 'RUG' })
+      await json(`submit shop.order rug --callback-url ${receiver.url} --callback-results none`)
+      const [, second] = await receiver.arrived(2)
+      expect(payloadOf(second!).data).toMatchObject({ state: 'succeeded' })
+      expect(second!.body).not.toContain('RUG')
     })
 
     it('follows it to its end', async () => {

@@ -1,3 +1,0 @@
-import { retentionCase } from '../../contenders/full-load.ts'
-
-export const measured = retentionCase('sqlite')

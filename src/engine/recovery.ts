@@ -1,0 +1,131 @@
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
+
+/** How long a running job that was told to stop may take, in milliseconds. */
+export const cancelGrace = 10_000
+/** How far past its deadline the worker of a job may settle it itself, in milliseconds. */
+export const deadlineGrace = 2_000
+
+/** The minimum time between two turns of recovery and upkeep, whoever takes them, in milliseconds. */
+export const turnLength = 500
+/** The time between two rounds of the chores that nobody waits for, in milliseconds. */
+export const choreInterval = 10_000
+/** How long sessions are kept that have ended, in milliseconds. */
+export const sessionRetention = 30 * 24 * 60 * 60_000
+
+/** Maximum jobs that one transaction gives back or stops, and sessions that one turn gives up. */
+export const jobsPerStep = 500
+export const sessionsPerTurn = 100
+
+/** How long a fault of upkeep is shown after it was last met, and how long its row stays, in milliseconds. */
+export const faultShown = 10 * 60_000
+export const faultKept = 24 * 60 * 60_000
+/** Maximum characters of its message that are kept. */
+export const faultLength = 500
+
+/** Something of a sweep that failed while the rest of it was done. */
+export interface SweepFault {
+  /** What failed: a job, a worker or a chore. Names no payload. */
+  readonly item: string
+  readonly error: CeleriacError
+}
+
+/** A job by its number in the store and by the id that people know. */
+export interface NamedJob {
+  readonly seq: number
+  readonly id: string
+}
+
+/**
+ * Runs the parts of a sweep each on its own: one that fails is noted, and the others go on. Where the store itself is away or
+ * closed, nothing more is tried.
+ */
+export class Steps {
+  readonly faults: SweepFault[] = []
+
+  /** Runs one part. Answers null where it failed. */
+  async run<T>(item: string, step: () => Promise<T>): Promise<T | null> {
+    try {
+      return await step()
+    } catch (error) {
+      if (isStoreGone(error)) throw error
+      this.faults.push({ item, error: asError(error) })
+      return null
+    }
+  }
+
+  /**
+   * Runs a step for many jobs together and, where that fails, for each alone, so that one bad row fails for itself. Answers with
+   * the sum of what the steps answer.
+   */
+  async runAll<T extends NamedJob>(jobs: readonly T[], step: (jobs: readonly T[]) => Promise<number>): Promise<number> {
+    if (jobs.length === 0) return 0
+    try {
+      return await step(jobs)
+    } catch (error) {
+      if (isStoreGone(error)) throw error
+    }
+    let count = 0
+    for (const job of jobs) count += (await this.run(`job ${job.id}`, () => step([job]))) ?? 0
+    return count
+  }
+}
+
+function isStoreGone(error: unknown): boolean {
+  if (error instanceof StoreUnavailable) return true
+  return (
+    error instanceof CeleriacError && ['CLOSED', 'STORE_MOVED', 'STORE_FULL', 'STORE_READ_ONLY'].includes(error.code)
+  )
+}
+
+function asError(error: unknown): CeleriacError {
+  if (error instanceof CeleriacError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new CeleriacError('STORE_FAILED', message, { cause: error })
+}
+
+/** A fault as a diagnosis shows it. */
+export interface KnownFault {
+  readonly item: string
+  readonly at: number
+  readonly message: string
+}
+
+// ── who is to blame ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * How strongly a job is suspected of ending its workers (stored as `crashes`). A session runs up to `suspectsTogether` jobs that
+ * were beside others when their worker died; were one of those deaths in such a company, it runs alone among suspects from then on.
+ */
+export const suspicion = {
+  none: 0,
+  /** Its worker died while it ran, and no job there was suspect before. */
+  suspect: 1,
+  /** Its worker died while it ran beside other suspects. */
+  beside: 2,
+  /** Its worker died while it was the only suspect there. */
+  alone: 3,
+  /** That happened twice: it is failed as poisoned. */
+  poisoned: 4,
+} as const
+
+/** Maximum jobs of `suspicion.suspect` that a session runs at a time. */
+export const suspectsTogether = 32
+
+/** Who is to blame for the death of a session. */
+export const blame = { everybody: 1, suspects: 2, onlySuspect: 3 } as const
+
+/** The blame for a death, by how many suspects ran there. */
+export const blameFor = (suspectCount: number): number =>
+  suspectCount === 0 ? blame.everybody : suspectCount === 1 ? blame.onlySuspect : blame.suspects
+
+/** How strongly a job is suspected after its worker died. */
+export function suspicionAfter(before: number, whose: number): number {
+  if (whose === blame.everybody) return Math.max(before, suspicion.suspect)
+  if (before === suspicion.none) return before
+  if (whose === blame.suspects) return Math.max(before, suspicion.beside)
+  return before < suspicion.alone ? suspicion.alone : suspicion.poisoned
+}
+
+/** Why a job is failed as poisoned. */
+export const poisonedMessage = (worker: string): string =>
+  `Its worker died 3 times while it ran; the last one was ${worker}.`
