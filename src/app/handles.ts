@@ -88,7 +88,7 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
       isOver: ({ state }) => isFinal(state),
       endsWith: (change) => change.type === 'job' && change.jobId === this.id && isFinal(change.state),
     }
-    const found = await waitUntilOver(connection.feed, this.#access.runtime, watched, options)
+    const found = await waitUntilOver(connection, watched, options)
     return (await steadily(this.#access.runtime, () => resultOfJob(connection.engine, found))) as R
   }
 
@@ -132,7 +132,7 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
       isOver: ({ state }) => state !== 'running',
       endsWith: (change) => change.type === 'collection' && change.state !== 'running',
     }
-    const found = await waitUntilOver(connection.feed, this.#access.runtime, watched, options)
+    const found = await waitUntilOver(connection, watched, options)
     return (await steadily(this.#access.runtime, () => resultOfCollection(connection.engine, found))) as R
   }
 

@@ -3,8 +3,9 @@ import { CeleriacError } from '../core/errors.ts'
 import type { WaitOptions } from '../core/handle.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { formatDuration, milliseconds } from '../core/time.ts'
-import type { FeedReader } from './follow.ts'
+import type { Connection } from './events.ts'
 import { Inbox } from './inbox.ts'
+import { watchForNoWorker } from './no-worker.ts'
 import { whileFollowed } from './while-followed.ts'
 
 export interface Watched<Found> {
@@ -19,16 +20,17 @@ export interface Watched<Found> {
 
 /** Looks until it is over: first at once, then whenever the feed says so. Ends with `options.timeout` or `.signal`. */
 export async function waitUntilOver<Found extends { readonly cursor: string }>(
-  feed: FeedReader,
-  runtime: Runtime,
+  connection: Connection,
   awaited: Watched<Found>,
   { timeout, signal }: WaitOptions,
 ): Promise<Found> {
   signal?.throwIfAborted()
+  const { feed, runtime } = connection
   const inbox = new Inbox(awaited.collectionId, (change) => awaited.endsWith(change))
   const abort = (): void => inbox.failed(signal?.reason)
   const stopClock =
     timeout === undefined ? undefined : startClock(runtime, milliseconds(timeout, 'timeout'), inbox, awaited.what)
+  const forgetWorkers = watchForNoWorker(connection, awaited.what)
   signal?.addEventListener('abort', abort)
   try {
     let found = await feed.follow(
@@ -47,6 +49,7 @@ export async function waitUntilOver<Found extends { readonly cursor: string }>(
     throw error
   } finally {
     stopClock?.()
+    forgetWorkers()
     signal?.removeEventListener('abort', abort)
     feed.leave(inbox)
   }

@@ -1,4 +1,5 @@
 import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
+import type { Failure } from '../core/failure.ts'
 
 /** How long a running job that was told to stop may take, in milliseconds. */
 export const cancelGrace = 10_000
@@ -129,3 +130,22 @@ export function suspicionAfter(before: number, whose: number): number {
 /** Why a job is failed as poisoned. */
 export const poisonedMessage = (worker: string): string =>
   `Its worker died 3 times while it ran; the last one was ${worker}.`
+
+/** The name of the note by which a process that dies of an attempt says why: its value is a `Failure`. */
+export const lastWordsName = (attempt: number): string => `!${attempt}`
+
+/** Maximum characters of the last words that the message of a poisoned job repeats; its cause has all of them. */
+export const wordsShown = 300
+
+/** The failure of a poisoned job. `words`: the last words of its worker as JSON text, null if it left none. */
+export function poisonedFailure(worker: string, words: string | null, attempt: number, now: number): Failure {
+  const cause = words === null ? null : (JSON.parse(words) as Failure)
+  const why = cause === null ? '' : ` It ended with ${cause.name}: ${cause.message.slice(0, wordsShown)}`
+  return {
+    name: 'JobPoisoned',
+    message: poisonedMessage(worker) + why,
+    ...(cause === null ? {} : { cause }),
+    attempt,
+    at: new Date(now).toISOString(),
+  }
+}

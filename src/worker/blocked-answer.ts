@@ -13,6 +13,16 @@ export interface BlockedAnswer {
   readonly settlements: readonly Settlement[]
 }
 
+/** What the heartbeat thread stores for a process that dies. */
+export interface Dying {
+  readonly news: {
+    readonly progress: Heartbeat['progress']
+    readonly log: Heartbeat['log']
+    readonly notes: NonNullable<Heartbeat['notes']>[number][]
+  }
+  readonly settlements: readonly Settlement[]
+}
+
 // ── how it is asked ──────────────────────────────────────────────────────────────────────────────────────────────
 
 const name = Symbol.for('celeriac.blocked')
@@ -32,7 +42,7 @@ export const expressionFor = (session: string, question: number): string =>
 
 // ── what both threads see ────────────────────────────────────────────────────────────────────────────────────────
 
-const [turns, asked] = [0, 1]
+const [turns, asked, told] = [0, 1, 2]
 
 /** Memory that the main thread and the heartbeat thread share. */
 export class LoopState {
@@ -40,10 +50,10 @@ export class LoopState {
   readonly #counts: Int32Array
   readonly #times: Float64Array
 
-  constructor(buffer = new SharedArrayBuffer(16)) {
+  constructor(buffer = new SharedArrayBuffer(24)) {
     this.buffer = buffer
-    this.#counts = new Int32Array(buffer, 0, 2)
-    this.#times = new Float64Array(buffer, 8, 1)
+    this.#counts = new Int32Array(buffer, 0, 4)
+    this.#times = new Float64Array(buffer, 16, 1)
   }
 
   get turns(): number {
@@ -78,5 +88,15 @@ export class LoopState {
   /** Takes a question back; false if it is being answered. */
   withdraw(question: number): boolean {
     return Atomics.compareExchange(this.#counts, asked, question, question + 2) === question
+  }
+
+  /** Blocks this thread until `noteTold`, and so many milliseconds at most. */
+  waitUntilTold(ms: number): void {
+    Atomics.wait(this.#counts, told, 0, ms)
+  }
+
+  noteTold(): void {
+    Atomics.store(this.#counts, told, 1)
+    Atomics.notify(this.#counts, told)
   }
 }

@@ -3,7 +3,7 @@ import type { CurrentJob } from '../core/handle.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { ClaimedJob, Settlement } from '../engine/work.ts'
 import { Attempt } from './attempt.ts'
-import type { BlockedAnswer } from './blocked-answer.ts'
+import type { BlockedAnswer, Dying } from './blocked-answer.ts'
 import { ChunkElement } from './chunk.ts'
 import { carried } from './news-parts.ts'
 
@@ -81,6 +81,26 @@ export class Blocked {
     const news = carried(ended.map((attempt) => ({ attempt, ...attempt.takeNews() })))
     const about = guilty && { task: guilty.job.task, id: guilty.id, where: where.split('\n')[0]?.trim() ?? '' }
     return { guilty: about, isOverdue, news, settlements }
+  }
+
+  /** The attempt of this session in whose context this is called. */
+  current(): Attempt | null {
+    const attempt = attemptOf(runningJob.getStore())
+    return attempt !== null && this.#parts.owns(attempt) && isOpen(attempt) ? attempt : null
+  }
+
+  /** What is to be stored while this process dies: what others than the blamed attempt hold goes back, if it is known who. */
+  die(blamed: Attempt | null): Dying {
+    const others = [...this.#parts.running()].filter((attempt) => attempt !== blamed && isOpen(attempt))
+    const released = blamed === null ? [] : others
+    const settlements = [
+      ...this.#unsent(),
+      ...this.#releaseUnbegun(),
+      ...released.map(({ job }) => this.#take(job, { type: 'released', started: true, delay: 0 })),
+    ]
+    const told = blamed === null ? others : [...others, blamed]
+    const { progress, log, notes = [] } = carried(told.map((attempt) => ({ attempt, ...attempt.takeNews() })))
+    return { news: { progress, log, notes: [...notes] }, settlements }
   }
 
   #left({ job, startedAt }: Attempt): number {

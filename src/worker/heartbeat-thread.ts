@@ -5,10 +5,10 @@ import { engineFromUrl } from '../app/connect.ts'
 import { StoreUnavailable } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { systemRuntime as runtime, type Timer } from '../core/runtime.ts'
-import { LoopState } from './blocked-answer.ts'
+import { type Dying, LoopState } from './blocked-answer.ts'
 import { beatAgainIn, beatEvery } from './heartbeat.ts'
 import { LoopWatch } from './loop-watch.ts'
-import type { ThreadNews, ThreadOrders } from './session-thread.ts'
+import type { ThreadNews, ThreadOrder, ThreadOrders } from './session-thread.ts'
 
 const { url, session, lease, loop, exitsWhenBlocked } = workerData as ThreadOrders
 
@@ -17,20 +17,34 @@ void run()
 
 async function run(): Promise<void> {
   const engine = (await engineFromUrl(url))(runtime)
-  const watch = createWatch(engine)
+  const state = new LoopState(loop)
+  const watch = createWatch(engine, state)
   const beats = new Beats(engine)
-  parentPort?.once('message', () => void stop())
+  parentPort?.on('message', (order: ThreadOrder) => void (order === 'stop' ? stop() : tellLast(order)))
   beats.start()
   watch.start()
 
   async function stop(): Promise<void> {
     await Promise.all([watch.stop(), beats.stop()])
     await engine.close()
+    parentPort?.close()
+  }
+
+  /** The main thread waits for this, and is gone right after. */
+  async function tellLast({ news, settlements }: Dying): Promise<void> {
+    try {
+      await Promise.all([watch.stop(), beats.stop()])
+      await engine.heartbeat({ session, lease, held: null, ...news })
+      if (settlements.length > 0) await engine.settle(settlements)
+    } catch (error) {
+      writeSync(2, `celeriac: What a dying process had to say was not stored: ${String(error)}\n`)
+    } finally {
+      state.noteTold()
+    }
   }
 }
 
-function createWatch(store: Engine): LoopWatch {
-  const state = new LoopState(loop)
+function createWatch(store: Engine, state: LoopState): LoopWatch {
   return new LoopWatch({
     store,
     runtime,

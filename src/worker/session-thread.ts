@@ -5,6 +5,7 @@ import { Worker as Thread } from 'node:worker_threads'
 import type { Runtime } from '../core/runtime.ts'
 import type { SessionRecord } from '../engine/work.ts'
 import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
+import type { Dying } from './blocked-answer.ts'
 import type { Reporter } from './report.ts'
 
 /** What the thread is told at its start. */
@@ -18,6 +19,9 @@ export interface ThreadOrders {
   /** Whether the thread ends a process whose loop stays blocked. */
   readonly exitsWhenBlocked: boolean
 }
+
+/** What the thread is told later. */
+export type ThreadOrder = 'stop' | Dying
 
 /** What the thread tells: null when a beat went well, else why it did not. */
 export type ThreadNews = { readonly failure: { readonly message: string; readonly isAway: boolean } | null }
@@ -53,11 +57,16 @@ export class SessionThread {
     })
   }
 
+  /** This process dies: the thread stores what is left to say, and then notes it in the `LoopState`. */
+  sendLast(dying: Dying): void {
+    this.#thread.postMessage(dying satisfies ThreadOrder)
+  }
+
   /** Lets the thread close its own connection; ends it by force where that takes more than a second. */
   async stop(runtime: Runtime): Promise<void> {
     this.#isStopping = true
     this.#thread.ref()
-    this.#thread.postMessage('stop')
+    this.#thread.postMessage('stop' satisfies ThreadOrder)
     const force = runtime.after(1_000, () => void this.#thread.terminate())
     await this.#gone
     force.cancel()

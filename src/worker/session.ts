@@ -14,6 +14,7 @@ import { Blocked } from './blocked.ts'
 import { complete, type CompletionParts, tellLate } from './complete.ts'
 import { execute, executeTimedOut, failureOf, type Workshop } from './execute.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { LastWords } from './last-words.ts'
 import { LoopGuard } from './loop-guard.ts'
 import { createReporter, type Reporter } from './report.ts'
 import type { RunnableTask } from './runnable-task.ts'
@@ -58,6 +59,7 @@ export class Session {
   readonly #blocked: Blocked
   readonly #guard: LoopGuard
   #thread: SessionThread | null = null
+  #lastWords: LastWords | null = null
   #unsubscribe: (() => void) | null = null
   #hurry: () => void = () => {}
   readonly #hurried = new Promise<void>((resolve) => (this.#hurry = resolve))
@@ -107,6 +109,7 @@ export class Session {
     await this.#abortRest()
     await this.#storeRest()
     // Before the last beat: one of the thread's after it would bring the session back to life.
+    this.#lastWords?.stop()
     await this.#thread?.stop(this.#access.runtime)
     this.#guard.stop()
     await this.#upTo(timeToStore, this.#end())
@@ -307,6 +310,20 @@ export class Session {
       this.#heartbeat.isRelieved = false
     })
     this.#heartbeat.isRelieved = true
+    this.#lastWords = this.#createLastWords(this.#thread)
+    this.#lastWords.listen()
+  }
+
+  #createLastWords(thread: SessionThread): LastWords {
+    const { runtime } = this.#access
+    return new LastWords({
+      blocked: this.#blocked,
+      running: () => this.#slots.attempts(),
+      now: () => runtime.now(),
+      elapsed: () => runtime.elapsed(),
+      send: (dying) => thread.sendLast(dying),
+      state: this.#guard.state,
+    })
   }
 
   #sayWithoutThread(code: URL | null): void {

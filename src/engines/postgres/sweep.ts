@@ -10,6 +10,7 @@ import {
   Steps,
   suspicion,
   turnLength,
+  wordsShown,
 } from '../../engine/recovery.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { hot, readSignals } from './change.ts'
@@ -121,11 +122,18 @@ async function counted(
   return count
 }
 
-const failure = (name: string, message: string): string => `json_build_object('name', '${name}', 'message', ${message},
-      'attempt', attempt, 'at', to_char(to_timestamp(c.now / 1000.0) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))::text`
+const instantText = `to_char(to_timestamp(c.now / 1000.0) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
+const failure = (name: string, message: string): string =>
+  `json_build_object('name', '${name}', 'message', ${message}, 'attempt', attempt, 'at', ${instantText})::text`
 
 const [beforeName, afterName] = poisonedMessage('|').split('|') as [string, string]
 const poisoned = `concat('${beforeName}', worker, '${afterName}')`
+
+/** With what its worker said last, if it said anything: as `poisonedFailure` has it. */
+const poisonedFailure = `case when words is null then ${failure('JobPoisoned', poisoned)}
+        else json_build_object('name', 'JobPoisoned', 'message',
+          concat(${poisoned}, ' It ended with ', words::json ->> 'name', ': ', left(words::json ->> 'message', ${wordsShown})),
+          'cause', words::json, 'attempt', attempt, 'at', ${instantText})::text end`
 
 /** How strongly a job is suspected after its worker died (see engine/recovery.ts). */
 const suspicionAfter = `case
@@ -268,26 +276,29 @@ create or replace function celeriac.give_up(
 declare
   v_whose integer := a_whose;
   v_lost bigint[];
+  v_words text[];
   v_ends celeriac.ending[];
   v_puts celeriac.putting[];
 begin
   with held as (
-    select j.seq, j.attempt, j.marked_at, j.reason, s.name as worker, ${suspicionAfter} as crashes
+    select j.seq, j.attempt, j.marked_at, j.reason, s.name as worker, n.value as words, ${suspicionAfter} as crashes
     from celeriac.jobs j join celeriac.sessions s on s.number = j.session
+      left join celeriac.notes n on n.job = j.seq and n.name = concat('!', j.attempt)
     where j.seq = any(a_seqs) and j.state = 3 and j.session = a_session
   )
   select
     array_agg(case when marked_at is not null then row(seq, 3, 6, coalesce(reason, 3), seq, null, false)::celeriac.ending
-      else row(seq, 3, 5, 2, seq, ${failure('JobPoisoned', poisoned)}, false)::celeriac.ending
+      else row(seq, 3, 5, 2, seq, ${poisonedFailure}, false)::celeriac.ending
       end order by seq) filter (where marked_at is not null or crashes >= ${suspicion.poisoned}),
     array_agg(row(seq, 0, null, false, true, true, crashes)::celeriac.putting order by seq)
       filter (where marked_at is null and crashes < ${suspicion.poisoned}),
     array_agg(seq order by seq) filter (where marked_at is null and crashes < ${suspicion.poisoned}),
+    array_agg(words order by seq) filter (where marked_at is null and crashes < ${suspicion.poisoned}),
     count(*)
-  into v_ends, v_puts, v_lost, released from held;
+  into v_ends, v_puts, v_lost, v_words, released from held;
   if v_ends is not null then c := celeriac.end_jobs(c, v_ends); end if;
   if v_puts is null then return; end if;
-  c := celeriac.record_attempts(c, v_lost, 6, array_fill(null::text, array[cardinality(v_lost)]));
+  c := celeriac.record_attempts(c, v_lost, 6, v_words);
   c := celeriac.put_back(c, v_puts);
 end $$;
 

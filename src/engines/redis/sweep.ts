@@ -9,7 +9,7 @@ import {
   deadlineGrace,
   jobsPerStep,
   type NamedJob,
-  poisonedMessage,
+  poisonedFailure,
   sessionsPerTurn,
   Steps,
   suspicion,
@@ -117,7 +117,7 @@ local jobs = {}
 for _, seq in ipairs(page) do
   local job = S.jobAt(seq)
   if job and job.state == ${state.running} and job.session == tonumber(session) then
-    jobs[#jobs + 1] = {seq, job.attempt, job.crashes, S.idOf(job)}
+    jobs[#jobs + 1] = {seq, job.attempt, job.crashes, S.idOf(job), call('HGET', P .. 'notes:' .. seq, '!' .. job.attempt) or ''}
   else
     -- It was removed while it ran, or runs elsewhere.
     call('SREM', run, seq)
@@ -135,7 +135,7 @@ return {tonumber(whose), call('HGET', P .. 'session:' .. session, 'name') or '',
 type Page = readonly [
   whose: number,
   worker: string,
-  jobs: readonly (readonly [seq: number, attempt: number, crashes: number, id: string])[],
+  jobs: readonly (readonly [seq: number, attempt: number, crashes: number, id: string, words: string])[],
   count: number,
   last: number,
   now: string,
@@ -146,7 +146,7 @@ const giveUpScript = writing(
   `
 local session, count, wanted, numbers = arg(), 0, {}, {}
 for at = 1, number() do
-  wanted[at] = {seq = number(), attempt = number(), crashes = number(), failure = arg()}
+  wanted[at] = {seq = number(), attempt = number(), crashes = number(), failure = arg(), words = arg()}
   numbers[at] = wanted[at].seq
 end
 -- A session that came back to life keeps what is left.
@@ -159,7 +159,7 @@ for _, each in ipairs(wanted) do
     if job.marked then S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, job.seq)
     elseif each.failure ~= '' then S.endJob(job, ${state.failed}, ${reason.poisoned}, job.seq, each.failure)
     else
-      S.recordAttempt(job, ${attemptOutcomeCode('lost')})
+      S.recordAttempt(job, ${attemptOutcomeCode('lost')}, each.words ~= '' and each.words or nil)
       job.token, job.session, job.crashes = nil, nil, each.crashes
       S.putBack(job, 0)
     end
@@ -174,11 +174,11 @@ async function lose(runs: Runs, steps: Steps, session: string): Promise<number> 
   let released = 0
   for (let after = 0; ;) {
     const [whose, worker, jobs, count = 0, last = 0, now = '0'] = await runs.write<Page>(loseScript, [session, after])
-    const named = jobs.map(([seq, attempt, crashes, id]) => {
+    const named = jobs.map(([seq, attempt, crashes, id, words]) => {
       const level = suspicionAfter(crashes, whose)
       const isPoisoned = level >= suspicion.poisoned
-      const failure = isPoisoned ? failed('JobPoisoned', poisonedMessage(worker), attempt, Number(now)) : null
-      return { seq, id, args: [seq, attempt, level, failure === null ? '' : JSON.stringify(failure)] }
+      const failure = isPoisoned ? poisonedFailure(worker, words || null, attempt, Number(now)) : null
+      return { seq, id, args: [seq, attempt, level, failure === null ? '' : JSON.stringify(failure), words] }
     })
     released += await steps.runAll(named, (some) =>
       runs.write<number>(giveUpScript, [session, some.length, ...some.flatMap(({ args }) => args)]),

@@ -8,8 +8,9 @@ import {
   cancelGrace,
   deadlineGrace,
   jobsPerStep,
+  lastWordsName,
   type NamedJob,
-  poisonedMessage,
+  poisonedFailure,
   sessionsPerTurn,
   Steps,
   suspicion,
@@ -177,7 +178,7 @@ function giveUp(change: Change, job: Lost, crashes: number, worker: string): voi
   if (job.marked_at !== null)
     return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause: job.seq })
   if (crashes >= suspicion.poisoned) {
-    const failure = failed('JobPoisoned', poisonedMessage(worker), job, change.now)
+    const failure = poisonedFailure(worker, lastWords(change, job), job.attempt, change.now)
     return endJob(change, job, {
       state: state.failed,
       reason: reason.poisoned,
@@ -185,9 +186,13 @@ function giveUp(change: Change, job: Lost, crashes: number, worker: string): voi
       failure: JSON.stringify(failure),
     })
   }
-  recordAttempt(change, job.seq, 'lost', null)
+  recordAttempt(change, job.seq, 'lost', lastWords(change, job))
   putBack(change, job, 0, `token = null, session = null, crashes = ${crashes}`)
 }
+
+const lastWords = ({ db }: Change, { seq, attempt }: Lost): string | null =>
+  db.get<{ value: string }>('select value from celeriac_notes where job = ? and name = ?', seq, lastWordsName(attempt))
+    ?.value ?? null
 
 const failed = (name: string, message: string, job: Ref, now: number): Failure => ({
   name,
