@@ -1,9 +1,9 @@
 import type { CollectionDetail, SettledState } from '../core/collection.ts'
 import { NotFound } from '../core/errors.ts'
 import type { Change, ChangeOfCollection, ChangeOfJob, ChangeOfProgress } from '../core/event.ts'
-import type { CollectionEvent, FollowOptions, JobProgressEvent, JobStateEvent } from '../core/handle.ts'
+import type { CollectionEvent, JobProgressEvent, JobStateEvent } from '../core/handle.ts'
 import type { JobRecord } from '../core/job.ts'
-import { type Connection, eventStream, Told, type View } from './events.ts'
+import { type Connection, eventStream, type FollowTerms, Told, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
 import { snapshotOfCollection, summaryOfJob } from './snapshots.ts'
 
@@ -11,7 +11,7 @@ import { snapshotOfCollection, summaryOfJob } from './snapshots.ts'
 export function collectionEvents<R>(
   connect: () => Promise<Connection>,
   id: string,
-  options?: FollowOptions,
+  options?: FollowTerms,
 ): AsyncIterable<CollectionEvent<R>> {
   const isLive = options?.live ?? false
   return eventStream(connect, id, (connection) => new CollectionView<R>(connection, id, isLive), options)

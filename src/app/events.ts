@@ -29,6 +29,14 @@ export interface View<Found, Event> {
   readonly isOver: boolean
 }
 
+export interface FollowTerms extends FollowOptions {
+  /**
+   * Waits until a snapshot may be read, and returns what is called when the reader has taken it: so somebody bounds how many
+   * are in memory.
+   */
+  readonly turn?: () => Promise<() => void>
+}
+
 export interface Connection {
   readonly engine: Engine
   readonly feed: FeedReader
@@ -46,7 +54,7 @@ export function eventStream<Found extends { readonly cursor: string }, Event>(
   connect: () => Promise<Connection>,
   collectionId: string | null,
   makeView: (connection: Connection) => View<Found, Event>,
-  options: FollowOptions = {},
+  options: FollowTerms = {},
 ): AsyncIterable<Event> {
   return {
     [Symbol.asyncIterator]() {
@@ -69,7 +77,7 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
   connect: () => Promise<Connection>,
   makeView: (connection: Connection) => View<Found, Event>,
   inbox: Inbox,
-  { after, signal }: FollowOptions,
+  { after, signal, turn = noTurn }: FollowTerms,
 ): AsyncGenerator<Event, undefined> {
   const { engine, ...connection } = await connect()
   let hasBegun = false
@@ -80,14 +88,20 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
   signal?.addEventListener('abort', stop)
   try {
     const isWorthIt = (found: Found): boolean => after !== undefined || !view.isEnd(found)
-    const found = await connection.feed.follow(inbox, () => view.look(), isWorthIt)
-    hasBegun = true
-    for await (const event of begin(persistent, view, found, inbox.collectionId, after)) {
-      yield event
+    const endTurn = await turn()
+    try {
       if (inbox.isStopped) return
+      const found = await connection.feed.follow(inbox, () => view.look(), isWorthIt)
+      hasBegun = true
+      for await (const event of begin(persistent, view, found, inbox.collectionId, after)) {
+        yield event
+        if (inbox.isStopped) return
+      }
+    } finally {
+      endTurn()
     }
     while (!view.isOver && !inbox.isStopped) {
-      for await (const event of take(view, inbox)) {
+      for await (const event of take(view, inbox, turn)) {
         yield event
         if (inbox.isStopped) return
       }
@@ -100,6 +114,8 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
     connection.feed.leave(inbox)
   }
 }
+
+const noTurn: NonNullable<FollowTerms['turn']> = async () => () => {}
 
 async function* begin<Found extends { readonly cursor: string }, Event>(
   engine: Engine,
@@ -147,13 +163,30 @@ async function* changesSince(
   }
 }
 
-async function* take<Found, Event>(view: View<Found, Event>, inbox: Inbox): AsyncGenerator<Event> {
+async function* take<Found, Event>(
+  view: View<Found, Event>,
+  inbox: Inbox,
+  turn: NonNullable<FollowTerms['turn']>,
+): AsyncGenerator<Event> {
   const news = await inbox.take()
   if (news === 'stopped') return
-  if (news === 'missed') return yield* view.show(await view.look())
+  if (news === 'missed') return yield* showAgain(view, inbox, turn)
   await view.prepare?.(news.map(({ change }) => change))
   for (const { change, position } of news) {
     if (!view.isOver) yield* view.tell(change, position)
+  }
+}
+
+async function* showAgain<Found, Event>(
+  view: View<Found, Event>,
+  inbox: Inbox,
+  turn: NonNullable<FollowTerms['turn']>,
+): AsyncGenerator<Event> {
+  const endTurn = await turn()
+  try {
+    if (!inbox.isStopped) yield* view.show(await view.look())
+  } finally {
+    endTurn()
   }
 }
 

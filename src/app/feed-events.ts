@@ -1,6 +1,6 @@
 import type { Change } from '../core/event.ts'
-import type { FeedEvent, FollowOptions } from '../core/handle.ts'
-import { type Connection, eventStream, type View } from './events.ts'
+import type { FeedEvent } from '../core/handle.ts'
+import { type Connection, eventStream, type FollowTerms, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
 
 /** Who asked for these collections: null for nobody; without those that are not there any more. */
@@ -17,7 +17,7 @@ interface Visible {
 export function feedEvents(
   connect: () => Promise<Connection>,
   visible: Visible | null,
-  options?: FollowOptions,
+  options?: FollowTerms,
 ): AsyncIterable<FeedEvent> {
   return eventStream(connect, null, (connection) => new FeedView(connection, visible), options)
 }

@@ -1,9 +1,9 @@
 import type { Change } from '../core/event.ts'
 import { NotFound } from '../core/errors.ts'
-import type { FollowOptions, JobEvent } from '../core/handle.ts'
+import type { JobEvent } from '../core/handle.ts'
 import type { JobDetail } from '../core/job.ts'
 import { isFinal } from '../core/transitions.ts'
-import { type Connection, eventStream, Told, type View } from './events.ts'
+import { type Connection, eventStream, type FollowTerms, Told, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
 import { snapshotOfJob } from './snapshots.ts'
 
@@ -13,7 +13,7 @@ export type FoundJob = JobDetail & { readonly cursor: string }
 export function jobEvents<R>(
   connect: () => Promise<Connection>,
   job: { readonly id: string; readonly collectionId: string },
-  options?: FollowOptions,
+  options?: FollowTerms,
 ): AsyncIterable<JobEvent<R>> {
   const isLive = options?.live ?? false
   return eventStream(connect, job.collectionId, (connection) => new JobView<R>(connection, job.id, isLive), options)

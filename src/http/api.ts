@@ -19,6 +19,7 @@ import { jobRoutes } from './routes/jobs.ts'
 import { systemRoutes } from './routes/system.ts'
 import { taskRoutes } from './routes/tasks.ts'
 import { Trust } from './trust.ts'
+import { Turns } from './turns.ts'
 
 export interface HandlerOptions {
   /** Who may do what. Default: API keys. */
@@ -69,7 +70,15 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     return problem
   }
   const trust = new Trust(parts.runtime, (keyId) => keyring.stillHolds(keyId))
-  const service: Service = { parts, connect, owners: rememberedOwners(connect), trust, explain }
+  const service: Service = {
+    parts,
+    connect,
+    owners: rememberedOwners(connect),
+    trust,
+    openings: new Turns(mostAtOnce),
+    explain,
+  }
+  const turns = new Turns(mostAtOnce)
   const hono = new Hono<{ Bindings: Env }>()
 
   hono.onError((error, { req, env }) => {
@@ -83,7 +92,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
       const request = req.raw
       const takesTicket = one.takesTicket === true
       const identity = one.scope === null ? nobody : await authenticator.identify(request, env.incoming, takesTicket)
-      return carried(await run(one, { service, identity, request, base, names: req.param() }), env)
+      return carried(await run(one, { service, turns, identity, request, base, names: req.param() }), env)
     }
     for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
   }
@@ -102,6 +111,9 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   }
   return { answer, authenticator, service, base, isOurs: knowsPath(base) }
 }
+
+/** How much of what was read for one credential may be on its way to it: so many answers, and as many snapshots of what it follows. */
+const mostAtOnce = 8
 
 /** What goes with a request through the router, which knows responses only: an answer that is none yet comes back here. */
 interface Env {
@@ -135,6 +147,7 @@ const nobody: Identity = { name: 'nobody', scopes: [], actor: null, collectionId
 
 interface Asked {
   readonly service: Service
+  readonly turns: Turns
   readonly identity: Identity
   readonly request: Request
   readonly base: string
@@ -142,13 +155,25 @@ interface Asked {
 }
 
 /** From what may be asked to the answer. Who may not ask is told before what was wrong with the question. */
-async function run(one: Route, { service, identity, request, base, names }: Asked): Promise<Reply | Response> {
+async function run(one: Route, { service, turns, identity, request, base, names }: Asked): Promise<Reply | Response> {
   if (one.scope !== null) demand(identity, one.scope)
   if (one.isOfEverybody) demandEverything(identity)
   const params: unknown = one.params && readBy(one.params, names, 'path')
   const query: unknown = one.query && readBy(one.query, queryOf(new URL(request.url).searchParams, one.query), 'query')
   const body: unknown = one.body && readBy(one.body, await readJson(request, service.parts.runtime), 'body')
-  return one.handle({ service, identity, request, base, params, query, body })
+  const given = { service, identity, request, base, params, query, body }
+  // Submissions that come together are one write, and streams take turns of their own.
+  if (one.scope === null || one.scope === 'submit' || one.takesTicket) return one.handle(given)
+  const done = await turns.take(identity, request)
+  try {
+    const reply = await one.handle(given)
+    if (isReply(reply)) return { ...reply, done }
+    done()
+    return reply
+  } catch (error) {
+    done()
+    throw error
+  }
 }
 
 /** `{name}` as the router writes it. */

@@ -11,6 +11,7 @@ import { type NodeRequest, prefixOf, unknownPrefix, withReadBody } from './mount
 import { problemOf, problemReply, RequestError } from './problem.ts'
 import type { AskedOf } from './route.ts'
 import { isReply, type Reply, responseOf } from './reply.ts'
+import { write } from './write.ts'
 
 /** The HTTP API of an app: call it with a request, or mount it in what you serve with. */
 export interface Handler {
@@ -67,7 +68,9 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
       const answered = await answer(withReadBody(incoming, request), incoming)
-      if (isReply(answered)) write(answered, outgoing)
+      // The client went away while it was being answered.
+      if (outgoing.destroyed) forget(answered)
+      else if (isReply(answered)) write(answered, outgoing, service.parts.runtime)
       else pour(answered, outgoing)
       return RESPONSE_ALREADY_SENT
     },
@@ -78,7 +81,8 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
     const prefix = prefixOf(message.originalUrl, given)
     if (isOurs(pathOf(prefix + given))) message.url = prefix + given
     else if (prefix !== '' && isOurs(base + pathOf(given))) {
-      return write(refuse(prefix, { method: message.method ?? '', path: pathOf(prefix + given) }), response)
+      const refused = refuse(prefix, { method: message.method ?? '', path: pathOf(prefix + given) })
+      return write(refused, response, service.parts.runtime)
     } else if (next) return next()
     void listen(message, response)
   }
@@ -129,13 +133,13 @@ const unreadable = () =>
 
 function whole({ method }: Request, answered: Reply | Response): Response {
   if (!isReply(answered)) return answered
-  return method === 'HEAD' ? new Response(null, answered) : responseOf(answered)
+  const response = responseOf(answered)
+  return method === 'HEAD' ? new Response(null, response) : response
 }
 
-/** Node leaves out the body itself where there is to be none. */
-function write({ status, headers, text }: Reply, outgoing: ServerResponse): void {
-  outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) })
-  outgoing.end(text)
+function forget(answered: Reply | Response): void {
+  if (isReply(answered)) answered.done?.()
+  else void answered.body?.cancel()
 }
 
 /** Browsers and Node declare the same stream in two ways. */

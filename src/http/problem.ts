@@ -9,6 +9,7 @@ export type RequestCode =
   | 'NO_SUCH_PATH'
   | 'METHOD_NOT_ALLOWED'
   | 'REQUEST_TIMED_OUT'
+  | 'TOO_MANY_REQUESTS'
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'INTERNAL'
 export type ProblemCode = ErrorCode | RequestCode
@@ -53,6 +54,7 @@ const requestStatus: Readonly<Record<RequestCode, number>> = {
   NO_SUCH_PATH: 404,
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMED_OUT: 408,
+  TOO_MANY_REQUESTS: 429,
   UNSUPPORTED_MEDIA_TYPE: 415,
   INTERNAL: 500,
 }
@@ -68,6 +70,7 @@ const titles: Readonly<Record<number, string>> = {
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 }

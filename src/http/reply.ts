@@ -6,6 +6,8 @@ export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly text: string
+  /** Called once the client has taken it, or has gone. */
+  readonly done?: (() => void) | undefined
 }
 
 /** Told by what it is, not by its class: there may be two of the other. */
@@ -17,4 +19,8 @@ export const json = (status: number, body: unknown, headers: Readonly<Record<str
   text: JSON.stringify(body),
 })
 
-export const responseOf = ({ status, headers, text }: Reply): Response => new Response(text, { status, headers })
+export function responseOf({ status, headers, text, done }: Reply): Response {
+  // Whatever takes it from here bounds it, or does not.
+  done?.()
+  return new Response(text, { status, headers })
+}

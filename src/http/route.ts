@@ -6,6 +6,7 @@ import { type Identity, type Scope } from './identity.ts'
 import { type Problem, RequestError } from './problem.ts'
 import type { Reply } from './reply.ts'
 import type { Trust } from './trust.ts'
+import type { Turns } from './turns.ts'
 
 /** What routes work with. */
 export interface Service {
@@ -13,6 +14,8 @@ export interface Service {
   readonly connect: () => Promise<Connection>
   readonly owners: FindOwners
   readonly trust: Trust
+  /** Of those who follow: a snapshot may be megabytes. */
+  readonly openings: Turns
   /** What was thrown, as it is told to who asked; what went wrong inside is reported. */
   readonly explain: (thrown: unknown, asked: AskedOf) => Problem
 }

@@ -1,5 +1,6 @@
 import { feedEvents } from '../../app/feed-events.ts'
-import type { FeedEvent, FollowOptions } from '../../core/handle.ts'
+import type { FollowTerms } from '../../app/events.ts'
+import type { FeedEvent } from '../../core/handle.ts'
 import { demandMany, type Identity } from '../identity.ts'
 import type { Service } from '../route.ts'
 
@@ -7,7 +8,7 @@ import type { Service } from '../route.ts'
 export function followFeed(
   { connect, owners }: Pick<Service, 'connect' | 'owners'>,
   identity: Identity,
-  options: FollowOptions,
+  options: FollowTerms,
 ): AsyncIterable<FeedEvent> {
   demandMany(identity)
   const { actor } = identity

@@ -10,6 +10,12 @@ export type Subject = { readonly collection: string } | { readonly job: string }
  */
 export type Address = Subject & { readonly as?: string | undefined }
 
+/** What tells one following from another on a line, whatever order its message was written in. */
+export function nameOf(address: Address): string {
+  const { as, ...subject } = address
+  return JSON.stringify([subject, as])
+}
+
 const terms = {
   type: z.enum(['follow', 'unfollow']),
   as: z.string().max(64).optional(),

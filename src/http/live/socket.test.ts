@@ -8,6 +8,7 @@ import { WebSocket } from 'ws'
 import { appByHand } from '../../../test/fixtures/app-by-hand.ts'
 import { turns } from '../../../test/fixtures/working.ts'
 import type { Celeriac } from '../../app/celeriac.ts'
+import { group } from '../../index.ts'
 import { partsOf } from '../../app/parts.ts'
 import { createHandler } from '../handler.ts'
 import { createKey, revokeKey } from '../keys.ts'
@@ -26,7 +27,16 @@ const jwt = { issuer: 'https://id.example.org', audience: 'jobs', secret: 'a'.re
 
 /** A line to an app whose time the test moves, and all that is said on it. It is opened by what `way` gives: a token or a ticket. */
 async function line(way?: Way) {
-  const byHand = appByHand()
+  let looks = 0
+  const byHand = appByHand({
+    wrap: (engine) => ({
+      ...engine,
+      collection: (id, options) => {
+        if (options?.jobs !== false) looks++
+        return engine.collection(id, options)
+      },
+    }),
+  })
   const handler = createHandler(byHand.app, { auth: way ? { jwt } : 'none' })
   const server = createServer(handler.node).on('upgrade', (request, socket, head: Buffer) => {
     handler.upgrade(request, socket, head)
@@ -58,7 +68,7 @@ async function line(way?: Way) {
   }
   const say = (message: object): void => socket.send(JSON.stringify(message))
   const add = byHand.app.task('add', (a: number, b: number) => a + b)
-  return { ...byHand, add, handler, socket, heard, until, say }
+  return { ...byHand, add, handler, socket, heard, until, say, looks: () => looks }
 }
 
 function userToken(until: number): Promise<string> {
@@ -171,21 +181,99 @@ describe('a line', () => {
   })
 
   it('lets a reader go that reads nothing, and says so', async () => {
-    const { app, clock, socket, add, say, until } = await line()
-    const { id } = await app.submit(add.s(1, 'x'.repeat(200_000) as never))
-    say({ type: 'follow', collection: id })
-    await until(({ event }) => event?.type === 'snapshot')
-    const { pending } = clock
-    socket.pause()
-    // More than the network holds.
-    for (let n = 0; n < 100; n++) say({ type: 'follow', collection: id, as: String(n) })
+    const { clock, socket, follow, pending } = await unread()
+    for (let n = 0; n < 20; n++) follow(String(n))
     while (clock.pending === pending) await turns()
     clock.pass(15_000)
     socket.resume()
     const [code] = (await once(socket, 'close')) as [number]
     expect(code).toBe(4008)
   })
+
+  it('ends one that reads nothing and does not say goodbye either', async () => {
+    const { clock, socket, follow, pending } = await unread()
+    follow('all')
+    while (clock.pending === pending) await turns()
+    clock.pass(15_000)
+    clock.pass(15_000)
+    socket.resume()
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(1006)
+  })
+
+  it('reads no more of the store than a reader takes, however much it asks for', async () => {
+    const { clock, follow, pending, looks } = await unread()
+    const before = looks()
+    for (let n = 0; n < 300; n++) follow(String(n))
+    while (clock.pending === pending) await turns()
+    await turns(200)
+    // One is under way, and those that the network took before.
+    expect(looks() - before).toBeLessThan(5)
+  })
+
+  it('hears no more than it carries out', async () => {
+    const { clock, socket, follow, say, pending } = await unread()
+    follow('one')
+    while (clock.pending === pending) await turns()
+    for (let n = 0; n < 200_000; n++) say({ type: 'unfollow', collection: 'of nobody', as: 'whatever it is called' })
+    // All that the network holds has gone: the rest stays where it comes from.
+    let left = NaN
+    for (let before = -1; before !== left; await turns(50)) {
+      before = left
+      left = socket.bufferedAmount
+    }
+    expect(left).toBeGreaterThan(1_000_000)
+  })
+
+  it('carries out a burst at once, and then so many a second', async () => {
+    const { add, clock, say, heard, until } = await line()
+    const { id } = await add.delay(1, 2)
+    say({ type: 'follow', job: 'nobody' })
+    await until(({ type }) => type === 'problem')
+    const { pending } = clock
+    for (let n = 1; n < 2_000; n++) say({ type: 'unfollow', collection: id })
+    say({ type: 'follow', collection: id })
+    while (clock.pending === pending) await turns()
+    await turns(50)
+    expect(heard).toHaveLength(1)
+    clock.pass(100)
+    await until(({ event }) => event?.type === 'snapshot')
+  })
+
+  it('follows one thing so often, and no more', async () => {
+    const { add, say, until, heard } = await line()
+    const { id } = await add.delay(1, 2)
+    for (let n = 1; n <= 21; n++) say({ type: 'follow', collection: id, as: String(n) })
+    await until(({ as }) => as === '21')
+    const told = heard.map(({ as, event, problem }) => [as, event?.type ?? problem?.code])
+    expect(told.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, n) => [String(n + 1), 'snapshot']))
+    expect(told.slice(20)).toEqual([['21', 'BAD_REQUEST']])
+    say({ type: 'unfollow', as: '3', collection: id })
+    say({ type: 'follow', as: '22', collection: id })
+    expect(await until(({ as }) => as === '22')).toMatchObject({ event: { type: 'snapshot' } })
+  })
+
+  it('ends one that says nothing that can be read', async () => {
+    const { socket, heard } = await line()
+    for (let n = 0; n < 700; n++) socket.send('x')
+    const [code] = (await once(socket, 'close')) as [number]
+    expect(code).toBe(1008)
+    expect(heard).toHaveLength(100)
+  })
 })
+
+/** A line on which nothing is read any more, and a collection that is larger than what the network holds. */
+async function unread() {
+  const there = await line()
+  const { app, add, clock, socket, say, until } = there
+  const large = 'x'.repeat(200_000)
+  const { id } = await app.submit(group(...Array.from({ length: 100 }, () => add.s(1, large as never))))
+  say({ type: 'follow', job: 'nobody' })
+  await until(({ type }) => type === 'problem')
+  socket.pause()
+  const { pending } = clock
+  return { ...there, pending, follow: (as: string) => say({ type: 'follow', collection: id, as }) }
+}
 
 describe('what goes wrong inside', () => {
   /** A server with a fault where it is told to have one, and all that is reported of it. */

@@ -1,7 +1,8 @@
 import type { WebSocket } from 'ws'
 import { collectionEvents } from '../../app/collection-events.ts'
+import type { FollowTerms } from '../../app/events.ts'
 import { jobEvents } from '../../app/job-events.ts'
-import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
+import type { CollectionEvent, FeedEvent, JobEvent } from '../../core/handle.ts'
 import { type Runtime, type Timer } from '../../core/runtime.ts'
 import { eventText } from '../answers.ts'
 import type { Identity } from '../identity.ts'
@@ -9,9 +10,10 @@ import { RequestError } from '../problem.ts'
 import type { Service } from '../route.ts'
 import { seeCollection, seeJob } from '../visible.ts'
 import { followFeed } from './feed.ts'
-import { type Address, type Order, readOrder, type Subject } from './messages.ts'
+import { type Address, nameOf, type Order, readOrder, type Subject } from './messages.ts'
+import { Orders } from './orders.ts'
 
-/** More than so many bytes unsent, and nothing more is taken from what is followed until they are. */
+/** If more bytes than this are unsent, nothing more is written, read from what is followed, or heard. */
 const mostUnsent = 262_144
 /** Who reads nothing for so long is let go, in milliseconds; so is one who answers no ping. */
 const patience = 15_000
@@ -19,11 +21,22 @@ const pingEvery = 30_000
 /** How long one may take to say goodbye when the server goes away. */
 const grace = 1_000
 const mostFollowed = 1_000
+/** How many times one thing may be followed at once, each under a name of its own. */
+const mostAlike = 20
+/** Messages that cannot be read, of one connection: it is none of ours. */
+const mostBad = 100
 /** The reader was too slow: what it missed, it resumes from by the cursor of the last event that it has. */
 export const slowReader = 4008
 export const goingAway = 1001
 /** It has to show again who it is: its token has ended, or it was long ago. */
 export const trustEnded = 4001
+const badMessages = 1008
+
+interface Following {
+  /** What is followed, by whatever name. */
+  readonly subject: string
+  readonly abort: AbortController
+}
 
 /** One browser's line: follows and unfollows as it is told, and never holds more than a bound for who does not read. */
 export class LiveSocket {
@@ -32,11 +45,14 @@ export class LiveSocket {
   readonly #identity: Identity
   readonly #service: Service
   readonly #runtime: Runtime
-  readonly #followed = new Map<string, AbortController>()
+  readonly #orders: Orders
+  readonly #followed = new Map<string, Following>()
+  readonly #closed = Promise.withResolvers<void>()
   #room: Promise<void> | null = null
   #ping: Timer | undefined
   readonly #trust: Timer
   #isAlive = true
+  #bad = 0
 
   /** @param hold what is written until the end of this turn of the event loop goes out together */
   constructor(socket: WebSocket, hold: () => void, identity: Identity, service: Service) {
@@ -45,7 +61,8 @@ export class LiveSocket {
     this.#identity = identity
     this.#service = service
     this.#runtime = service.parts.runtime
-    socket.on('message', (data, isBinary) => this.#hear(isBinary ? '' : String(data)))
+    this.#orders = new Orders(socket, this.#runtime, (text) => this.#hear(text))
+    socket.on('message', (data, isBinary) => this.#orders.add(isBinary ? '' : String(data)))
     socket.on('pong', () => (this.#isAlive = true))
     socket.on('error', () => socket.terminate())
     socket.on('close', () => this.#end())
@@ -57,17 +74,21 @@ export class LiveSocket {
     this.#leave(goingAway, 'The server is going away: come back and resume.')
   }
 
-  #leave(code: number, why: string): void {
+  #leave(code: number, why: string, wait = grace): void {
     this.#end()
+    // An answer to the goodbye cannot be heard while nothing is read.
+    this.#socket.resume()
     this.#socket.close(code, why)
-    this.#runtime.after(grace, () => this.#socket.terminate(), { unref: true })
+    this.#runtime.after(wait, () => this.#socket.terminate(), { unref: true })
   }
 
   #end(): void {
     this.#ping?.cancel()
     this.#trust.cancel()
-    for (const abort of this.#followed.values()) abort.abort()
+    this.#orders.end()
+    for (const { abort } of this.#followed.values()) abort.abort()
     this.#followed.clear()
+    this.#closed.resolve()
   }
 
   #startPing(): void {
@@ -85,45 +106,69 @@ export class LiveSocket {
     )
   }
 
-  #hear(text: string): void {
+  /** Carries out one order; resolves when the next may follow. */
+  async #hear(text: string): Promise<void> {
+    await this.#untilRoom()
     try {
       const order = readOrder(text)
-      const name = JSON.stringify(order.address)
-      this.#followed.get(name)?.abort()
+      const name = nameOf(order.address)
+      this.#followed.get(name)?.abort.abort()
       this.#followed.delete(name)
-      if (order.type === 'follow') void this.#follow(order, name)
+      if (order.type === 'follow') await this.#begin(order, name)
     } catch (error) {
       this.#sayProblem(error)
+      if (++this.#bad >= mostBad) this.#leave(badMessages, 'These are no messages of this API.')
     }
   }
 
-  async #follow({ address, after, live }: Order, name: string): Promise<void> {
-    const abort = new AbortController()
-    const { signal } = abort
+  /** Resolves when what is to be sent first has been taken, or there is nothing to send yet. */
+  #begin(order: Order, name: string): Promise<void> {
+    const opened = Promise.withResolvers<void>()
+    void this.#follow(order, name, opened.resolve).finally(opened.resolve)
+    return opened.promise
+  }
+
+  async #follow({ address, after, live }: Order, name: string, opened: () => void): Promise<void> {
+    const following = { subject: nameOf({ ...address, as: undefined }), abort: new AbortController() }
+    const { signal } = following.abort
     try {
-      if (this.#followed.size >= mostFollowed) {
-        throw new RequestError('BAD_REQUEST', `One line follows at most ${mostFollowed} things: unfollow some.`)
-      }
-      this.#followed.set(name, abort)
+      this.#checkCount(following.subject)
+      this.#followed.set(name, following)
       const opening = `${JSON.stringify({ type: 'event', ...address }).slice(0, -1)},"event":`
-      const events = await this.#open(address, { live, signal, ...(after !== undefined && { after }) })
+      const turn = async () => {
+        const endTurn = await this.#service.openings.take(this.#identity)
+        return () => {
+          endTurn()
+          opened()
+        }
+      }
+      const events = await this.#open(address, { live, signal, turn, ...(after !== undefined && { after }) })
       for await (const event of events) {
+        await this.#untilRoom()
         if (signal.aborted) return
         this.#sayText(`${opening}${eventText(this.#identity, event)}}`)
-        if (this.#socket.bufferedAmount > mostUnsent) await this.#untilRoom()
+        await this.#untilRoom()
       }
       if (!signal.aborted) this.#say({ type: 'end', ...address })
     } catch (error) {
       if (!signal.aborted) this.#sayProblem(error, address)
     } finally {
-      if (this.#followed.get(name) === abort) this.#followed.delete(name)
+      if (this.#followed.get(name) === following) this.#followed.delete(name)
     }
   }
 
-  async #open(
-    subject: Subject,
-    options: FollowOptions,
-  ): Promise<AsyncIterable<CollectionEvent | JobEvent | FeedEvent>> {
+  #checkCount(subject: string): void {
+    if (this.#followed.size >= mostFollowed) {
+      throw new RequestError('BAD_REQUEST', `One line follows at most ${mostFollowed} things: unfollow some.`)
+    }
+    let alike = 0
+    for (const one of this.#followed.values()) if (one.subject === subject) alike++
+    if (alike >= mostAlike) {
+      throw new RequestError('BAD_REQUEST', `One line follows one thing at most ${mostAlike} times: unfollow some.`)
+    }
+  }
+
+  async #open(subject: Subject, options: FollowTerms): Promise<AsyncIterable<CollectionEvent | JobEvent | FeedEvent>> {
     const connection = await this.#service.connect()
     const connect = () => this.#service.connect()
     if ('collection' in subject) {
@@ -153,20 +198,19 @@ export class LiveSocket {
   }
 
   /** Waits until what was sent has gone out, for all who are followed here; lets go of a reader that takes nothing. */
-  #untilRoom(): Promise<void> {
-    this.#room ??= new Promise<void>((resolve) => {
-      const clock = this.#runtime.after(patience, () => {
-        this.#socket.close(slowReader, 'Too slow: resume from the last cursor.')
-        this.#end()
-      })
-      const done = (): void => {
-        clock.cancel()
-        this.#room = null
-        resolve()
-      }
-      // Behind all that is unsent.
-      this.#socket.ping(undefined, undefined, done)
-    })
-    return this.#room
+  async #untilRoom(): Promise<void> {
+    while (this.#socket.bufferedAmount > mostUnsent && this.#socket.readyState === this.#socket.OPEN)
+      await (this.#room ??= this.#drained())
+  }
+
+  async #drained(): Promise<void> {
+    const clock = this.#runtime.after(patience, () =>
+      this.#leave(slowReader, 'Too slow: resume from the last cursor.', patience),
+    )
+    // Behind all that is unsent.
+    const sent = new Promise<void>((resolve) => this.#socket.ping(undefined, undefined, () => resolve()))
+    await Promise.race([sent, this.#closed.promise])
+    clock.cancel()
+    this.#room = null
   }
 }

@@ -1,5 +1,6 @@
 import { z, type ZodType } from 'zod'
-import type { CollectionEvent, FeedEvent, FollowOptions, JobEvent } from '../../core/handle.ts'
+import type { FollowTerms } from '../../app/events.ts'
+import type { CollectionEvent, FeedEvent, JobEvent } from '../../core/handle.ts'
 import type { Runtime, Timer } from '../../core/runtime.ts'
 import { eventText } from '../answers.ts'
 import type { Given } from '../route.ts'
@@ -10,6 +11,8 @@ import { described } from '../described.ts'
 
 /** So often something is said, that what stands between does not take the stream for dead. In milliseconds. */
 const beatEvery = 15_000
+/** A snapshot may be megabytes: it goes out in pieces, in bytes, so that what is not taken yet is seen. */
+const piece = 65_536
 /** Who reads nothing for so long is let go: what it missed, it resumes from. */
 const patience = 45_000
 
@@ -59,13 +62,14 @@ type Asked = Pick<
 /** Nothing is read ahead of the reader: what it has not taken yet stays, bounded, where all followers of the feed wait. */
 export async function streamEvents(
   asked: Asked,
-  follow: (options: FollowOptions) => AsyncIterable<Event>,
+  follow: (options: FollowTerms) => AsyncIterable<Event>,
 ): Promise<Response> {
-  const { service, query, request } = asked
+  const { service, identity, query, request } = asked
   const after = request.headers.get('last-event-id') ?? query.after
   const events = follow({
     ...(after !== undefined && after !== '' && { after }),
     live: query.live === 'true',
+    turn: () => service.openings.take(identity, request),
   })[Symbol.asyncIterator]()
   // Read before the answer begins, so that what goes wrong is answered as a problem.
   const first = events.next()
@@ -97,6 +101,8 @@ class EventBody {
   readonly stream: ReadableStream<Uint8Array>
   readonly #events: AsyncIterator<Event, unknown>
   #next: Promise<IteratorResult<Event, unknown>> | null
+  /** What is left of the last event: the next is taken when the reader has this. */
+  #rest = new Uint8Array()
   readonly #asked: Asked
   readonly #runtime: Runtime
   readonly #encoder = new TextEncoder()
@@ -130,10 +136,14 @@ class EventBody {
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     this.#readAt = this.#runtime.elapsed()
     try {
+      if (this.#rest.length > 0) return this.#enqueuePiece(controller)
       const next = await (this.#next ?? this.#events.next())
       this.#next = null
       if (this.#beat === undefined) return
-      if (!next.done) return controller.enqueue(this.#encoder.encode(this.#textOf(next.value)))
+      if (!next.done) {
+        this.#rest = this.#encoder.encode(this.#textOf(next.value))
+        return this.#enqueuePiece(controller)
+      }
       await this.#stop()
       controller.close()
     } catch (error) {
@@ -143,6 +153,11 @@ class EventBody {
       await this.#stop()
       controller.error(error)
     }
+  }
+
+  #enqueuePiece(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    controller.enqueue(this.#rest.subarray(0, piece))
+    this.#rest = this.#rest.subarray(piece)
   }
 
   #textOf(event: Event): string {
@@ -157,7 +172,7 @@ class EventBody {
       if (this.#runtime.elapsed() - this.#readAt > patience) {
         return this.#breakOff(controller, 'reads nothing')
       }
-      if (room > 0) controller.enqueue(this.#encoder.encode(': \n\n'))
+      if (room > 0 && this.#rest.length === 0) controller.enqueue(this.#encoder.encode(': \n\n'))
       this.#room = controller.desiredSize ?? 0
       this.#startBeat(controller)
     })

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { readNode } from '../../canvas/read-node.ts'
 import { collectionHandle } from '../../app/handles.ts'
+import { collectionEvents } from '../../app/collection-events.ts'
 import { pageOf, readCollectionQuery } from '../../app/listing.ts'
 import { signRunToken } from '../../app/run-token.ts'
 import { snapshotOfCollection, summaryOfCollection } from '../../app/snapshots.ts'
@@ -150,8 +151,7 @@ export const collectionRoutes = [
     async handle(given) {
       const { service, identity, params } = given
       await seeCollection(await service.connect(), identity, params.id, false)
-      const handle = collectionHandle(service.parts, params.id)
-      return streamEvents(given, (options) => handle.events(options))
+      return streamEvents(given, (options) => collectionEvents(service.connect, params.id, options))
     },
   }),
 ]

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { jobHandle } from '../../app/handles.ts'
+import { jobEvents } from '../../app/job-events.ts'
 import { pageOf, readJobQuery } from '../../app/listing.ts'
 import { snapshotOfJob, summaryOfJob } from '../../app/snapshots.ts'
 import { tell } from '../answers.ts'
@@ -119,8 +120,8 @@ export const jobRoutes = [
     async handle(given) {
       const { service, identity, params } = given
       const { collectionId } = await seeJob(await service.connect(), identity, params.id, false)
-      const handle = jobHandle(service.parts, params.id, collectionId)
-      return streamEvents(given, (options) => handle.events(options))
+      const job = { id: params.id, collectionId }
+      return streamEvents(given, (options) => jobEvents(service.connect, job, options))
     },
   }),
 ]

@@ -1,0 +1,124 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { group } from 'celeriac'
+import { serve } from 'celeriac/http'
+import { appByHand } from '../fixtures/app-by-hand.ts'
+import { turns } from '../fixtures/working.ts'
+import { Turns } from '../../src/http/turns.ts'
+
+/** An API with a collection that is larger than what the network holds, and how often it was read. */
+async function large() {
+  let looks = 0
+  const { app, clock } = appByHand({
+    wrap: (engine) => ({
+      ...engine,
+      collection: (id, options) => {
+        if (options?.jobs !== false) looks++
+        return engine.collection(id, options)
+      },
+    }),
+  })
+  const { url, close } = await serve(app, { port: 0, auth: 'none' })
+  const echo = app.task('echo', (text: string) => text)
+  const text = 'x'.repeat(200_000)
+  const { id } = await app.submit(group(...Array.from({ length: 60 }, () => echo.s(text))))
+  const sockets: Socket[] = []
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy()
+    const closed = close()
+    await turns()
+    clock.pass(2_000)
+    await closed
+  })
+  /** Sends requests on one connection, and reads nothing. */
+  const ask = (path: string, times = 1): Socket => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    socket.pause()
+    socket.on('error', () => {})
+    sockets.push(socket)
+    socket.write(`GET ${path.replace('{id}', id)} HTTP/1.1\r\nhost: localhost\r\n\r\n`.repeat(times))
+    return socket
+  }
+  return { url, id, clock, ask, looks: () => looks }
+}
+
+/** What is read for one credential and not taken is so much at most: of answers, and of snapshots. */
+const most = 8
+
+describe('a large answer that nobody reads', () => {
+  test.each([
+    [
+      'asked for a hundred times on one connection',
+      (ask: (path: string, times?: number) => Socket) => ask('/api/collections/{id}', 100),
+    ],
+    [
+      'asked for on many connections',
+      (ask: (path: string) => Socket) => {
+        for (let n = 0; n < 40; n++) ask('/api/collections/{id}')
+      },
+    ],
+    [
+      'streamed on many connections',
+      (ask: (path: string) => Socket) => {
+        for (let n = 0; n < 40; n++) ask('/api/collections/{id}/events')
+      },
+    ],
+  ])('%s', async (_, begin) => {
+    const { ask, looks } = await large()
+    begin(ask)
+    while (looks() < most) await turns()
+    await turns(200)
+    expect(looks()).toBe(most)
+  })
+
+  test('ends the connection after a while, and the next has its turn', async () => {
+    const { ask, looks, clock, url, id } = await large()
+    const unread = Array.from({ length: most }, () => ask('/api/collections/{id}'))
+    while (looks() < most) await turns()
+    const answer = fetch(`${url}/api/collections/${id}`)
+    await turns(200)
+    expect(looks()).toBe(most)
+    clock.pass(15_000)
+    for (const socket of unread) socket.resume()
+    await Promise.all(unread.map((socket) => socket.destroyed || once(socket, 'close')))
+    expect((await (await answer).text()).length).toBeGreaterThan(12_000_000)
+  })
+
+  test('is not read for one who went away before its turn', async () => {
+    const { ask, looks } = await large()
+    const unread = ask('/api/collections/{id}', 40)
+    while (looks() < most) await turns()
+    unread.destroy()
+    await turns(200)
+    expect(looks()).toBe(most)
+  })
+
+  test('goes out whole to one who reads slowly', async () => {
+    const { ask, clock } = await large()
+    const socket = ask('/api/collections/{id}')
+    let length = 0
+    for (let n = 0; length < 12_000_000; n++) {
+      const chunk = socket.read() as Buffer | null
+      length += chunk?.length ?? 0
+      if (chunk === null) await once(socket, 'readable')
+      if (n % 50 === 0) clock.pass(1)
+    }
+  })
+})
+
+test('who asks faster than it takes what it is answered is refused', async () => {
+  const turns = new Turns(1)
+  const one = { name: 'one', scopes: [], actor: null, collectionId: null }
+  const end = await turns.take(one)
+  const waiting = Array.from({ length: 1_000 }, () => turns.take(one))
+  await expect(turns.take(one)).rejects.toMatchObject({ code: 'TOO_MANY_REQUESTS', headers: { 'retry-after': '1' } })
+  await turns.take({ ...one, name: 'another' })
+  end()
+  end()
+  await waiting[0]
+  let isTaken = false
+  void waiting[1]!.then(() => (isTaken = true))
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(isTaken).toBe(false)
+})
