@@ -35,6 +35,7 @@ export type {
 export type { Actor, JobState, Progress, Reason, Role } from './core/job.ts'
 export type {
   CallbackTarget,
+  AcceptedOption,
   CallOptions,
   FailureReport,
   JobOptions,

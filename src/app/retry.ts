@@ -1,3 +1,4 @@
+import { checkArity } from '../canvas/arity.ts'
 import { CeleriacError, type ErrorCode, NotFound } from '../core/errors.ts'
 import { argumentsText } from '../core/json.ts'
 import { badOption, type OptionReaders, readOptions } from '../core/option.ts'
@@ -29,8 +30,9 @@ export async function retryJob(
     const found = await lookAtJob(connection, id, { history: false })
     if (keepsCanvas(found)) throw keptCanvas(found)
     // Of arguments that a result is put before, and of a list of calls, the schema is asked when they run.
-    const schema = found.hasAllArguments ? access.registry.find(found.task)?.schema : null
-    if (schema) await validate(schema, JSON.parse(args) as unknown[], found.task)
+    const definition = found.hasAllArguments ? access.registry.find(found.task) : undefined
+    if (definition?.schema) await validate(definition.schema, JSON.parse(args) as unknown[], found.task)
+    else if (definition?.terms.expose) checkArity(definition, (JSON.parse(args) as unknown[]).length)
   }
   const about = { selection: { jobId: id }, mode: 'failed', ...(args !== undefined && { args }) } as const
   await retrySelection(connection, about, collectionId, `Job ${id}`)

@@ -1,3 +1,4 @@
+import { checkArity } from '../canvas/arity.ts'
 import { compile, type CompileContext } from '../canvas/compile.ts'
 import type { TaskDefinition } from '../canvas/definition.ts'
 import type { CanvasNode } from '../canvas/node.ts'
@@ -88,14 +89,19 @@ function jobAlone({ jobs, exit, shape }: Graph, callsBack: boolean): GraphJob | 
 }
 
 /**
- * Checks the calls that are known whole, those that no result is put before, by the schemas of their tasks.
+ * Checks the calls that are known whole, those that no result is put before, by the schemas of their tasks; and how many
+ * arguments there are for a task that strangers may send and that has no schema.
  *
  * @throws CeleriacError INVALID_ARGUMENTS
  */
 export async function checkArguments(registry: Registry, graph: Graph): Promise<void> {
   for (const { task, args, input } of graph.jobs) {
-    const schema = input.from === 'nothing' ? registry.find(task)?.schema : null
-    if (schema) await validate(schema, JSON.parse(args) as unknown[], task)
+    const definition = registry.find(task)
+    const hasInput = input.from !== 'nothing'
+    if (!definition) continue
+    if (definition.schema && !hasInput) await validate(definition.schema, JSON.parse(args) as unknown[], task)
+    if (definition.schema === null && definition.terms.expose)
+      checkArity(definition, (JSON.parse(args) as unknown[]).length + (hasInput ? 1 : 0))
   }
 }
 

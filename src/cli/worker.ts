@@ -12,6 +12,7 @@ import { JobLog } from './job-log.ts'
 import { UsageError } from './mistake.ts'
 import { addressOf, engineOf, fileOf, openModule } from './store.ts'
 import { openNotice } from './server.ts'
+import { printable } from './text.ts'
 import { addWorkerOptions, type OwnWorkerOptions, readServedAt, type ServedAt } from './worker-options.ts'
 
 export const addWorker: AddCommand = (program, context) => {
@@ -61,7 +62,8 @@ async function serveBeside(app: Celeriac, wanted: ServedAt, tell: (message: stri
     try {
       const serving = await serve(app, { port, openLocally: true })
       tell(`Serving at ${serving.url}: /docs lists all there is.`)
-      if (serving.isOpenLocally) openNotice.forEach(tell)
+      if (serving.isOpenLocally) openNotice.forEach((line) => tell(line))
+      unchecked(app).forEach((name) => tell(`${name} takes any values over HTTP: give it a schema (input).`))
       return serving
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
@@ -70,6 +72,13 @@ async function serveBeside(app: Celeriac, wanted: ServedAt, tell: (message: stri
   tell(`Port ${wanted} is taken, so the HTTP API is not served: name another with --port.`)
   return undefined
 }
+
+/** The tasks that strangers may send and of whose arguments no more than their number is checked. */
+const unchecked = (app: Celeriac): readonly string[] =>
+  partsOf(app)
+    .registry.all()
+    .filter(({ schema, terms }) => terms.expose && schema === null)
+    .map(({ name }) => printable(name))
 
 function describeWork({ folder }: Context, app: Celeriac, module: string, engine: Engine): string {
   const runnable = partsOf(app)

@@ -3,7 +3,7 @@ import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
 import { badOption, isTrue, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
 import type { OptionReader, OptionReaders } from './option.ts'
-import type { CallOptions, SubmitOptions, TaskOptions } from './options.ts'
+import type { AcceptedOption, CallOptions, SubmitOptions, TaskOptions } from './options.ts'
 import { checkStart, jobReaders, longerThanNothing, readRetry } from './stored-options.ts'
 import { shown } from './text.ts'
 
@@ -39,6 +39,8 @@ export interface TaskTerms {
   readonly description?: string
   /** It may be sent over HTTP. */
   readonly expose?: boolean
+  /** What callers over HTTP may set as they like. */
+  readonly accepts?: readonly AcceptedOption[]
 }
 
 /**
@@ -68,13 +70,14 @@ export function submitTerms(options: SubmitOptions, what: string): SubmitTerms {
  */
 export function taskTerms(options: TaskOptions & { readonly input?: unknown }, what: string): TaskTerms {
   const read = readOptions<FlatTaskTerms>(options, taskReaders, what)
-  const { input, isolate, retry, unique, description, expose, ...job } = read
+  const { input, isolate, retry, unique, description, expose, accepts, ...job } = read
   return {
     job: retry ? { ...job, retry: retry.policy } : job,
     ...(retry?.when && { when: retry.when }),
     ...(unique && { unique }),
     ...(description !== undefined && { description }),
     ...(expose && { expose }),
+    ...(accepts && { accepts }),
   }
 }
 
@@ -218,6 +221,21 @@ const readTaskRetry: OptionReader<NonNullable<FlatTaskTerms['retry']>> = (value,
 
 const namesOneCall = refused('it is for one call or submission: give it to task.with or submit')
 
+const readAccepted = oneOf<AcceptedOption>(
+  'queue',
+  'priority',
+  'expires',
+  'retry',
+  'timeout',
+  'retention',
+  'tags',
+  'unique',
+)
+const readAccepts: OptionReader<readonly AcceptedOption[]> = (value, what) => {
+  if (!Array.isArray(value)) throw badOption(what, `a list of options is needed, not ${shown(value)}`)
+  return value.map((name, n) => readAccepted(name, `${what}[${n}]`))
+}
+
 const taskReaders: OptionReaders<FlatTaskTerms> = {
   ...jobReaders,
   startIn: namesOneCall,
@@ -231,6 +249,7 @@ const taskReaders: OptionReaders<FlatTaskTerms> = {
   unique: readTaskUnique,
   description: readDescription,
   expose: isTrue,
+  accepts: readAccepts,
   isolate: reserved,
   input: (value) => value,
 }

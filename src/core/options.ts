@@ -71,8 +71,16 @@ export interface TaskOptions extends Omit<JobOptions, 'startIn' | 'startAt' | 'r
   readonly unique?: UniqueOptions<string | ((...args: any[]) => string)> | undefined
   /** It may be sent over HTTP. Default false: what a stranger may start is said, not forgotten. */
   readonly expose?: boolean | undefined
+  /**
+   * Options that callers over HTTP may set as they like. Default none: they may only shorten `timeout` and `expires`, say when it
+   * starts, and add tags where the task has none. A caller with the scope `admin` may set all of them.
+   */
+  readonly accepts?: readonly AcceptedOption[] | undefined
   readonly description?: string | undefined
 }
+
+/** An option that a task may leave to its callers over HTTP. */
+export type AcceptedOption = 'queue' | 'priority' | 'expires' | 'retry' | 'timeout' | 'retention' | 'tags' | 'unique'
 
 export interface RetryOptions {
   /** How many times it is tried again after the first attempt. */

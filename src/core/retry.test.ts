@@ -13,8 +13,9 @@ describe('retryDelay', () => {
     expect(delays).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000])
   })
 
-  it('does not wait at all from a base of nothing, after any number of failures', () => {
-    expect([1, 2, 5000].map((failures) => retryDelay({ ...policy, base: 0 }, failures, 0.9))).toEqual([0, 0, 0])
+  it('waits a tenth of a second from a base of nothing, after any number of failures', () => {
+    expect([1, 2, 5000].map((failures) => retryDelay({ ...policy, base: 0 }, failures, 0.9))).toEqual([100, 100, 100])
+    expect(retryDelay({ ...policy, base: 1, max: 20, jitter: true }, 9, 0.9)).toBe(100)
   })
 
   it('draws from the upper half with jitter', () => {
@@ -36,7 +37,7 @@ describe('retryDelay', () => {
         const delay = retryDelay(any, failures, drawn)
         expect(Number.isSafeInteger(delay)).toBe(true)
         expect(delay).toBeGreaterThanOrEqual(Math.floor(Math.min(any.base, any.max) / 2))
-        expect(delay).toBeLessThanOrEqual(any.max)
+        expect(delay).toBeLessThanOrEqual(Math.max(100, any.max))
       }),
     )
   })

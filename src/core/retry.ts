@@ -25,13 +25,17 @@ export function decideFailure(attempt: FailedAttempt): Extract<Outcome, { type: 
   return { type: 'failed', reason, failure }
 }
 
+/** The shortest wait before a retry, in milliseconds: a job that fails at once must not take a worker for itself. */
+export const shortestRetryDelay = 100
+
 /**
  * The wait, in whole milliseconds, before the attempt that follows failure number `failures` (1, 2, 3 …):
- * `base · factor^(failures−1)`, at most `max`; with jitter drawn from its upper half by `random` (0 up to 1).
+ * `base · factor^(failures−1)`, at most `max`, and never less than `shortestRetryDelay`; with jitter drawn from its upper half
+ * by `random` (0 up to 1).
  */
 export function retryDelay(policy: RetryPolicy, failures: number, random: number): number {
   const full = policy.base === 0 ? 0 : Math.min(policy.max, policy.base * policy.factor ** (failures - 1))
-  return Math.round(policy.jitter ? full / 2 + (full / 2) * random : full)
+  return Math.max(shortestRetryDelay, Math.round(policy.jitter ? full / 2 + (full / 2) * random : full))
 }
 
 function isWanted({ when, failure }: FailedAttempt): boolean {

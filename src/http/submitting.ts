@@ -4,6 +4,7 @@ import { CeleriacError, NotFound } from '../core/errors.ts'
 import { submitTerms } from '../core/call-options.ts'
 import type { SubmitOptions } from '../core/options.ts'
 import { tell } from './answers.ts'
+import { checkOverrides } from './overrides.ts'
 import { RequestError } from './problem.ts'
 import { json, type Reply } from './reply.ts'
 import type { Given } from './route.ts'
@@ -46,7 +47,9 @@ export async function accept(
 ): Promise<Reply> {
   const { connect, parts } = service
   try {
-    const submitted = await parts.submit(node, submitTerms(options, 'submit'))
+    const terms = submitTerms(options, 'submit')
+    if (!identity.scopes.includes('admin')) checkOverrides(parts.registry, node, terms)
+    const submitted = await parts.submit(node, terms)
     const connection = await connect()
     const found = submitted.asStored() ?? (await seeCollection(connection, identity, submitted.id, true))
     const body = tell(identity, await snapshotOfCollection(connection.engine, found))

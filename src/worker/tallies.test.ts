@@ -121,7 +121,7 @@ describe('a worker', () => {
     await worker.start()
     const job = await sleep.delay(300)
     await reached(job, 'running')
-    await pass(system, 301, 1)
+    await pass(system, 401, 1)
     await pass(system, 300, 1)
     await job.result()
     for (let n = 0; n < 3; n++) await (await quick.delay(n)).result()

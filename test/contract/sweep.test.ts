@@ -83,6 +83,24 @@ onEveryEngine((open) => {
     expect((await worker.take('mourn')).input).toMatchObject({ from: 'failure', report: { reason: 'timeout' } })
   })
 
+  test('an attempt past its deadline is tried again a tenth of a second later at the soonest', async () => {
+    const { engine, clock } = await open()
+    const retry = { ...policy(1), base: 0 }
+    const graph = alone('a', { timeout: 2_000, retry })
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    await worker.take('a')
+    const state = async () => (await engine.job(graph.id))?.state
+    while ((await state()) === 'running') await goOn({ engine, clock }, 50, worker)
+    expect(await state()).toBe('scheduled')
+    clock.pass(49)
+    await sweepAll(engine, clock.now())
+    expect(await state()).toBe('scheduled')
+    clock.pass(100)
+    await sweepAll(engine, clock.now())
+    expect(await state()).toBe('queued')
+  })
+
   test('an attempt within its deadline is left alone', async () => {
     const { engine, clock } = await open()
     await engine.submit([submission(alone('a', { timeout: 2_000 }))])

@@ -1,3 +1,4 @@
+import { shortestRetryDelay } from '../../core/retry.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import {
   blame,
@@ -399,7 +400,7 @@ begin
     v_full := least((a_policy ->> 'max')::double precision,
       exp(least(ln(v_base) + a_failures * ln((a_policy ->> 'factor')::double precision), 600)));
   end if;
-  return round(case when (a_policy ->> 'jitter')::boolean then v_full / 2 + v_full / 2 * a_random::double precision else v_full end);
+  return greatest(${shortestRetryDelay}, round(case when (a_policy ->> 'jitter')::boolean then v_full / 2 + v_full / 2 * a_random::double precision else v_full end));
 end $$;
 
 -- ── what comes next ─────────────────────────────────────────────────────────────────────────────────────────────────
