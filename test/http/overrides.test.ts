@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { chain, group } from 'celeriac'
+import { z } from 'zod'
 import { partsOf } from '../../src/app/parts.ts'
 import { createKey } from '../../src/http/keys.ts'
 import { describeEngines } from '../fixtures/store.ts'
@@ -106,11 +107,7 @@ describeEngines((engine) => {
     app.task('one or two', { expose }, (a: number, b = 1) => a + b)
     app.task('any', { expose }, (...all: number[]) => all.length)
     app.task('one', { expose }, async (a: { x: number }) => a.x)
-    app.task(
-      'own',
-      { expose, input: { '~standard': { version: 1, vendor: 'own', validate: (value) => ({ value }) } } },
-      (a: number) => a,
-    )
+    app.task('own', { expose, input: z.number() }, (a) => a)
     app.task('kept', (a: number) => a)
     const cases: readonly (readonly [string, number, number])[] = [
       ['two', 0, 422],
