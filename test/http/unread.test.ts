@@ -81,7 +81,7 @@ describe('a large answer that nobody reads', () => {
     expect(looks()).toBe(most)
     clock.pass(15_000)
     for (const socket of unread) socket.resume()
-    await Promise.all(unread.map((socket) => socket.destroyed || once(socket, 'close')))
+    await Promise.all(unread.map(async (socket) => socket.destroyed || (await once(socket, 'close'))))
     expect((await (await answer).text()).length).toBeGreaterThan(12_000_000)
   })
 
