@@ -7,7 +7,7 @@ import type { View } from './view.ts'
 /** What people call the rows. */
 export const rowNames: Readonly<Record<RowKind, string>> = {
   sessions: 'past workers',
-  queues: 'queues',
+  queues: 'paused queues',
   collections: 'collections',
   barriers: 'barriers',
   jobs: 'jobs',

@@ -16,7 +16,7 @@ export interface Inspection {
     id: string,
     options?: { readonly jobs?: boolean; readonly counts?: boolean },
   ): Promise<CollectionDetail | null>
-  /** The unfinished jobs of every queue, with the queue's settings. */
+  /** By name: the queues that are paused, those that have unfinished jobs, and the default queue, with their counts and settings. */
   queues(): Promise<readonly QueueRecord[]>
   /** Sessions that live, and those that ended or were lost within the last day. */
   workers(): Promise<readonly WorkerRecord[]>

@@ -168,5 +168,5 @@ export const liveError = (worker: {
 export const notEmptyError = (): CeleriacError =>
   new CeleriacError(
     'STORE_UNSUITABLE',
-    'There are jobs or queues in the target already, so nothing is copied there: name an empty store, such as another file, schema or namespace.',
+    'There are jobs or paused queues in the target already, so nothing is copied there: name an empty store, such as another file, schema or namespace.',
   )

@@ -9,7 +9,7 @@ const separator = '\x1f'
 
 /**
  * Jobs alone that differ in their ids and arguments only, which is most of what is sent in bulk, and any one that is sent
- * singly: the arguments of `celeriac.accept_alike` from the third on. Null where these are not such.
+ * singly: the arguments of `celeriac.accept_alike` from the second on. Null where these are not such.
  */
 export function alike(submissions: readonly Submission[]): Value[] | null {
   const [first] = submissions
@@ -59,7 +59,7 @@ function isLike(one: Submission, other: Submission): boolean {
 export const alikeFunctions = `
 -- Lists are told as one text each, which is quicker on both sides than an array.
 create or replace function celeriac.accept_alike(
-  a_now bigint, a_queues text[], a_task text, a_queue text, a_priority integer, a_options text, a_actor text, a_description text,
+  a_now bigint, a_task text, a_queue text, a_priority integer, a_options text, a_actor text, a_description text,
   a_tags text, a_retention bigint, a_timeout bigint, a_ids text, a_args text, a_channel text, a_payload text
 ) returns table (bits integer, existing integer[], at bigint) language plpgsql ${hot} as $$
 #variable_conflict use_column
@@ -71,7 +71,6 @@ declare
   v_first bigint := celeriac.take_numbers(v_count);
   v_last bigint := v_first + v_count - 1;
 begin
-  if a_queues is not null then perform celeriac.meet_queues(a_queues); end if;
   begin
     insert into celeriac.jobs (seq, collection, created_at, state, priority, id, task, queue, args, options, actor, description, tags,
       retention, timeout)
@@ -80,7 +79,7 @@ begin
     from unnest(v_ids, v_args) with ordinality n (id, args, at);
   exception when unique_violation then
     -- Some were stored before.
-    return query select s.bits, s.existing, s.at from celeriac.accept(a_now, v_count, null, null, null, v_ids,
+    return query select s.bits, s.existing, s.at from celeriac.accept(a_now, v_count, null, null, v_ids,
       array_fill(a_task, array[v_count]), v_args, array_fill(a_queue, array[v_count]), array_fill(a_priority, array[v_count]),
       array_fill(a_options, array[v_count]), array_fill(a_actor, array[v_count]), array_fill(a_description, array[v_count]),
       array_fill(a_tags, array[v_count]), array_fill(a_retention, array[v_count]), null, null, null, null,

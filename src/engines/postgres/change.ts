@@ -86,6 +86,15 @@ begin
     and r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq;
 end $$;
 
+-- Locks what is queued of these jobs in line, where it stays: a claim that is taking one is waited for, and others pass over it.
+create or replace function celeriac.hold_line(a_seqs bigint[]) returns void language plpgsql as $$
+begin
+  perform 1 from celeriac.jobs j join celeriac.ready r on r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq
+  where j.seq = any(a_seqs) and j.state = 2 order by j.seq for update of r;
+  perform 1 from celeriac.jobs j join celeriac.suspects r on r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq
+  where j.seq = any(a_seqs) and j.state = 2 and j.crashes > 0 order by j.seq for update of r;
+end $$;
+
 -- Locks jobs, the queued ones in line first, as a claim does: then their state is what it stays.
 create or replace function celeriac.hold(a_seqs bigint[]) returns void language plpgsql as $$
 begin
@@ -104,6 +113,8 @@ begin
   with held as (select number, cancelled_at from celeriac.collections where number = any(a_numbers) order by number for no key update)
   select count(*), array_agg(number) filter (where cancelled_at is not null) into v_count, v_cancelled from held;
   if v_count < cardinality(a_numbers) then
+    -- In line before it is locked itself, as a claim does: else each would wait for the other.
+    perform celeriac.hold_line(a_numbers);
     with held as (select seq, marked_at from celeriac.jobs where seq = any(a_numbers) order by seq for no key update)
     select array_agg(seq) filter (where marked_at is not null) into v_marked from held;
   end if;
@@ -187,7 +198,8 @@ begin
   where j.seq = any(a_seqs) and j.attempt > ${firstKept + lastKept} and a.job = j.seq and a.attempt > ${firstKept} and a.attempt <= j.attempt - ${lastKept};
 end $$;
 
--- Ends attempts without ending the jobs: they are queued, or scheduled where they are to wait. They keep their place in line.
+-- Ends attempts without ending the jobs: they are queued, or scheduled where they are to wait. They keep their place in line. Unless an
+-- attempt had not begun, the job has started in time, and expires no more.
 create or replace function celeriac.put_back(inout c celeriac.change, a_puts celeriac.putting[]) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -200,8 +212,8 @@ begin
   with put as (
     update celeriac.jobs j set
       state = case when p.delay > 0 then 1 else 2 end, due_at = case when p.delay > 0 then c.now + p.delay end,
-      lapses_at = j.expires_at, deadline_at = null, version = j.version + 1,
-      failure = coalesce(p.failure, j.failure), failures = j.failures + (p.failure is not null)::integer,
+      expires_at = case when p.unstarted then j.expires_at end, lapses_at = case when p.unstarted then j.expires_at end,
+      deadline_at = null, version = j.version + 1, failure = coalesce(p.failure, j.failure), failures = j.failures + (p.failure is not null)::integer,
       crashes = coalesce(p.crashes, j.crashes), attempt = j.attempt - p.unstarted::integer,
       started_at = case when p.unstarted then null else j.started_at end,
       session = case when p.unstarted or p.no_session then null else j.session end,

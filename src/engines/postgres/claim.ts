@@ -157,7 +157,7 @@ const startOf = (entries: string, itsKeys: string): string => `
 const entries = `string_agg(${entryOf}, ',' order by priority desc, collection, seq)`
 
 const place =
-  'v_place := case when a_place is null then celeriac.whole_place() else celeriac.next_place(a_place::celeriac.place) end;'
+  'v_place := case when a_place is null then celeriac.whole_place(a_queues) else celeriac.next_place(a_place::celeriac.place, a_queues) end;'
 
 export const claimColumns = `seq bigint, collection bigint, attempt integer, version integer, role integer, feeds bigint, scope bigint, depth integer,
   id text, task text, queue text, args text, options text, round integer, failures integer, created_at bigint, deadline_at bigint,
@@ -175,13 +175,12 @@ declare
   v_seqs bigint[];
   v_are_alone boolean;
   v_has_suspects boolean;
-  v_paused text[];
   v_place celeriac.place;
   v_bits integer := 0;
   r record;
 begin
-  select s.number, k.seqs, exists (select 1 from celeriac.suspects), array(select name from celeriac.queues where paused = 1)
-  into v_session, v_seqs, v_has_suspects, v_paused
+  select s.number, k.seqs, exists (select 1 from celeriac.suspects)
+  into v_session, v_seqs, v_has_suspects
   from celeriac.sessions s left join celeriac.claims k on k.session = s.number and k.token = a_token
   where s.id = a_session and s.ended_at is null;
   collection := 0;
@@ -204,7 +203,9 @@ begin
     v_place.lapses_at := (select lapses_at from celeriac.jobs where lapses_at >= v_place.lapses_at order by lapses_at limit 1);
   end if;
   if v_seqs is null then
-    select s.* into r from celeriac.take(v_session, a_limit, a_queues, v_paused, v_has_suspects, v_place) s;
+    select s.* into r from celeriac.take(v_session, a_limit, a_queues, v_has_suspects,
+      -- Only some are ended in a call, and of those that others hold none: what is left must not start.
+      case when v_place.lapses_at <= v_now then v_now end, v_place) s;
     v_place := r.place;
     v_seqs := r.seqs;
     v_are_alone := r.are_alone;

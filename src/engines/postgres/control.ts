@@ -1,6 +1,7 @@
 import type { CancelAnswer, QueueSettings, Selection } from '../../engine/control.ts'
 import { hot } from './change.ts'
 import type { Requests } from './database.ts'
+import { anywhere } from './line.ts'
 
 export const collectionIdIn = (selection: Selection): string | null =>
   'collectionId' in selection ? selection.collectionId : null
@@ -21,15 +22,20 @@ export async function cancel(
   return { answer, bits }
 }
 
-export async function putQueues(requests: Requests, settings: readonly QueueSettings[]): Promise<void> {
+export async function putQueues(
+  requests: Requests,
+  now: number | null,
+  settings: readonly QueueSettings[],
+): Promise<void> {
   // The last word about a queue counts.
   const last = [...new Map(settings.map(({ name, paused }) => [name, paused]))].sort(([one], [other]) =>
     one < other ? -1 : 1,
   )
   await requests.call(
     'put_queues',
+    now,
     last.map(([name]) => name),
-    last.map(([, paused]) => (paused ? 1 : 0)),
+    last.filter(([, paused]) => paused).map(([name]) => name),
   )
 }
 
@@ -184,9 +190,15 @@ begin
   done := cardinality(v_page) < v_limit;
 end $$;
 
-create or replace function celeriac.put_queues(a_names text[], a_paused integer[]) returns void language plpgsql as $$
+create or replace function celeriac.put_queues(a_now bigint, a_names text[], a_paused text[]) returns void language plpgsql as $$
 begin
-  insert into celeriac.queues (name, paused) select name, paused from unnest(a_names, a_paused) q (name, paused)
-  on conflict (name) do update set paused = excluded.paused;
+  delete from celeriac.queues where name = any(array(
+    select name from celeriac.queues where name = any(a_names) and name <> all(a_paused) order by name for update));
+  -- Claims have not kept where the lines of a paused queue begin.
+  if found then
+    insert into celeriac.events (number, at, changes, heads)
+    values (nextval('celeriac.event_numbers'), celeriac.instant(a_now), '[]', array[${anywhere}]);
+  end if;
+  insert into celeriac.queues (name, paused) select name, 1 from unnest(a_paused) name on conflict (name) do nothing;
 end $$;
 `

@@ -36,7 +36,7 @@ begin
   if v_unique is not null then
     v_row := v_row || celeriac.unique_row(v_unique);
   end if;
-  select s.answers::jsonb -> 0 into v_answer from celeriac.accept(null, 1, array_remove(array[v_options ->> 'queue'], null),
+  select s.answers::jsonb -> 0 into v_answer from celeriac.accept(null, 1,
     json_build_array(json_build_array(jsonb_build_object('about', jsonb_strip_nulls(v_row),
       'graph', jsonb_build_object('jobs', jsonb_build_array(v_job), 'barriers', '[]'::jsonb)))),
     ${Array.from({ length: 16 }, () => 'null').join(', ')}) s;

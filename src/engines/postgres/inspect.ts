@@ -3,6 +3,7 @@ import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { hot } from './change.ts'
 import { state } from '../../engine/codes.ts'
+import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database, Requests } from './database.ts'
 import {
   aloneColumns,
@@ -232,24 +233,13 @@ end $$;
 `
 
 export async function queues(requests: Requests): Promise<QueueRecord[]> {
-  const rows = await requests.all<{ name: string; paused: number; state: number | null; count: number }>(
-    `select q.name, q.paused, c.state, coalesce(c.count, 0) as count from celeriac.queues q left join (${counted}) c on c.queue = q.name
-     order by q.name`,
+  const rows = await requests.lists<readonly [queue: string, state: number | null, count: number]>(
+    `select name, null::integer, 0 from celeriac.queues where paused = 1 union all ${counted}`,
   )
-  return [...new Set(rows.map(({ name }) => name))].map((name) => {
-    const own = rows.filter((row) => row.name === name)
-    const of = (code: number): number => own.reduce((sum, row) => sum + (row.state === code ? row.count : 0), 0)
-    return {
-      name,
-      paused: own[0]?.paused === 1,
-      counts: {
-        waiting: of(state.waiting),
-        scheduled: of(state.scheduled),
-        queued: of(state.queued),
-        running: of(state.running),
-      },
-    }
-  })
+  return queueRecords(
+    rows.flatMap(([name, code]) => (code === null ? [name] : [])),
+    rows.filter((row): row is QueueCount & typeof row => row[1] !== null),
+  )
 }
 
 interface SessionRow {

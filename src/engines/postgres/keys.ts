@@ -47,7 +47,10 @@ begin
       answer := json_build_object('type', 'conflict', 'reason', 'unique', 'collectionId', v_id);
       return;
     end if;
-    perform celeriac.hold_collections(array[v_holder]);
+    perform celeriac.hold_collections(array[v_holder]), celeriac.hold_startable(v_holder);
+    -- It may have started or settled before it was held: then the key is free, and the holder is left alone.
+    perform 1 from celeriac.unique_keys where key = s ->> 'unique' and collection = v_holder for update;
+    continue when not found;
     select t.* into r from celeriac.cancel_collection(c, v_holder) t;
     c := r.c;
     delete from celeriac.unique_keys where key = s ->> 'unique' and collection = v_holder;
@@ -60,6 +63,19 @@ create or replace function celeriac.calls_back(a_collection bigint, s json) retu
 begin
   return s ->> 'callback' is null or exists (select 1 from celeriac.collections where number = a_collection
     and callback_url = s ->> 'callback' and callback_results = s ->> 'callback_results');
+end $$;
+
+-- Keeps a collection that is held from starting, where it holds a key until then. A claim that is starting it is waited for.
+create or replace function celeriac.hold_startable(a_number bigint) returns void language plpgsql as $$
+declare
+  v_seqs bigint[];
+begin
+  if not exists (select 1 from celeriac.unique_keys where collection = a_number and until = 'started') then return; end if;
+  v_seqs := array(
+    select seq from celeriac.jobs where collection = a_number and collection <> seq and state in (1, 2)
+    union all select seq from celeriac.jobs where seq = a_number and state in (1, 2));
+  perform celeriac.hold_line(v_seqs);
+  perform 1 from celeriac.jobs where seq = any(v_seqs) order by seq for update;
 end $$;
 
 -- The collection that holds a unique key now.

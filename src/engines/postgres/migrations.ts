@@ -189,7 +189,10 @@ create table celeriac.notes (
 create type celeriac.head as (queue text, rank smallint, collection bigint, seq bigint);
 
 -- Where lines begin that have something in them, as of a snapshot; when the next scheduled job is due, and the next one expires.
-create type celeriac.place as (snapshot pg_snapshot, heads celeriac.head[], due_at bigint, lapses_at bigint);
+-- bound: of many lines, where the first begins that is not listed. Everything of those comes at or behind it.
+create type celeriac.place as (
+  snapshot pg_snapshot, heads celeriac.head[], due_at bigint, lapses_at bigint, bound celeriac.head
+);
 
 -- One row for each call that changed something. Numbers are taken late in the call, so those of one job are in order.
 create sequence celeriac.event_numbers;
@@ -226,7 +229,8 @@ create table celeriac.sessions (
 create index sessions_ended on celeriac.sessions (ended_at);
 create index sessions_losing on celeriac.sessions (losing) where losing is not null;
 
-create table celeriac.queues (name text collate "C" primary key, paused smallint not null default 0);
+-- Settings of queues. One that has none has no row: a queue is there while a job names it.
+create table celeriac.queues (name text collate "C" primary key, paused smallint not null);
 
 create table celeriac.unique_keys (
   key text collate "C" primary key,
@@ -309,7 +313,6 @@ create type celeriac.release as (seq bigint, state smallint, reason smallint, ca
 
 -- So that what comes first is not taken for what was left of more.
 insert into celeriac.events (number, at, changes) values (0, 0, '[]');
-insert into celeriac.queues (name) values ('default');
 insert into celeriac.meta (key, value) values
   ('epoch', substr(replace(gen_random_uuid()::text, '-', ''), 1, 12)), ('swept_at', '0'), ('calm_until', '0');
 `,

@@ -1,5 +1,5 @@
 import { CeleriacError } from '../../core/errors.ts'
-import type { Graph, GraphJob } from '../../core/graph.ts'
+import type { Graph } from '../../core/graph.ts'
 import type { JobRef, StoredResult } from '../../core/job.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import type { CancelAnswer, QueueSettings, RetryAnswer, RetryRequest, Selection } from '../../engine/control.ts'
@@ -32,7 +32,7 @@ import { resultsPage } from './gather.ts'
 import { heartbeat, notesOf } from './heartbeat.ts'
 import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
-import { Place } from './line.ts'
+import { Places } from './line.ts'
 import { migrate, stateOf } from './migrate.ts'
 import { checkServer } from './open.ts'
 import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, settingsOfUrl, urlOf } from './options.ts'
@@ -44,7 +44,7 @@ import { statistics } from './statistics.ts'
 import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
-import { isLarge, newQueuesOf, partOf, upload } from './upload.ts'
+import { upload } from './upload.ts'
 import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
 import { Gate, Guest, settleWithin } from './within.ts'
@@ -74,7 +74,6 @@ interface Changed<T> {
   readonly answer: T
   readonly bits: number
   /** Queues that it stored. */
-  readonly queues?: readonly string[]
   /** Others were told of it by the call itself. */
   readonly isSaid?: boolean
 }
@@ -91,9 +90,8 @@ class PostgresEngine implements Engine {
   readonly transfer: Transfer
   readonly #runtime: Runtime
   readonly #own: Database
-  readonly #queues = new Set<string>()
   readonly #numbers = new Numbers()
-  readonly #place = new Place()
+  readonly #places = new Places()
   readonly #announcer: Announcer
   readonly #watch: Watch
   #opened: Promise<{ from: number; to: number }> | null = null
@@ -168,9 +166,8 @@ class PostgresEngine implements Engine {
     return this.#tell(await send(this.#db ?? (await this.#ready())))
   }
 
-  #tell<T>({ answer, bits, queues = [], isSaid = false }: Changed<T>): T {
+  #tell<T>({ answer, bits, isSaid = false }: Changed<T>): T {
     const { signal, isLeft } = readSignals(bits)
-    for (const queue of queues) this.#queues.add(queue)
     if (isLeft) this.#goOn()
     this.#watch.tell(signal, isSaid)
     return answer
@@ -203,9 +200,7 @@ class PostgresEngine implements Engine {
   ): Promise<SubmitAnswer[]> {
     if (transaction !== undefined) return this.#submitWithin(submissions, transaction, calls)
     return this.#write(async (db) => {
-      const { answers, ...about } = await submit(db, db.now(), submissions, calls, this.#queues, () =>
-        this.#announcer.take(queued),
-      )
+      const { answers, ...about } = await submit(db, db.now(), submissions, calls, () => this.#announcer.take(queued))
       return { answer: answers, ...about }
     })
   }
@@ -217,7 +212,7 @@ class PostgresEngine implements Engine {
   ): Promise<void> {
     if (transaction !== undefined) return this.#uploadWithin(graph, part, within, transaction)
     return this.#write(async (db) => {
-      const about = await upload(db, db.now(), graph, part, within, this.#queues)
+      const about = await upload(db, db.now(), graph, part, within)
       return { answer: undefined, ...about }
     })
   }
@@ -228,8 +223,7 @@ class PostgresEngine implements Engine {
     calls: readonly number[] | undefined,
   ): Promise<SubmitAnswer[]> {
     const guest = await this.#guest(transaction)
-    await this.#meetQueues(submissions.flatMap(({ graph }) => (isLarge(graph) ? [] : graph.jobs)))
-    return (await submit(guest, this.#own.now(), submissions, calls, this.#queues)).answers
+    return (await submit(guest, this.#own.now(), submissions, calls)).answers
   }
 
   async #uploadWithin(
@@ -239,23 +233,13 @@ class PostgresEngine implements Engine {
     transaction: Transaction,
   ): Promise<void> {
     const guest = await this.#guest(transaction)
-    const { from, to } = partOf(graph, part)
-    await this.#meetQueues(graph.jobs.slice(from, to))
-    await upload(guest, this.#own.now(), graph, part, within, this.#queues)
+    await upload(guest, this.#own.now(), graph, part, within)
   }
 
   async #guest(transaction: Transaction): Promise<Guest> {
     const db = await this.#ready()
     this.#database ??= (await db.get<{ name: string }>('select current_database()::text as name'))?.name ?? ''
     return new Guest(transaction, db, this.#database)
-  }
-
-  /** Beforehand, and for good: others who name the same new queue would have to wait for the user's transaction to end. */
-  async #meetQueues(jobs: readonly GraphJob[]): Promise<void> {
-    const queues = newQueuesOf(jobs, this.#queues)
-    if (queues.length === 0) return
-    await (await this.#ready()).call('meet_queues', queues)
-    for (const queue of queues) this.#queues.add(queue)
   }
 
   /** Connections that handlers hold for a while are not those that everything else goes by. */
@@ -277,34 +261,38 @@ class PostgresEngine implements Engine {
     return this.#pair.settle(settlements)
   }
   readonly #pair = new Pair({
-    claim: (request) => this.#write((db) => this.#fromPlace((place) => claim(db, db.now(), request, place))),
+    claim: (request) => this.#write((db) => this.#fromPlace(request, (place) => claim(db, db.now(), request, place))),
     settle: (settlements) =>
       this.#write(async (db) => {
-        const { answers, ...about } = await settle(db, db.now(), settlements, this.#queues)
+        const { answers, ...about } = await settle(db, db.now(), settlements)
         return { answer: answers, ...about }
       }),
     mayLetGo: ({ ref }) => !isAlone(ref as Ref),
     settleAndClaim: (settlements, request) =>
       this.#write(async (db) => {
-        const { answers, answer, ...about } = await this.#fromPlace((place) =>
-          settleAndClaim(db, db.now(), settlements, this.#queues, request, place),
+        const { answers, answer, ...about } = await this.#fromPlace(request, (place) =>
+          settleAndClaim(db, db.now(), settlements, request, place),
         )
         return { answer: [answers, answer] as const, ...about }
       }),
   })
 
   /** A claim goes on from where the one before ended. */
-  async #fromPlace<T extends Claimed>(send: (place: string | null) => Promise<T>): Promise<T> {
+  async #fromPlace<T extends Claimed>(
+    { queues }: ClaimRequest,
+    send: (place: string | null) => Promise<T>,
+  ): Promise<T> {
     const began = this.#runtime.elapsed()
+    const kept = this.#places.of(queues)
     try {
-      const claimed = await send(this.#place.from(began))
+      const claimed = await send(kept.from(began))
       const { answer, place, now } = claimed
-      if (place !== null) this.#place.keep(place, began, this.#runtime.elapsed())
+      if (place !== null) kept.keep(place, began, this.#runtime.elapsed())
       // The two clocks may differ: what counts for whoever waits is how long.
       const nextAt = answer.nextAt === null ? null : answer.nextAt - now + this.#runtime.now()
       return { ...claimed, answer: { ...answer, nextAt } }
     } catch (error) {
-      this.#place.forget()
+      kept.forget()
       throw error
     }
   }
@@ -343,7 +331,8 @@ class PostgresEngine implements Engine {
     return this.#write((db) => remove(db, collectionId))
   }
   async putQueues(settings: readonly QueueSettings[]): Promise<void> {
-    await putQueues(await this.#ready(), settings)
+    const db = await this.#ready()
+    await putQueues(db, db.now(), settings)
     this.#watch.tell({ queued: true, changed: false, cancel: false })
   }
 

@@ -7,7 +7,7 @@ import { reasonCode } from '../../engine/codes.ts'
 import type { Requests, Value } from './database.ts'
 import { graphRows } from './insert.ts'
 import { sizeOf } from './submit.ts'
-import { asUploadGone, isLarge, newQueuesOf, uploadGone } from './upload.ts'
+import { asUploadGone, isLarge, uploadGone } from './upload.ts'
 
 /** What mostly follows from one settlement: its row, a barrier, the job behind it. */
 const rowsPerSettlement = 3
@@ -19,7 +19,6 @@ const answers: readonly SettleAnswer[] = ['accepted', 'superseded', 'cancelled']
 export interface Settled {
   readonly answers: SettleAnswer[]
   readonly bits: number
-  readonly queues: readonly string[]
 }
 
 /** The lists that \`celeriac.settle\` is given, one entry for each settlement in the order of the jobs' numbers. */
@@ -31,7 +30,6 @@ interface Lists {
   readonly delays: (number | null)[]
   readonly flags: (boolean | null)[]
   readonly collections: Set<number>
-  readonly queues: Set<string>
   isPlain: boolean
 }
 
@@ -39,14 +37,13 @@ export async function settle(
   requests: Requests,
   now: number | null,
   settlements: readonly Settlement[],
-  known: ReadonlySet<string>,
 ): Promise<Settled> {
-  const { values, place, queues } = asked(settlements, known)
+  const { values, place } = asked(settlements)
   const [row] = await requests
     .call<readonly [bits: number, answers: readonly number[] | null]>('settle', now, ...values)
     .catch(asUploadGone)
   const [bits, codes] = row as NonNullable<typeof row>
-  return { answers: answersOf(place, codes), bits, queues }
+  return { answers: answersOf(place, codes), bits }
 }
 
 /** As `settle` and then `claim`, in one transaction. */
@@ -54,18 +51,17 @@ export async function settleAndClaim(
   requests: Requests,
   now: number | null,
   settlements: readonly Settlement[],
-  known: ReadonlySet<string>,
   request: ClaimRequest,
   from: string | null,
 ): Promise<Claimed & Omit<Settled, 'bits'>> {
-  const { values, place, queues } = asked(settlements, known)
+  const { values, place } = asked(settlements)
   const [first, ...rows] = await requests
     .call<ClaimRow>('settle_and_claim', now, ...values, ...claimValues(request, from))
     .catch(asUploadGone)
   const [, bits, , , , , , , , , , codes] = first as ClaimRow
   const answers = answersOf(place, codes === null ? null : codes.split(',').map(Number))
   const claimed = claimedIn(rows, request)
-  return { ...claimed, answers, bits: bits | claimed.bits, queues }
+  return { ...claimed, answers, bits: bits | claimed.bits }
 }
 
 const answersOf = (place: readonly number[], codes: readonly number[] | null): SettleAnswer[] =>
@@ -76,10 +72,9 @@ interface Asked {
   readonly values: Value[]
   /** Where each settlement stands among them. */
   readonly place: readonly number[]
-  readonly queues: readonly string[]
 }
 
-function asked(settlements: readonly Settlement[], known: ReadonlySet<string>): Asked {
+function asked(settlements: readonly Settlement[]): Asked {
   // Locks are taken in the order of the numbers; what is said twice in a batch is sent once.
   const order = settlements
     .map((settlement, at) => ({ ...settlement, at, job: settlement.ref as Ref }))
@@ -88,11 +83,10 @@ function asked(settlements: readonly Settlement[], known: ReadonlySet<string>): 
   const place: number[] = []
   for (const [index, { job, token, outcome, at }] of order.entries()) {
     const before = order[index - 1]
-    if (before?.job.seq !== job.seq || before.token !== token) add(lists, job, token, outcome, known)
+    if (before?.job.seq !== job.seq || before.token !== token) add(lists, job, token, outcome)
     place[at] = lists.seqs.length - 1
   }
   const { claims, counts, sessions } = claimsOf(order)
-  const queues = [...lists.queues]
   const values = [
     lists.seqs,
     lists.tokens,
@@ -104,9 +98,8 @@ function asked(settlements: readonly Settlement[], known: ReadonlySet<string>): 
     lists.isPlain ? null : lists.codes,
     lists.isPlain ? null : lists.delays,
     lists.isPlain ? null : lists.flags,
-    queues.length === 0 ? null : queues,
   ]
-  return { values, place, queues }
+  return { values, place }
 }
 
 const newLists = (): Lists => ({
@@ -117,11 +110,10 @@ const newLists = (): Lists => ({
   delays: [],
   flags: [],
   collections: new Set(),
-  queues: new Set(),
   isPlain: true,
 })
 
-function add(lists: Lists, job: Ref, token: number, outcome: Outcome, known: ReadonlySet<string>): void {
+function add(lists: Lists, job: Ref, token: number, outcome: Outcome): void {
   lists.seqs.push(job.seq)
   lists.tokens.push(token)
   const [code, text, delay, flag] = stored(outcome)
@@ -130,8 +122,6 @@ function add(lists: Lists, job: Ref, token: number, outcome: Outcome, known: Rea
   lists.delays.push(delay)
   lists.flags.push(flag)
   if (code !== null) lists.isPlain = false
-  if (outcome.type === 'continued' && !isLarge(outcome.graph))
-    for (const queue of newQueuesOf(outcome.graph.jobs, known)) lists.queues.add(queue)
   // What follows from it may reach other rows of its collection: whoever is there first has it to itself.
   if (job.collection !== job.seq || outcome.type === 'continued') lists.collections.add(job.collection)
 }
@@ -189,7 +179,7 @@ export const settleFunctions = `
 -- where all were accepted.
 create or replace function celeriac.settle(
   a_now bigint, a_seqs bigint[], a_tokens bigint[], a_texts text[], a_collections bigint[], a_sessions bigint[], a_claims bigint[],
-  a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[], a_queues text[]
+  a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[]
 ) returns table (bits integer, answers integer[]) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
@@ -221,7 +211,6 @@ begin
   if cardinality(v_done) = cardinality(a_seqs) then
     perform celeriac.count_claims(a_sessions, a_claims, a_counts);
   else
-    perform celeriac.meet_queues(a_queues);
     select s.* into r from celeriac.settle_others(c, a_seqs, a_tokens, a_texts, a_codes, a_delays, a_flags, v_cancelled, v_done) s;
     c := r.c;
     v_answers := r.answers;
@@ -233,13 +222,13 @@ end $$;
 -- The first row is about the settlements (bits; their answers, where not all were accepted), the others are those of a claim.
 create or replace function celeriac.settle_and_claim(
   a_now bigint, a_seqs bigint[], a_tokens bigint[], a_texts text[], a_collections bigint[], a_sessions bigint[], a_claims bigint[],
-  a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[], a_queues text[],
+  a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[],
   a_session text, a_token bigint, a_limit integer, a_open text[], a_place text, a_is_again boolean
 ) returns table (${claimColumns}) language plpgsql as $$
 #variable_conflict use_column
 begin
   select s.bits, array_to_string(s.answers, ',') into collection, args from celeriac.settle(
-    a_now, a_seqs, a_tokens, a_texts, a_collections, a_sessions, a_claims, a_counts, a_codes, a_delays, a_flags, a_queues) s;
+    a_now, a_seqs, a_tokens, a_texts, a_collections, a_sessions, a_claims, a_counts, a_codes, a_delays, a_flags) s;
   return next;
   return query select * from celeriac.claim(a_now, a_session, a_token, a_limit, a_open, a_place, a_is_again);
 end $$;

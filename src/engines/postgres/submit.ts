@@ -8,7 +8,7 @@ import { hot } from './change.ts'
 import type { Requests, Value } from './database.ts'
 import { graphRows, optionsText, tagsText } from './insert.ts'
 import { idempotencyMemory } from './keys.ts'
-import { asUploadGone, isLarge, newQueuesOf, uploadGone } from './upload.ts'
+import { asUploadGone, isLarge, uploadGone } from './upload.ts'
 
 const isAlone = (graph: Graph): boolean => graph.exit === null
 /** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
@@ -31,14 +31,12 @@ const routeOf = ({ mayAbort }: SubmittedCall, submission: Submission): Route =>
 export interface Submitted {
   readonly answers: SubmitAnswer[]
   readonly bits: number
-  readonly queues: readonly string[]
   /** Others were told of it by the call itself. */
   readonly isSaid: boolean
 }
 
 /**
  * @param sizes see `Intake.submit`
- * @param known queues known to be stored: those that this call stores are told, and known once it is committed
  * @param announcement what the call may say itself when it is committed; it tells whether it did
  */
 export async function submit(
@@ -46,17 +44,14 @@ export async function submit(
   now: number | null,
   submissions: readonly Submission[],
   sizes: readonly number[] | undefined,
-  known: ReadonlySet<string>,
   announcement: () => Announcement | null = () => null,
 ): Promise<Submitted> {
   const likeEachOther = alike(submissions)
   if (likeEachOther !== null) {
-    const queues = newQueuesOf(submissions[0]?.graph.jobs ?? [], known)
     const said = announcement()
     const [row] = await requests.call<readonly [bits: number, existing: readonly number[] | null, at: number]>(
       'accept_alike',
       now,
-      queues.length === 0 ? null : queues,
       ...likeEachOther,
       said?.channel ?? null,
       said?.payload ?? null,
@@ -66,7 +61,6 @@ export async function submit(
     return {
       answers: answersOf(submissions, routes, [bits, existing, null, null, at]),
       bits,
-      queues,
       isSaid: said !== null,
     }
   }
@@ -74,13 +68,11 @@ export async function submit(
   const graphs = new Graphs()
   const others: object[][] = []
   const routes: Route[] = []
-  const found = new Set<string>()
   let count = 0
   for (const call of callsOf(submissions, sizes)) {
     const together: object[] = []
     for (const submission of call.submissions) {
       const { graph } = submission
-      if (!isLarge(graph)) for (const queue of newQueuesOf(graph.jobs, known)) found.add(queue)
       const route = routeOf(call, submission)
       if (route === 'alone') alone.add(submission, count)
       else if (route === 'graph') graphs.add(submission, count)
@@ -91,19 +83,17 @@ export async function submit(
     }
     if (together.length > 0) others.push(together)
   }
-  const queues = [...found]
   const [row] = await requests
     .call<Answer>(
       'accept',
       now,
       count,
-      queues.length === 0 ? null : queues,
       others.length === 0 ? null : JSON.stringify(others),
       ...alone.values(others.length > 0 || !graphs.isEmpty),
       graphs.isEmpty ? null : JSON.stringify(graphs),
     )
     .catch(asUploadGone)
-  return { answers: answersOf(submissions, routes, row as Answer), bits: (row as Answer)[0], queues, isSaid: false }
+  return { answers: answersOf(submissions, routes, row as Answer), bits: (row as Answer)[0], isSaid: false }
 }
 
 /** Which of those alone, and which of the graphs, were there already, counted from 1; and what became of the others. */
@@ -256,7 +246,7 @@ const aborted = 'CEL03'
 
 export const submitFunctions = `
 create or replace function celeriac.accept(
-  a_now bigint, a_count bigint, a_queues text[], a_others json, a_places integer[], a_ids text[], a_tasks text[], a_args text[],
+  a_now bigint, a_count bigint, a_others json, a_places integer[], a_ids text[], a_tasks text[], a_args text[],
   a_job_queues text[], a_priorities integer[], a_options text[], a_actors text[], a_descriptions text[], a_tags text[],
   a_retentions bigint[], a_unique text[], a_starts_in bigint[], a_starts_at bigint[], a_expires bigint[], a_timeouts bigint[], a_graphs json default null
 ) returns table (bits integer, existing integer[], answers text, found integer[], at bigint) language plpgsql ${hot} as $$
@@ -271,7 +261,6 @@ declare
   v_call json;
   r record;
 begin
-  perform celeriac.meet_queues(a_queues);
   if a_ids is not null then
     select s.* into r from celeriac.insert_alone(c, v_first, a_places, a_ids, a_tasks, a_args, a_job_queues,
       a_priorities, a_options, a_actors, a_descriptions, a_tags, a_retentions, a_unique, a_starts_in, a_starts_at, a_expires, a_timeouts) s;
@@ -322,13 +311,6 @@ begin
     select row(a_first + b.at, null, null)::celeriac.arrival
     from json_to_recordset(a_graphs -> 'barriers') b (at bigint, collection integer, inputs integer)
     where b.inputs = 0 and (v_skipped is null or b.collection <> all(v_skipped)));
-end $$;
-
--- A queue is known from the first job that names it.
-create or replace function celeriac.meet_queues(a_queues text[]) returns void language plpgsql as $$
-begin
-  if a_queues is null then return; end if;
-  insert into celeriac.queues (name) select name from unnest(a_queues) name order by 1 on conflict do nothing;
 end $$;
 
 -- The submissions of one call: if one is refused, what the others had stored is undone.

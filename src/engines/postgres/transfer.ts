@@ -21,6 +21,7 @@ import {
   type Transfer,
 } from '../../engine/transfer.ts'
 import type { Database, Requests } from './database.ts'
+import { anywhere } from './line.ts'
 
 /** Closing a store waits for what is under way in it, and counting takes its time. In milliseconds. */
 const patience = 600_000
@@ -73,14 +74,14 @@ interface Arriving {
 }
 
 /**
- * Empty is a store without jobs and queues: processes that have it open rely on a queue that they met. Values do not
- * count: whoever looks at the new store beforehand leaves a secret or a key there, and what is copied takes their place.
+ * A store is empty if it has neither jobs nor paused queues. Values do not count: whoever looks at the new store beforehand
+ * leaves a secret or a key there, and what is copied takes their place.
  */
 export async function standing(requests: Requests): Promise<Standing> {
   const rows = await requests.all<{ key: string; value: string | null }>(
     `select key, value from celeriac.meta where key in ('leaving', 'arriving', 'arrived')
      union all select 'filled', null where exists (select 1 from celeriac.jobs) or exists (select 1 from celeriac.collections)
-       or exists (select 1 from celeriac.queues where name <> 'default')`,
+       or exists (select 1 from celeriac.queues)`,
   )
   const found = new Map(rows.map(({ key, value }) => [key, value]))
   const leaving = read<Leaving>(found.get('leaving'))
@@ -348,8 +349,8 @@ async function clear(requests: Requests): Promise<void> {
 async function tell(requests: Requests, now: number | null): Promise<void> {
   await requests.all(
     `insert into celeriac.events (number, at, changes, heads, due_at, lapses_at)
-     select nextval('celeriac.event_numbers'), celeriac.instant($1), '[]', nullif((p.place).heads, '{}'), (p.place).due_at, (p.place).lapses_at
-     from (select celeriac.whole_place() as place) p`,
+     select nextval('celeriac.event_numbers'), celeriac.instant($1), '[]', array[${anywhere}], min(due_at), min(lapses_at)
+     from celeriac.jobs`,
     now,
   )
 }
@@ -375,6 +376,5 @@ async function abandon(requests: Requests): Promise<void> {
   if ((await standing(requests)).type !== 'arriving') return
   await unlock(requests)
   await clear(requests)
-  await requests.all("insert into celeriac.queues (name) values ('default')")
   await unmark(requests, 'arriving')
 }

@@ -1,4 +1,4 @@
-import type { Graph, GraphJob } from '../../core/graph.ts'
+import type { Graph } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { comesInParts, type GraphPart, partAt } from '../../engine/parts.ts'
@@ -14,13 +14,6 @@ const uploadMemory = 60 * 60_000
 export const isLarge = (graph: Graph): boolean => comesInParts(graph, rowsPerCall)
 export const partOf = (graph: Graph, part: number): GraphPart => partAt(graph, rowsPerCall, part)
 
-/** Queues that these graphs name and that are not known to be stored. */
-export function newQueuesOf(jobs: Iterable<GraphJob>, known: ReadonlySet<string>): string[] {
-  const found = new Set<string>()
-  for (const { options } of jobs) if (options.queue !== undefined && !known.has(options.queue)) found.add(options.queue)
-  return [...found]
-}
-
 /** The numbers of an upload do not depend on its parts, so each of them may be sent again. */
 export async function upload(
   requests: Pick<Requests, 'call'>,
@@ -28,11 +21,9 @@ export async function upload(
   graph: Graph,
   part: number,
   within: { readonly ref: JobRef; readonly token: number } | null,
-  known: ReadonlySet<string>,
-): Promise<{ readonly bits: number; readonly queues: readonly string[] }> {
+): Promise<{ readonly bits: number }> {
   const { from, to } = partOf(graph, part)
   const parent = within === null ? null : (within.ref as Ref)
-  const queues = newQueuesOf(graph.jobs.slice(from, to), known)
   const [row] = await requests
     .call<readonly [bits: number]>(
       'upload',
@@ -42,11 +33,10 @@ export async function upload(
       graph.jobs.length,
       graph.barriers.length,
       JSON.stringify(graphRows(graph, from, to)),
-      queues.length === 0 ? null : queues,
       parent?.seq ?? null,
     )
     .catch(asUploadGone)
-  return { bits: (row as NonNullable<typeof row>)[0], queues }
+  return { bits: (row as NonNullable<typeof row>)[0] }
 }
 
 /** The state that the functions raise where an upload is not there. */
@@ -75,7 +65,7 @@ begin
 end $$;
 
 create or replace function celeriac.upload(
-  a_now bigint, a_id text, a_part integer, a_jobs bigint, a_barriers bigint, a_graph json, a_queues text[], a_parent bigint
+  a_now bigint, a_id text, a_part integer, a_jobs bigint, a_barriers bigint, a_graph json, a_parent bigint
 ) returns integer language plpgsql ${hot} as $$
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -86,7 +76,6 @@ begin
   if p is null then
     raise exception using errcode = '${uploadGone}', message = 'The first parts of this upload are gone: send it again from part 0.';
   end if;
-  perform celeriac.meet_queues(a_queues);
   c := celeriac.insert_graph(c, a_graph, p);
   update celeriac.uploads set touched_at = c.now where id = a_id;
   return celeriac.finish(c);

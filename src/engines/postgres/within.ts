@@ -315,7 +315,7 @@ begin
   if v_token is distinct from a_token or v_state not in (3, 6) then return query select 0, 1; return; end if;
   if v_state = 6 then return query select 0, 2; return; end if;
   return query select s.bits, coalesce(s.answers[1], 0) from celeriac.settle(
-    a_now, array[a_seq], array[a_token], array[a_result], a_collections, array[a_session], array[a_token], array[1], null, null, null, null) s;
+    a_now, array[a_seq], array[a_token], array[a_result], a_collections, array[a_session], array[a_token], array[1], null, null, null) s;
 end $$;
 
 -- How a job stands once nobody is changing it.

@@ -110,6 +110,15 @@ function S.releaseUnique(collection, only)
   call('HDEL', P .. 'holds', collection)
 end
 
+-- Of many collections that have started: nothing more is looked up of those that hold none.
+function S.releaseStarted(collections)
+  if not S.hasUniqueKeys() then return end
+  local held = many('HMGET', P .. 'holds', collections)
+  for n, collection in ipairs(collections) do
+    if held[n] then S.releaseUnique(collection, 'started') end
+  end
+end
+
 -- The job that a fail-fast scope failed by: what it cancelled tells that one's failure.
 S.scopeCauses, S.scopesBegun = {}, {}
 local function causeOfScope(job)

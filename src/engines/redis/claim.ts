@@ -15,6 +15,7 @@ import {
 } from './inputs.ts'
 import type { ResultReply } from './gather.ts'
 import { lines } from './lines.ts'
+import { section } from './pack.ts'
 import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
 import { library, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
@@ -34,6 +35,9 @@ export interface Ref {
   readonly round: number
   readonly crashes: number
 }
+/** So many expired jobs at most are looked at by a claim. */
+const mostLate = 1_000
+
 export const isAlone = ({ seq, collection }: Ref): boolean => seq === collection
 
 /**
@@ -42,24 +46,6 @@ export const isAlone = ({ seq, collection }: Ref): boolean => seq === collection
  */
 export const claiming = library(
   `
-function S.firstIn(key)
-  return tonumber(call('ZRANGE', P .. key, '0', '0', 'WITHSCORES')[2])
-end
-function S.openQueues(wanted)
-  local open = {}
-  if #wanted > 0 then
-    for at, paused in ipairs(call('HMGET', P .. 'queues', unpack(wanted))) do
-      if paused == '0' then open[#open + 1] = wanted[at] end
-    end
-    return open
-  end
-  local all = call('HGETALL', P .. 'queues')
-  for at = 1, #all, 2 do
-    if all[at + 1] == '0' then open[#open + 1] = all[at] end
-  end
-  return open
-end
-
 function S.start(job)
   local mine = S.mine
   job.state, job.session, job.token, job.started = ${state.running}, tonumber(mine.session), mine.token, now
@@ -100,15 +86,43 @@ function S.startQuickly(seq, row, standing)
   return {seq = tonumber(seq), row = row, base = base, collection = tonumber(collection), behind = behind, input = input, text = to.text}
 end
 
-function S.take(open)
+-- Of those that have expired a call ends only some: what is left must not start, and goes back in line. A call looks at so many of them;
+-- whoever asks is told to come again at once.
+function S.popInTime(room)
+  local digits, inRun, late = {}, {}, {}
+  repeat
+    local popped, areInRun = S.popFirst(room - #digits)
+    local lapses = many('ZMSCORE', P .. 'expiring', popped)
+    for n, seq in ipairs(popped) do
+      if lapses[n] and tonumber(lapses[n]) <= now then late[#late + 1] = tonumber(seq)
+      else
+        digits[#digits + 1] = seq
+        inRun[#digits] = areInRun[n]
+      end
+    end
+  until #popped == 0 or #digits == room or #late >= ${mostLate}
+  S.mine.mayBeMore = #digits < room and #late >= ${mostLate}
+  S.loadJobs(late)
+  for _, seq in ipairs(late) do
+    local job = S.jobAt(seq)
+    if job then
+      local score = S.score(job.priority, job.collection)
+      call('ZADD', P .. 'queue:' .. job.queue, score, S.place(seq))
+      S.enterLine(job.queue, score)
+    end
+  end
+  return digits, inRun
+end
+function S.take()
   local mine = S.mine
   if mine.hasRare and call('EXISTS', P .. 'suspects') == 1 then
-    local job = S.suspectIn(open, mine.session)
+    local job = S.suspectIn(mine.session)
     if job then S.start(job) end
   end
   local taken, fresh, room = mine.taken, mine.fresh, mine.limit - #mine.taken
   if room <= 0 then return end
-  local digits, inRun = S.popFirst(open, room)
+  local digits, inRun
+  if mine.isAnyLate then digits, inRun = S.popInTime(room) else digits, inRun = S.popFirst(room) end
   if #digits == 0 then return end
   local heads, standings, single = {}, {}, {}
   for n, seq in ipairs(digits) do
@@ -168,29 +182,23 @@ function S.tellTaken()
   return reply
 end
 
--- Does all of it come before what stands in these queues? It is queued there with no priority.
-local function isFirstOf(letGo, open)
+-- Does all of it come before what stands in line? It is queued there with no priority.
+local function isFirst(letGo)
   local isOpen, latest = {}, 0
-  for _, queue in ipairs(open) do isOpen[queue] = true end
   for n, queue in ipairs(letGo.queues) do
     local collection = tonumber(letGo.collections[n])
     if collection > latest then latest = collection end
+    if isOpen[queue] == nil then isOpen[queue] = S.isOpen(queue) end
     if not isOpen[queue] then return false end
   end
-  for _, queue in ipairs(open) do
-    for _, kind in ipairs({'queue:', 'runs:'}) do
-      local head = S.firstIn(kind .. queue)
-      if head and head <= latest then return false end
-    end
-  end
-  return call('EXISTS', P .. 'suspects') == 0
+  return not S.isAnyBefore(latest) and call('EXISTS', P .. 'suspects') == 0
 end
 -- What settlements in this script let go mostly is all that is first in line. Then it is handed out as it is, and whoever has settled
 -- what it waited for has its input: only the numbers and rows are told.
-function S.handOff(open)
+function S.handOff()
   local letGo, mine = S.letGo, S.mine
   local numbers, collections, at, text = letGo.numbers, letGo.collections, letGo.writes, mine.freshBehind
-  if letGo.isTimed or #numbers > mine.limit or not isFirstOf(letGo, open) then return end
+  if letGo.isTimed or #numbers > mine.limit or not isFirst(letGo) then return end
   local names = {}
   for n = 1, #numbers do names[n] = P .. 'j:' .. numbers[n] end
   local rows = many('MGET', nil, names)
@@ -208,9 +216,7 @@ function S.handOff(open)
     handed[2 * n - 1], handed[2 * n] = seq, row
     S.tell(${state.running}, collections[n], seq, 1, 3)
   end
-  if S.hasUniqueKeys() then
-    for n = 1, #numbers do S.releaseUnique(tonumber(collections[n]), 'started') end
-  end
+  S.releaseStarted(collections)
   mine.limit = mine.limit - #numbers
 end
 
@@ -222,8 +228,10 @@ function S.moveDue()
 end
 function S.noteTaken()
   local mine = S.mine
-  if mine.hasRare and call('EXISTS', P .. 'holds') == 1 then
-    for _, job in ipairs(mine.taken) do S.releaseUnique(job.collection or tonumber(job.seq), 'started') end
+  if mine.hasRare then
+    local collections = {}
+    for n, job in ipairs(mine.taken) do collections[n] = job.collection or job.seq end
+    S.releaseStarted(collections)
   end
   local tokens = P .. 'tokens:' .. mine.session
   if call('LPUSH', tokens, mine.token) > 64 then call('LTRIM', tokens, '0', '31') end
@@ -235,9 +243,10 @@ function S.claim()
   if not session or not call('ZSCORE', P .. 'alive', session) then return {'', '', {}, {}, {}, '', {}} end
   local text = token .. ',' .. session .. ',' .. S.digits[now] .. ','
   local mine = {
-    session = session, token = token, limit = limit, text = text, taken = {}, handed = {}, isTold = false, hasRare = false,
+    session = session, token = token, limit = limit, names = #wanted > 0 and wanted, wanted = #wanted > 0 and {}, text = text, taken = {}, handed = {}, isTold = false, hasRare = false, isAnyLate = false, mayBeMore = false,
     fresh = '${state.running},2,1,' .. text, freshBehind = '${state.running},3,1,' .. text
   }
+  for _, name in ipairs(wanted) do mine.wanted[name] = true end
   S.mine = mine
   local isKnown = call('LPOS', P .. 'tokens:' .. session, token)
   if isKnown then
@@ -249,17 +258,18 @@ function S.claim()
     local expiresAt = S.firstIn('expiring')
     if (nextAt and nextAt <= now) or (expiresAt and expiresAt <= now) then
       S.moveDue()
-      nextAt = S.firstIn('due')
+      nextAt, expiresAt = S.firstIn('due'), S.firstIn('expiring')
+      mine.isAnyLate = expiresAt and expiresAt <= now
     end
-    local open = limit > 0 and S.openQueues(wanted) or wanted
-    if limit > 0 and #open > 0 then
-      if S.letGo then S.handOff(open) end
+    if limit > 0 then
+      if S.letGo then S.handOff() end
       if mine.limit > 0 then
         if not S.isClean() then S.flush() end
         mine.hasRare = call('EXISTS', P .. 'suspects', P .. 'holds') > 0
-        S.take(open)
+        S.take()
       end
     end
+    if mine.mayBeMore then nextAt = now end
     -- Should what was asked first come only now, it finds that its token was used.
     if #mine.taken > 0 or #mine.handed > 0 or isAgain then S.noteTaken() end
   end
@@ -297,8 +307,7 @@ export const claimArgs = ({ session, token, limit, queues, isRepeated }: ClaimRe
   token,
   queues?.length === 0 ? 0 : limit,
   isRepeated === true ? 1 : isSentAgain,
-  queues?.length ?? 0,
-  ...(queues ?? []),
+  ...section([...new Set(queues)].map((name) => [name])),
 ]
 
 /** @param settlements what went before it in the same request */

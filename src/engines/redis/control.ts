@@ -1,5 +1,7 @@
 import type { CancelAnswer, QueueSettings, Selection } from '../../engine/control.ts'
 import { reason } from '../../engine/codes.ts'
+import { indexes } from './indexes.ts'
+import { frontOfLine } from './keys.ts'
 import { members } from './members.ts'
 import type { Runs } from './scripts.ts'
 import { writing } from './work.ts'
@@ -26,10 +28,18 @@ export const selected = (selection: Selection): (string | number)[] =>
 const putQueuesScript = writing(
   'putQueues',
   `
-for _ = 1, number() do call('HSET', P .. 'queues', arg(), arg()) end
+for _ = 1, number() do
+  local queue, isPaused = arg(), arg() == '1'
+  if isPaused then call('HSET', P .. 'queues', queue, 1)
+  elseif call('HDEL', P .. 'queues', queue) == 1 and call('EXISTS', P .. 'queue:' .. queue, P .. 'runs:' .. queue) > 0 then
+    -- A claim may have taken it out of the lines.
+    S.enterLine(queue, '${frontOfLine}')
+  end
+end
 S.wakes = true
 return false
 `,
+  indexes,
 )
 
 export async function putQueues(runs: Runs, settings: readonly QueueSettings[]): Promise<void> {

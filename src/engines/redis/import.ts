@@ -2,6 +2,7 @@ import { type Row, rowColumns, type RowKind } from '../../engine/transfer.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { sessionFields } from './export.ts'
+import { frontOfLine } from './keys.ts'
 import {
   barrierKinds,
   collectionKinds,
@@ -61,7 +62,7 @@ const importers: Readonly<Record<RowKind, Import>> = {
     }
   },
   queues(batch, { prefix }, rows) {
-    for (const [name, paused] of rows) batch.add(`HSET ${prefix}queues`, String(name), String(paused))
+    for (const [name, paused] of rows) if (paused === 1) batch.add(`HSET ${prefix}queues`, String(name), '1')
   },
   collections(batch, { prefix }, rows) {
     for (const row of rows.map((each) => named('collections', each))) {
@@ -130,7 +131,10 @@ async function importJobs(batch: Batch, db: Database, rows: readonly Row[]): Pro
       importJob(row, (number) => roles.get(number) === 0),
     )
     batch.add(`HSET ${db.prefix}ids`, String(row.id), String(row.seq))
-    for (const [key, score, member] of placesOf(row)) batch.add(`ZADD ${db.prefix}${key}`, score, member)
+    for (const [key, score, member] of placesOf(row)) {
+      batch.add(`ZADD ${db.prefix}${key}`, score, member)
+      if (key.startsWith('queue:')) batch.add(`ZADD ${db.prefix}lines`, frontOfLine, key.slice('queue:'.length))
+    }
     const isCancelling = row.collection === row.seq && row.marked_at !== null && Number(row.state) < state.succeeded
     if (isCancelling) batch.add(`SADD ${db.prefix}cancelling`, String(row.seq))
   }

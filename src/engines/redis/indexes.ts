@@ -85,9 +85,17 @@ function S.leaveRuns(queue, places)
   end
 end
 
--- Before something comes into a queue: those that wait for work have seen it empty.
-function S.noteFirst(queue)
-  S.isFirst = S.isFirst or call('EXISTS', P .. 'queue:' .. queue, P .. 'runs:' .. queue) == 0
+-- Something comes into a queue, the first of it under this score. Those that wait for work may have seen it empty.
+function S.enterLine(queue, score)
+  local isNew = call('ZADD', P .. 'lines', 'LT', score, queue) == 1
+  S.isFirst = S.isFirst or isNew
+end
+local function leastOf(scores)
+  local least = scores[1]
+  for at = 3, #scores, 2 do
+    if scores[at] ~= least and tonumber(scores[at]) < tonumber(least) then least = scores[at] end
+  end
+  return least
 end
 -- What was let go and not claimed at once (see settle.ts).
 function S.lineUp(letGo)
@@ -101,19 +109,22 @@ function S.flushIndexes()
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     change(isSet and 'SREM' or 'ZREM', P .. key, list)
     local queue = string.match(key, '^queue:(.*)$')
-    if queue then S.leaveRuns(queue, list) end
+    if queue then
+      S.leaveRuns(queue, list)
+      if call('EXISTS', P .. 'queue:' .. queue, P .. 'runs:' .. queue) == 0 then call('ZREM', P .. 'lines', queue) end
+    end
   end
   for key, list in pairs(S.additions) do
     local isSet = string.find(key, '^run:') or string.find(key, '^trying:')
     if string.find(key, '^queue:') then
-      S.noteFirst(string.sub(key, 7))
+      S.enterLine(string.sub(key, 7), leastOf(list))
       S.wakes = true
     end
     change(isSet and 'SADD' or 'ZADD', P .. key, list)
   end
   for key, of in pairs(S.counts) do
     for queue, by in pairs(of) do
-      if by ~= 0 then call('HINCRBY', P .. key, queue, by) end
+      if by ~= 0 and call('HINCRBY', P .. key, queue, by) == 0 then call('HDEL', P .. key, queue) end
     end
   end
   S.additions, S.removals, S.counts = {}, {}, {}

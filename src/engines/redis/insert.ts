@@ -6,7 +6,6 @@ import { library } from './scripts.ts'
  * collection, jobCount, barrierCount, created, round; of a continuation parent, depth, scope.
  *
  * ```
- * meetQueues()                reads queues from the arguments: each is known from the first job that names it
  * insertRows(home)           reads jobs and barriers, or some of them
  * insertEntries(home)        reads the jobs that may start at once, those side by side together
  * insertState(home)          reads how many wait, and the barriers that decide at once
@@ -14,9 +13,6 @@ import { library } from './scripts.ts'
  */
 export const inserting = library(
   `
-function S.meetQueues()
-  for _ = 1, number() do call('HSETNX', P .. 'queues', arg(), 0) end
-end
 function S.insertRows(home)
   local base = home.base
   local head = home.created .. ',' .. base .. ',' .. home.collection .. ',' .. (home.parent or '') .. ',' .. home.depth .. ',' ..

@@ -57,14 +57,16 @@ import { library } from './scripts.ts'
  * scope:<n>         sorted set of the jobs that a fail-fast scope failed by: when → place (see below)
  * cancelling        set of the collections and jobs alone that were cancelled and have not settled
  *
- * queues            hash: queue → 1 where it is paused, else 0
+ * queues            hash: paused queue → 1. A queue that is not paused stands nowhere but in what its jobs are in
+ * lines             sorted set: a score that none of its jobs comes before → queue that has jobs in line; not those of a paused queue once
+ *                     a claim has met it
  * queue:<name>      sorted set of queued jobs: −priority · 2⁴⁰ + number of the collection → place
  * runs:<name>       sorted set of more queued jobs, many in one: first number → last number. They were submitted in bulk, each is plain and
  *                     alone, and none has been touched since: there is no s:<n>
  * suspects          the same as queue:<name>, of the queued jobs whose worker died, of all queues
  * due, expiring     sorted sets: dueAt → scheduled job; expiresAt → job that is scheduled or queued
  * deadlines, marked sorted sets: deadlineAt → running job; markedAt → running job
- * waiting, scheduled  hashes: queue → how many of its jobs are
+ * waiting, scheduled  hashes: queue → how many of its jobs are; where there is none, there is no field
  *
  * sessions          hash: id of a session → its number
  * session:<n>       hash: id, name, host, pid, queues, concurrency, startedAt, seenAt, expiresAt, endedAt, lost
@@ -87,7 +89,7 @@ import { library } from './scripts.ts'
  * tallies:<hour>    hash: minute,session,task → succeeded,failed,retried,cancelled,ran,longest; the hour counted from 1970. Expires
  * uploads           hash: id of a graph whose rows are not to be seen yet → collection,base,jobs,barriers,createdAt,touchedAt; the barrier that
  *                     holds back its entries is base − 1
- * work              hash: number → kind,subject,detail,after: what is left to do of large changes
+ * work              sorted set: number → number,kind,subject,detail,after: what is left to do of large changes
  *
  * events            stream, one entry for each call that changed something: t (when), c (flat list of numbers, see journal.ts), p (JSON list of
  *                     payloads). An entry's id says how many characters of events came before it, so what is kept is bounded by size,
@@ -104,8 +106,8 @@ import { library } from './scripts.ts'
  */
 export const modelVersion = 1
 
-/** The queue of those that name none. */
-export const defaultQueue = 'default'
+/** Before every score of a job. */
+export const frontOfLine = '-9007199254740992'
 
 /** Longer arguments and results stand in a key of their own, so that a job's row is quickly read. */
 export const longArgs = 2_048

@@ -3,88 +3,194 @@ import { library } from './scripts.ts'
 import { workingSet } from './working-set.ts'
 
 /**
- * Picking jobs from queues.
+ * Picking jobs from queues, for the claim under way: `S.mine`, with `names` and `wanted` (the queues it asks for, as a list and as a set;
+ * false: every queue).
  *
  * ```
- * suspectIn(open, session)    a job of these queues whose worker died, where this session may have one now
- * popFirst(open, size)        the digits of the first jobs of these queues, in the order in which they are to run; and which of them
- *                             came in a run (by position)
+ * isOpen(queue)               the claim may take jobs of this queue
+ * suspectIn(session)          a job whose worker died, where this session may have one now
+ * popFirst(size)              the digits of the first jobs, in the order in which they are to run; and which of them came in a run (by
+ *                             position)
+ * isAnyBefore(score)          a job that the claim may take stands in line at this score or before it
  * takenBefore(session, token) what a claim under this token already holds: asked again because its answer was lost
  * ```
+ *
+ * `lines` says which queues have jobs in line, so an empty queue costs a claim nothing. Its scores are bounds: no job of the queue comes
+ * before it. Whoever takes from a line corrects the bound; a claim that meets a paused queue takes it out, and resuming puts it back.
  */
 export const lines = library(
   `
+local anyPaused, paused = nil, {}
+local function isPaused(queue)
+  if anyPaused == nil then anyPaused = call('EXISTS', P .. 'queues') == 1 end
+  if not anyPaused then return false end
+  if paused[queue] == nil then paused[queue] = call('HEXISTS', P .. 'queues', queue) == 1 end
+  return paused[queue]
+end
+function S.isOpen(queue)
+  return (not S.mine.wanted or S.mine.wanted[queue] or false) and not isPaused(queue)
+end
+
 -- Taken singly, one in a session at a time, so that another crash counts only for it.
-function S.suspectIn(open, session)
+function S.suspectIn(session)
   if call('EXISTS', P .. 'trying:' .. session) == 1 then return nil end
-  local isOpen = {}
-  for _, queue in ipairs(open) do isOpen[queue] = true end
   for _, member in ipairs(call('ZRANGE', P .. 'suspects', 0, 999)) do
     local job = S.jobAt(tonumber(string.sub(member, 2)))
-    if job and job.state == ${state.queued} and isOpen[job.queue] then return job end
+    if job and job.state == ${state.queued} and S.isOpen(job.queue) and not (job.expires and job.expires <= now) then return job end
   end
 end
 
--- A line is one sorted set, of which more is read as it is needed: most calls take little of what is there.
-local function advance(line)
-  line.at = line.at + 2
-  if line.at > #line.list then
-    line.list = call('ZRANGE', line.key, line.seen, line.seen + line.chunk - 1, 'WITHSCORES')
-    line.seen, line.at, line.chunk = line.seen + line.chunk, 1, 2 * line.chunk
+-- The lines to take from, in the order of their bounds: gives one after the other, nil in the end.
+local function eachLine()
+  local names, list, at, seen, chunk = S.mine.names, {}, -1, 0, 16
+  if names then
+    local bounds = many('ZMSCORE', P .. 'lines', names)
+    local found = {}
+    for n, name in ipairs(names) do
+      if bounds[n] then found[#found + 1] = {name, tonumber(bounds[n])} end
+    end
+    table.sort(found, function(one, other) return one[2] < other[2] end)
+    for n, each in ipairs(found) do list[2 * n - 1], list[2 * n] = each[1], each[2] end
   end
-  line.member, line.head = line.list[line.at], tonumber(line.list[line.at + 1])
-end
-local function lineOf(key, isRuns)
-  local line = {key = key, isRuns = isRuns, list = {}, at = -1, seen = 0, chunk = 16, gone = {}}
-  advance(line)
-  return line
-end
-local function firstOf(lines)
-  local best
-  for _, line in ipairs(lines) do
-    local head = line.head
-    if head and (not best or head < best.head or (head == best.head and line.member < best.member)) then best = line end
+  return function()
+    at = at + 2
+    if at > #list and not names then
+      list = call('ZRANGE', P .. 'lines', seen, seen + chunk - 1, 'WITHSCORES')
+      seen, at, chunk = seen + chunk, 1, math.min(2 * chunk, 512)
+    end
+    return list[at], tonumber(list[at + 1])
   end
-  return best
 end
-local function takeRun(line, digits, inRun, size)
-  local first, last = line.head, tonumber(line.member)
+
+-- A line is two sorted sets, of which more is read as it is needed: most calls take little of what is there.
+local function advance(part)
+  part.at = part.at + 2
+  if part.at > #part.list then
+    part.list = call('ZRANGE', part.key, part.seen, part.seen + part.chunk - 1, 'WITHSCORES')
+    part.seen, part.at, part.chunk = part.seen + part.chunk, 1, 2 * part.chunk
+  end
+  part.member, part.head = part.list[part.at], tonumber(part.list[part.at + 1])
+end
+local function isBehind(one, other)
+  return one.head > other.head or (one.head == other.head and one.member > other.member)
+end
+-- Keeps the part that is next at the end.
+local function insert(open, part)
+  local from, to = 1, #open + 1
+  while from < to do
+    local middle = math.floor((from + to) / 2)
+    if isBehind(open[middle], part) then from = middle + 1 else to = middle end
+  end
+  table.insert(open, from, part)
+end
+local function openPart(open, key, isRuns)
+  local part = {key = P .. key, isRuns = isRuns, list = {}, at = -1, seen = 0, chunk = 16, gone = {}}
+  advance(part)
+  if part.head then insert(open, part) end
+  return part
+end
+-- Gives what is left of the run.
+local function takeRun(part, digits, inRun, size)
+  local first, last = part.head, tonumber(part.member)
   local to = math.min(last, first + size - #digits - 1)
   for number = first, to do
     local n = #digits + 1
     digits[n], inRun[n] = string.format('%.0f', number), true
   end
-  if to < last then call('ZADD', line.key, to + 1, line.member) else line.gone[#line.gone + 1] = line.member end
-end
-function S.popMerged(lines, size)
-  local digits, inRun = {}, {}
-  while #digits < size do
-    local line = firstOf(lines)
-    if not line then break end
-    if line.isRuns then takeRun(line, digits, inRun, size)
-    else
-      digits[#digits + 1] = string.sub(line.member, 2)
-      line.gone[#line.gone + 1] = line.member
-    end
-    advance(line)
+  if to == last then
+    part.gone[#part.gone + 1] = part.member
+    return nil
   end
-  for _, line in ipairs(lines) do change('ZREM', line.key, line.gone) end
+  call('ZADD', part.key, to + 1, part.member)
+  return to + 1
+end
+local function closeLines(opened, left)
+  local bounds = {}
+  for name, parts in pairs(opened) do
+    local head = nil
+    for _, part in ipairs(parts) do
+      change('ZREM', part.key, part.gone)
+      if part.head and (not head or part.head < head) then head = part.head end
+    end
+    if head then
+      bounds[#bounds + 1] = string.format('%.0f', head)
+      bounds[#bounds + 1] = name
+    else left[#left + 1] = name end
+  end
+  change('ZREM', P .. 'lines', left)
+  change('ZADD', P .. 'lines', bounds)
+end
+local function popMerged(size)
+  local following, open, opened, left, digits, inRun = eachLine(), {}, {}, {}, {}, {}
+  local name, bound = following()
+  while #digits < size do
+    local part = open[#open]
+    while name and (not part or bound <= part.head) do
+      if isPaused(name) then left[#left + 1] = name
+      else opened[name] = {openPart(open, 'queue:' .. name, false), openPart(open, 'runs:' .. name, true)} end
+      name, bound = following()
+      part = open[#open]
+    end
+    if not part then break end
+    local rest = nil
+    if part.isRuns then rest = takeRun(part, digits, inRun, size)
+    else
+      digits[#digits + 1] = string.sub(part.member, 2)
+      part.gone[#part.gone + 1] = part.member
+    end
+    if rest then part.head = rest
+    else
+      open[#open] = nil
+      advance(part)
+      if part.head then insert(open, part) end
+    end
+  end
+  closeLines(opened, left)
   return digits, inRun
 end
-function S.linesOf(open)
-  local lines = {}
-  for _, queue in ipairs(open) do
-    for kind, key in pairs({single = P .. 'queue:' .. queue, runs = P .. 'runs:' .. queue}) do
-      if call('EXISTS', key) == 1 then lines[#lines + 1] = lineOf(key, kind == 'runs') end
-    end
-  end
-  return lines
+-- The one line that there is to take from, nil where there are several; false where there is none.
+local function onlyLine()
+  local names = S.mine.names
+  if names then return #names == 1 and names[1] or nil end
+  local first = call('ZRANGE', P .. 'lines', 0, 1)
+  if #first == 2 then return nil end
+  return first[1] or false
 end
-function S.popFirst(open, size)
-  if #open > 1 or call('EXISTS', P .. 'runs:' .. open[1]) == 1 then return S.popMerged(S.linesOf(open), size) end
-  local popped, digits = call('ZPOPMIN', P .. 'queue:' .. open[1], size), {}
+function S.popFirst(size)
+  local name = onlyLine()
+  if name == false then return {}, {} end
+  if not name or isPaused(name) or call('EXISTS', P .. 'runs:' .. name) == 1 then return popMerged(size) end
+  local popped, digits = call('ZPOPMIN', P .. 'queue:' .. name, size), {}
   for at = 1, #popped, 2 do digits[#digits + 1] = string.sub(popped[at], 2) end
+  if #digits < size or call('EXISTS', P .. 'queue:' .. name) == 0 then call('ZREM', P .. 'lines', name) end
   return digits, {}
+end
+
+function S.firstIn(key)
+  return tonumber(call('ZRANGE', P .. key, '0', '0', 'WITHSCORES')[2])
+end
+-- Of each line that may have one, the first is looked up.
+function S.isAnyBefore(score)
+  local following, found = eachLine(), false
+  local left, bounds = {}, {}
+  local name, bound = following()
+  while name and bound <= score and not found do
+    if isPaused(name) then left[#left + 1] = name
+    else
+      local single, run = S.firstIn('queue:' .. name), S.firstIn('runs:' .. name)
+      local head = math.min(single or math.huge, run or math.huge)
+      found = head <= score
+      if head == math.huge then left[#left + 1] = name
+      else
+        bounds[#bounds + 1] = string.format('%.0f', head)
+        bounds[#bounds + 1] = name
+      end
+    end
+    name, bound = following()
+  end
+  change('ZREM', P .. 'lines', left)
+  change('ZADD', P .. 'lines', bounds)
+  return found
 end
 
 function S.takenBefore(session, token)

@@ -105,7 +105,6 @@ local version, epoch, was, moved = unpack(call('HMGET', meta, 'version', 'epoch'
 if version and tonumber(version) > known then return {tonumber(version), '', '', 0} end
 local lost = ''
 if not version then
-  call('HSETNX', P .. 'queues', 'default', '0')
   call('HSET', meta, 'epoch', fresh, 'run', run, 'sweptAt', '0', 'calmUntil', '0')
   if knownEpoch ~= '' then lost = 'all' end
   epoch = fresh

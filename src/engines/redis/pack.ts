@@ -1,7 +1,8 @@
 import type { Graph, GraphBarrier, GraphJob } from '../../core/graph.ts'
 import type { StoredOptions } from '../../core/job.ts'
 import { role, roleCode, whenCode } from '../../engine/codes.ts'
-import { defaultQueue, longArgs, longRuns } from './keys.ts'
+import { longArgs, longRuns } from './keys.ts'
+import { defaultQueue } from '../../engine/queues.ts'
 import { type Label, labelText } from './rows.ts'
 
 /** The same in all scripts: an instant with more digits would lose some. */
@@ -268,11 +269,4 @@ export function packState({ graph, isLarge }: PackedGraph): (string | number)[] 
   }
   const empty = graph.barriers.flatMap(({ inputs }, at) => (inputs === 0 ? [[graph.jobs.length + at]] : []))
   return [...section([...waiting]), ...section(empty)]
-}
-
-/** The queues that these jobs name, as arguments. */
-export function packQueues(jobs: Iterable<GraphJob>): (string | number)[] {
-  const names = new Set<string>()
-  for (const { options } of jobs) if (options.queue !== undefined) names.add(options.queue)
-  return section([...names].map((name) => [name]))
 }

@@ -1,7 +1,7 @@
 import type { StoredOptions } from '../../core/job.ts'
 import { role, state } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
-import { defaultQueue } from './keys.ts'
+import { defaultQueue } from '../../engine/queues.ts'
 
 /** A job as it was submitted (`j:<n>`). */
 export interface JobRow {

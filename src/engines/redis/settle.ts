@@ -6,7 +6,7 @@ import { changes } from './change.ts'
 import { claimAnswer, claimArgs, claiming, type ClaimReply, type Ref } from './claim.ts'
 import { attemptOutcomeCode, decided, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { longResult } from './keys.ts'
-import { packEntries, packGraph, packQueues, packRows, packState } from './pack.ts'
+import { packEntries, packGraph, packRows, packState } from './pack.ts'
 import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { library, partSize, type Runs } from './scripts.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
@@ -18,7 +18,8 @@ const rowsPerSettlement = 3
 /**
  * ```
  * recordAttempt(job, outcome, failure)   keeps an attempt that did not end the job
- * putBack(job, delay)         ends an attempt without ending the job: it is queued, or scheduled where it is to wait. It keeps its place
+ * putBack(job, delay, isUnstarted)      ends an attempt without ending the job: it is queued, or scheduled where it is to wait. It keeps its
+ *                             place. Unless the attempt had not begun, the job has started in time, and expires no more
  * retryLater(job, failure, delay)        the failed attempt goes to history, the job back in line
  * ```
  */
@@ -32,8 +33,9 @@ function S.recordAttempt(job, outcome, failure)
   -- Of the attempts up to this one the first and the last are kept.
   if job.attempt > ${firstKept + lastKept} then call('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept}) end
 end
-function S.putBack(job, delay)
+function S.putBack(job, delay, isUnstarted)
   S.left = S.left - 1
+  if not isUnstarted then job.expires = nil end
   job.state = delay > 0 and ${state.scheduled} or ${state.queued}
   job.due = delay > 0 and now + math.ceil(delay) or nil
   job.version = job.version + 1
@@ -77,7 +79,6 @@ local function continueAs(job)
     S.seal(id, home)
   else
     S.left = S.left - jobCount
-    S.meetQueues()
     S.insertRows(home)
     S.insertEntries(home)
     S.insertState(home)
@@ -111,12 +112,13 @@ local outcomes = {
     S.putBack(job, number())
   end,
   released = function(job)
-    if arg() == '1' then
+    local isStarted = arg() == '1'
+    if isStarted then
       S.recordAttempt(job, ${attemptOutcomeCode('released')})
     else
       job.attempt, job.started, job.session = job.attempt - 1, nil, nil
     end
-    S.putBack(job, number())
+    S.putBack(job, number(), not isStarted)
   end,
   continued = continueAs
 }
@@ -173,17 +175,32 @@ local function noteLetGo(section)
   S.count('waiting', section.queue, -count)
 end
 
+-- Those whose collection is being cancelled, and those alone that hold a key until they settle, by position. Mostly there is neither,
+-- and where there is, it is looked up for all of a section together: nobody else's settlements take longer for it.
+local function rareIn(stride, from, size)
+  S.isCancelling(0)
+  local isRare = {}
+  if not S.anyCancelling and not S.hasUniqueKeys() then return isRare end
+  local collections, isAlone = {}, {}
+  for n = 1, size do
+    local at = from + stride * n
+    isAlone[n] = stride == 2 or ARGV[at + 3] == '0'
+    collections[n] = isAlone[n] and ARGV[at + 1] or ARGV[at + 3]
+  end
+  local cancelling = S.anyCancelling and many('SMISMEMBER', P .. 'cancelling', collections) or {}
+  local holding = S.hasUniqueKeys() and many('HMGET', P .. 'holds', collections) or {}
+  for n = 1, size do isRare[n] = cancelling[n] == 1 or (isAlone[n] and holding[n]) end
+  return isRare
+end
+
 local function untouched()
   local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), number(), number()
   local queue, stride, isTimed, size = arg(), number(), arg() == 't', number()
   local from = argAt - stride
   argAt = argAt + stride * size
-  S.isCancelling(0)
-  local isQuick, names, rows, refused = not S.anyCancelling and not S.hasUniqueKeys(), {}, {}, {}
-  if isQuick then
-    for n = 1, size do names[n] = P .. 's:' .. ARGV[from + stride * n + 1] end
-    rows = many('MGET', nil, names)
-  end
+  local isRare, names, refused = rareIn(stride, from, size), {}, {}
+  for n = 1, size do names[n] = P .. 's:' .. ARGV[from + stride * n + 1] end
+  local rows = many('MGET', nil, names)
   local section = {queue = queue, names = {}, between = {}, count = 0}
   if stride == 5 then
     S.letGo = S.letGo or {queues = {}, collections = {}, numbers = {}, writes = {}, isTimed = false}
@@ -196,7 +213,7 @@ local function untouched()
   for n = 1, size do
     local at = from + stride * n
     local seq = ARGV[at + 1]
-    if isQuick and rows[n] == old and not seen[seq] then
+    if rows[n] == old and not isRare[n] and not seen[seq] then
       seen[seq] = true
       filled = #S.writes
       S.writes[filled + 1], S.writes[filled + 2] = names[n], text .. ARGV[at + 2]
@@ -399,11 +416,5 @@ function continuationArgs(graph: Graph): Args {
   const packing = packGraph(graph, large)
   const head = [large ? 1 : 0, graph.id, graph.jobs.length, graph.barriers.length, exitOf(graph), graph.shape]
   if (large) return [...head, ...packState(packing)]
-  return [
-    ...head,
-    ...packQueues(graph.jobs),
-    ...packRows(packing, 0, partSize),
-    ...packEntries(packing),
-    ...packState(packing),
-  ]
+  return [...head, ...packRows(packing, 0, partSize), ...packEntries(packing), ...packState(packing)]
 }

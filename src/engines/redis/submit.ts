@@ -13,7 +13,6 @@ import {
   isPlain,
   packEntries,
   packGraph,
-  packQueues,
   packRows,
   packState,
   plainText,
@@ -43,7 +42,6 @@ for _ = 1, number() do
 end
 local taken = number()
 local nextNumber = taken > 0 and S.takeNumbers(taken) or 0
-S.meetQueues()
 local exceptions, at = {}, -1
 local function except(id, what)
   local from = #exceptions
@@ -84,7 +82,7 @@ local function plainOnes()
   endRun()
   if made == 0 then return end
   change('HSET', P .. 'ids', numbered)
-  S.noteFirst(queue)
+  S.enterLine(queue, string.format('%.0f', runs[1]))
   change('ZADD', P .. 'runs:' .. queue, runs)
 end
 
@@ -261,13 +259,7 @@ export async function submit(
   const large = submissions.filter(({ graph }) => isLarge(graph)).map(({ graph }) => [graph.id])
   const { args, count } = packAll(callsOf(submissions, sizes))
   const numbers = submissions.reduce((sum, { graph }) => sum + numbersOf(graph), 0)
-  const reply = await runs.write<string | Stored>(submitScript, [
-    ...section(large),
-    numbers,
-    ...packQueues(jobsIn(submissions)),
-    count,
-    ...args,
-  ])
+  const reply = await runs.write<string | Stored>(submitScript, [...section(large), numbers, count, ...args])
   if (typeof reply === 'string')
     throw new CeleriacError(
       'NOT_FOUND',
@@ -282,10 +274,6 @@ type Stored = readonly [at: number, exceptions: readonly (string | number)[]]
 /** A collection takes a number of its own, its jobs and barriers the next ones; a job alone just one. */
 const numbersOf = (graph: Graph): number =>
   isAlone(graph) ? 1 : isLarge(graph) ? 0 : 1 + graph.jobs.length + graph.barriers.length
-
-function* jobsIn(submissions: readonly Submission[]): Iterable<GraphJob> {
-  for (const { graph } of submissions) if (!isLarge(graph)) yield* graph.jobs
-}
 
 function answersIn([at, exceptions]: Stored, count: number): SubmitAnswer[] {
   const created: SubmitAnswer = { type: 'created', at: Number(at) }

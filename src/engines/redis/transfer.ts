@@ -17,7 +17,6 @@ import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
 import { exportRows, lastNumber, numbersPerCall } from './export.ts'
 import { storeRows } from './import.ts'
-import { defaultQueue } from './keys.ts'
 import { hidden } from './record.ts'
 import { reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
@@ -56,14 +55,14 @@ interface Arriving {
 }
 
 /**
- * Empty is a store without jobs and queues: processes that have it open rely on a queue that they met. Values do not
- * count: whoever looks at the new store beforehand leaves a secret or a key there, and what is copied takes their place.
+ * A store is empty if it has neither jobs nor paused queues. Values do not count: whoever looks at the new store beforehand
+ * leaves a secret or a key there, and what is copied takes their place.
  */
 const standingScript = reading(
   'standing',
   `
 local marks = call('HMGET', P .. 'meta', 'leaving', 'arriving', 'arrived')
-return {marks[1] or '', marks[2] or '', marks[3] or '', call('EXISTS', P .. 'ids') == 1 and 1 or call('HLEN', P .. 'queues') > 1 and 1 or 0}
+return {marks[1] or '', marks[2] or '', marks[3] or '', call('EXISTS', P .. 'ids') == 1 and 1 or call('EXISTS', P .. 'queues')}
 `,
 )
 
@@ -260,6 +259,7 @@ const whole = [
   ...[
     'ids',
     'queues',
+    'lines',
     'suspects',
     'due',
     'expiring',
@@ -286,7 +286,10 @@ async function clear(db: Database): Promise<void> {
     await db.send('UNLINK', ...numbers.flatMap((number) => numberedKinds.map((kind) => `${db.prefix}${kind}${number}`)))
   }
   const sessions = await db.send<string[]>('HVALS', `${db.prefix}sessions`)
-  const queues = await db.send<string[]>('HKEYS', `${db.prefix}queues`)
+  const queues = [
+    ...(await db.send<string[]>('HKEYS', `${db.prefix}queues`)),
+    ...(await db.send<string[]>('ZRANGE', `${db.prefix}lines`, '0', '-1')),
+  ]
   const names = [
     ...sessions.flatMap((session) => ['session:', 'run:', 'trying:', 'tokens:'].map((kind) => `${kind}${session}`)),
     ...queues.flatMap((queue) => [`queue:${queue}`, `runs:${queue}`]),
@@ -319,6 +322,5 @@ async function finish(db: Database, next: number): Promise<void> {
 async function abandon(db: Database): Promise<void> {
   if ((await standing(db)).type !== 'arriving') return
   await clear(db)
-  await db.send('HSET', `${db.prefix}queues`, defaultQueue, '0')
   await db.send('HDEL', meta(db), 'closed', 'arriving')
 }

@@ -4,7 +4,7 @@ import type { JobRef } from '../../core/job.ts'
 import { comesInParts, partAt } from '../../engine/parts.ts'
 import type { Ref } from './claim.ts'
 import { inserting } from './insert.ts'
-import { packGraph, packQueues, packRows } from './pack.ts'
+import { packGraph, packRows } from './pack.ts'
 import { library, partSize, type Runs } from './scripts.ts'
 import { accepting } from './work.ts'
 
@@ -63,7 +63,6 @@ end
 if parent then S.homeInside(home, parent) end
 call('HSET', P .. 'uploads', id,
   table.concat({home.collection, home.base, home.jobCount, home.barrierCount, home.created, now}, ','))
-S.meetQueues()
 S.insertRows(home)
 S.flush()
 return 'stored'
@@ -87,7 +86,6 @@ export async function upload(
     graph.barriers.length,
     within === null ? '' : (within.ref as Ref).seq,
     partNumber === 0 ? packing.startRuns : '',
-    ...packQueues(graph.jobs.slice(from, to)),
     ...packRows(packing, from, to),
   ])
   if (answer === 'gone')

@@ -22,39 +22,36 @@ local function step(item)
   if kind == ${work.restart} then return S.restartMembers(item) end
   return S.removeSome(item)
 end
-local function keptWork()
-  local kept, items = call('HGETALL', P .. 'work'), {}
-  for at = 1, #kept, 2 do
-    local kind, subject, detail, after = string.match(kept[at + 1], '^(%d+),(%d+),(%d+),(%d+)$')
-    items[#items + 1] = {number = tonumber(kept[at]), kind = tonumber(kind), subject = tonumber(subject), detail = tonumber(detail),
-      after = tonumber(after)}
-  end
-  table.sort(items, function(one, other) return one.number < other.number end)
-  return items
+-- The one to go on with: every write comes by here, and the list may be long.
+local function oldest()
+  local member = call('ZRANGE', P .. 'work', 0, 0)[1]
+  if not member then return nil end
+  local number, kind, subject, detail, after = string.match(member, '^(%d+),(%d+),(%d+),(%d+),(%d+)$')
+  return {member = member, number = tonumber(number), kind = tonumber(kind), subject = tonumber(subject), detail = tonumber(detail),
+    after = tonumber(after)}
 end
 local function keep(item)
   item.number = item.number or call('HINCRBY', P .. 'meta', 'work', 1)
-  call('HSET', P .. 'work', item.number, item.kind .. ',' .. item.subject .. ',' .. item.detail .. ',' .. item.after)
+  local member = table.concat({item.number, item.kind, item.subject, item.detail, item.after}, ',')
+  if member == item.member then return end
+  if item.member then call('ZREM', P .. 'work', item.member) end
+  call('ZADD', P .. 'work', item.number, member)
 end
 function S.settleWork()
   S.settleBarriers()
-  local items = keptWork()
-  local at = 1
   while true do
-    for _, item in ipairs(S.pending) do items[#items + 1] = item end
-    S.pending = {}
-    local item = items[at]
+    local item = oldest() or table.remove(S.pending, 1)
     if not item then return false end
-    if S.left <= 0 then break end
-    local isDone = step(item)
+    local isDone = S.left > 0 and step(item)
     S.settleBarriers()
-    if not isDone then break end
-    at = at + 1
-    if item.number then call('HDEL', P .. 'work', item.number) end
+    if not isDone then
+      keep(item)
+      for _, other in ipairs(S.pending) do keep(other) end
+      S.pending = {}
+      return true
+    end
+    if item.member then call('ZREM', P .. 'work', item.member) end
   end
-  for _, item in ipairs(S.pending) do items[#items + 1] = item end
-  for n = at, #items do keep(items[n]) end
-  return true
 end
 `,
   cascade,

@@ -1,68 +1,66 @@
+import { state } from '../../engine/codes.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
+import { defaultQueue, type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database } from './database.ts'
 import { record } from './record.ts'
 import { reading } from './scripts.ts'
 
+/** Names, states and counts, flat; a queue may come several times. First the names of those that are paused. */
 const queuesScript = reading(
   'queues',
   `
-local queues = call('HGETALL', P .. 'queues')
-local queued, running = {}, {}
-local function count(kinds, numbers)
+local paused, answer = call('HKEYS', P .. 'queues'), {}
+local function tell(queue, state, count)
+  answer[#answer + 1] = queue
+  answer[#answer + 1] = state
+  answer[#answer + 1] = count
+end
+local function countIn(queue)
+  local runs, count = call('ZRANGE', P .. 'runs:' .. queue, 0, -1, 'WITHSCORES'), call('ZCARD', P .. 'queue:' .. queue)
+  for at = 1, #runs, 2 do count = count + runs[at] - runs[at + 1] + 1 end
+  return count
+end
+local function tellEach(state, numbers)
+  local counts = {}
   for _, row in ipairs(rowsAt('j:', numbers)) do
     if row then
       local queue = string.match(row, '^[^\\n]*\\n([^\\n]*)')
-      if queue == '' then queue = 'default' end
-      kinds[queue] = (kinds[queue] or 0) + 1
+      if queue == '' then queue = '${defaultQueue}' end
+      counts[queue] = (counts[queue] or 0) + 1
     end
+  end
+  for queue, count in pairs(counts) do tell(queue, state, count) end
+end
+local seen = {}
+for _, list in ipairs({paused, call('ZRANGE', P .. 'lines', 0, -1)}) do
+  for _, queue in ipairs(list) do
+    if not seen[queue] then tell(queue, ${state.queued}, countIn(queue)) end
+    seen[queue] = true
   end
 end
 local suspects = {}
 for _, place in ipairs(call('ZRANGE', P .. 'suspects', 0, -1)) do suspects[#suspects + 1] = string.sub(place, 2) end
-count(queued, suspects)
+tellEach(${state.queued}, suspects)
 for _, key in ipairs({'alive', 'losing'}) do
   local sessions = key == 'alive' and call('ZRANGE', P .. key, 0, -1) or call('HKEYS', P .. key)
-  for _, session in ipairs(sessions) do count(running, call('SMEMBERS', P .. 'run:' .. session)) end
+  for _, session in ipairs(sessions) do tellEach(${state.running}, call('SMEMBERS', P .. 'run:' .. session)) end
 end
-local answer = {}
-local function countRuns(name)
-  local runs, count = call('ZRANGE', P .. 'runs:' .. name, 0, -1, 'WITHSCORES'), 0
-  for at = 1, #runs, 2 do count = count + runs[at] - runs[at + 1] + 1 end
-  return count
+for kind, state in pairs({waiting = ${state.waiting}, scheduled = ${state.scheduled}}) do
+  local counts = call('HGETALL', P .. kind)
+  for at = 1, #counts, 2 do tell(counts[at], state, tonumber(counts[at + 1])) end
 end
-for at = 1, #queues, 2 do
-  local name = queues[at]
-  answer[#answer + 1] = {
-    name,
-    queues[at + 1],
-    tonumber(call('HGET', P .. 'waiting', name) or 0),
-    tonumber(call('HGET', P .. 'scheduled', name) or 0),
-    call('ZCARD', P .. 'queue:' .. name) + countRuns(name) + (queued[name] or 0),
-    running[name] or 0
-  }
-end
-return answer
+return {paused, answer}
 `,
   record,
 )
-type QueueRow = readonly [
-  name: string,
-  paused: string,
-  waiting: number,
-  scheduled: number,
-  queued: number,
-  running: number,
-]
 
 export async function queues(db: Database): Promise<QueueRecord[]> {
-  const rows = await db.read<QueueRow[]>(queuesScript)
-  return rows
-    .map(([name, paused, waiting, scheduled, queued, running]) => ({
-      name,
-      paused: paused === '1',
-      counts: { waiting, scheduled, queued, running },
-    }))
-    .sort((one, other) => (one.name < other.name ? -1 : 1))
+  const [paused, flat] = await db.read<[string[], (string | number)[]]>(queuesScript)
+  const counts = Array.from(
+    { length: flat.length / 3 },
+    (_, at) => flat.slice(3 * at, 3 * at + 3) as unknown as QueueCount,
+  )
+  return queueRecords(paused, counts)
 }
 
 const workersScript = reading(

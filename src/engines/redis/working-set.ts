@@ -1,6 +1,6 @@
 import { role, state } from '../../engine/codes.ts'
 import { indexes } from './indexes.ts'
-import { defaultQueue } from './keys.ts'
+import { defaultQueue } from '../../engine/queues.ts'
 import { library } from './scripts.ts'
 
 /**

@@ -32,9 +32,6 @@ export interface Change {
   /** The first number not taken, where this call has taken any. */
   next: number | null
   hasUniqueKeys: boolean | null
-  /** Queues known to be stored, and those that this call stores: known once it is committed. */
-  readonly knownQueues: ReadonlySet<string>
-  readonly newQueues: Set<string>
 }
 
 export interface Arrivals {
@@ -62,7 +59,7 @@ export interface Header {
   readonly actor: string | null
 }
 
-export function newChange(db: Database, now: number, knownQueues: ReadonlySet<string>): Change {
+export function newChange(db: Database, now: number): Change {
   return {
     db,
     now,
@@ -77,8 +74,6 @@ export function newChange(db: Database, now: number, knownQueues: ReadonlySet<st
     scopeCauses: new Map(),
     next: null,
     hasUniqueKeys: null,
-    knownQueues,
-    newQueues: new Set(),
   }
 }
 

@@ -2,8 +2,9 @@ import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
-import type { Database, Value } from './database.ts'
+import type { Database } from './database.ts'
 import { readInput, readShortInputs } from './gather.ts'
+import { firstOf, firstOfOne, onlyQueue, pausedQueues, type Which } from './line.ts'
 import { isCalm } from './turn.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
@@ -31,9 +32,7 @@ export function claim(change: Change, request: ClaimRequest): ClaimAnswer {
   if (before.length > 0) return { jobs: before, nextAt: nextDueAt(change.db) }
   releaseDue(change)
   expire(change)
-  const queues = openQueues(change.db, request.queues)
-  if (queues.length === 0) return { jobs: [], nextAt: nextDueAt(change.db) }
-  return { jobs: take(change, session.number, request, queues), nextAt: nextDueAt(change.db) }
+  return { jobs: take(change, session.number, request), nextAt: nextDueAt(change.db) }
 }
 
 // ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,12 +74,6 @@ export function expire(change: Change): number {
   return rows.length
 }
 
-function openQueues(db: Database, wanted: readonly string[] | null): string[] {
-  const open = db.all<{ name: string }>('select name from celeriac_queues where paused = 0')
-  const names = open.map(({ name }) => name)
-  return wanted === null ? names : names.filter((name) => wanted.includes(name))
-}
-
 // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round, failures,
@@ -120,11 +113,13 @@ function takenBefore(change: Change, session: number, token: number): ClaimedJob
   return rows.map((row) => claimed(change, row, { token, attempt: row[2], version: row[3], deadlineAt: row[20] }))
 }
 
-function take(change: Change, session: number, request: ClaimRequest, queues: readonly string[]): ClaimedJob[] {
+function take(change: Change, session: number, request: ClaimRequest): ClaimedJob[] {
   const { db, now } = change
+  const open = openQueues(db, request.queues)
   // A job whose worker died is taken singly, one in a session at a time, so that another crash counts only for it.
-  const suspect = mayTakeSuspect(db, session) ? first(db, queues, 'crashes > 0', 1) : []
-  const rows = [...suspect, ...first(db, queues, 'crashes = 0', request.limit - suspect.length)]
+  const late = isAnyLate(db, now) ? now : null
+  const suspect = mayTakeSuspect(db, session) ? first(db, open, { crashes: '> 0', late }, 1) : []
+  const rows = [...suspect, ...first(db, open, { crashes: '= 0', late }, request.limit - suspect.length)]
   if (rows.length === 0) return []
   db.run(
     // `or fail`: with the usual `abort` SQLite keeps a copy of every page it changes, to undo a statement half done.
@@ -138,8 +133,10 @@ function take(change: Change, session: number, request: ClaimRequest, queues: re
     `[${rows.map(([seq]) => seq).join(',')}]`,
   )
   if (hasUniqueKeys(change)) {
-    for (const [, collection] of rows)
-      db.run("delete from celeriac_unique where collection = ? and until = 'started'", collection)
+    db.run(
+      "delete from celeriac_unique where collection in (select value from json_each(?)) and until = 'started'",
+      `[${rows.map(([, collection]) => collection).join(',')}]`,
+    )
   }
   readTogether(change, rows)
   return rows.map((row) => {
@@ -169,20 +166,36 @@ function mayTakeSuspect(db: Database, session: number): boolean {
   )
 }
 
+interface Open {
+  /** Those asked for that are not paused; null where every queue was. */
+  readonly wanted: readonly string[] | null
+  readonly paused: ReadonlySet<string>
+}
+
+/** A call ends only some of those that have expired: what is left must not start. */
+const isAnyLate = (db: Database, now: number): boolean =>
+  db.get(
+    'select 1 from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2) limit 1',
+    now,
+  ) !== undefined
+
+function openQueues(db: Database, wanted: readonly string[] | null): Open {
+  const paused = pausedQueues(db)
+  return { wanted: wanted === null ? null : [...new Set(wanted)].filter((name) => !paused.has(name)), paused }
+}
+
 /** The first jobs of these queues, in the order in which they are to run. */
-function first(db: Database, queues: readonly string[], which: 'crashes = 0' | 'crashes > 0', limit: number): Row[] {
-  if (limit <= 0) return []
-  const index = which === 'crashes = 0' ? 'celeriac_jobs_queued' : 'celeriac_jobs_suspect'
-  const of = (what: string): string =>
-    `select ${what} from celeriac_jobs indexed by ${index} where state = 2 and ${which} and queue = ? order by priority desc, collection, seq limit ? + 0`
-  if (queues.length === 1) return db.lists<Row>(of(columns), queues[0] as string, limit)
-  const values = queues.flatMap((queue): Value[] => [queue, limit])
-  const each = queues.map(() => `select * from (${of(`${columns}, priority`)})`)
-  return db.lists<Row>(
-    `select * from (${each.join(' union all ')}) order by priority desc, collection, seq limit ? + 0`,
-    ...values,
-    limit,
+function first(db: Database, { wanted, paused }: Open, which: Which, limit: number): Row[] {
+  if (limit <= 0 || wanted?.length === 0) return []
+  const only = onlyQueue(db, wanted, which)
+  if (only !== null) return paused.has(only) ? [] : firstOfOne<Row>(db, columns, which, { queue: only, limit })
+  const numbers = firstOf(db, { wanted, paused, which, limit })
+  const rows = db.lists<Row>(
+    `select ${columns} from celeriac_jobs where seq in (select value from json_each(?))`,
+    `[${numbers.join(',')}]`,
   )
+  const place = new Map(numbers.map((number, at) => [number, at]))
+  return rows.sort(([one], [other]) => (place.get(one) as number) - (place.get(other) as number))
 }
 
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -152,11 +152,11 @@ export function cancelInside(change: Change, item: WorkItem): boolean {
 }
 
 export function putQueues(db: Database, settings: readonly QueueSettings[]): void {
-  for (const { name, paused } of settings) {
+  for (const { name, paused } of settings)
     db.run(
-      'insert into celeriac_queues (name, paused) values (?, ?) on conflict do update set paused = excluded.paused',
+      paused
+        ? 'insert into celeriac_queues (name, paused) values (?, 1) on conflict do nothing'
+        : 'delete from celeriac_queues where name = ?',
       name,
-      paused ? 1 : 0,
     )
-  }
 }

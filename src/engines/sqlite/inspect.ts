@@ -3,11 +3,13 @@ import type { JobDetail, JobRecord } from '../../core/job.ts'
 import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { collectionStateName, state } from '../../engine/codes.ts'
+import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
 import { failureOf, resultOf, resultsAt, type Tally, tallyJobs } from './gather.ts'
 import { attemptsOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
+import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
 /** Results up to so many characters come along with a snapshot; larger ones are loaded on demand. */
@@ -220,19 +222,14 @@ function inOrder(rows: readonly JobRow[]): JobRow[] {
 // ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────
 
 export function queues(db: Database): QueueRecord[] {
-  const names = db.all<{ name: string; paused: number }>('select name, paused from celeriac_queues order by name')
-  const counts = db.all<{ queue: string; state: number; count: number }>(
-    `select queue, 2 as state, count(*) as count from celeriac_jobs where state = 2 and crashes = 0 group by queue
+  const counts = db.lists<QueueCount>(
+    `select queue, 2, count(*) from celeriac_jobs where state = 2 and crashes = 0 group by queue
      union all select queue, 2, count(*) from celeriac_jobs where state = 2 and crashes > 0 group by queue
      union all select queue, 3, count(*) from celeriac_jobs where state = 3 group by queue
      union all select queue, 1, count(*) from celeriac_jobs where state = 1 group by queue
      union all select queue, 0, count(*) from celeriac_jobs j where state = 0 and archived is null and ${isVisible} group by queue`,
   )
-  return names.map(({ name, paused }) => {
-    const of = (code: number): number =>
-      counts.filter((row) => row.queue === name && row.state === code).reduce((sum, row) => sum + row.count, 0)
-    return { name, paused: paused === 1, counts: { waiting: of(0), scheduled: of(1), queued: of(2), running: of(3) } }
-  })
+  return queueRecords(pausedQueues(db), counts)
 }
 
 interface SessionRow {

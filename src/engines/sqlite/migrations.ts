@@ -173,7 +173,8 @@ create table celeriac_sessions (
 create index celeriac_sessions_ended on celeriac_sessions (ended_at);
 create index celeriac_sessions_losing on celeriac_sessions (losing) where losing is not null;
 
-create table celeriac_queues (name text primary key, paused integer not null default 0) strict, without rowid;
+-- Settings of queues. One that has none has no row: a queue is there while a job names it.
+create table celeriac_queues (name text primary key, paused integer not null) strict, without rowid;
 
 create table celeriac_unique (
   key text primary key,
@@ -212,7 +213,6 @@ create table celeriac_work (
 ) strict;
 
 insert into celeriac_events (at, changes, next) values (0, '[]', 1);
-insert into celeriac_queues (name) values ('default');
 insert into celeriac_meta (key, value) values ('epoch', lower(hex(randomblob(6)))), ('swept_at', 0), ('calm_until', 0);
 `,
   `

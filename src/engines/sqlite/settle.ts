@@ -7,7 +7,7 @@ import type { Ref } from './claim.ts'
 import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { insertGraph } from './insert.ts'
-import { isLarge, meetQueues, sealContinuation } from './submit.ts'
+import { isLarge, sealContinuation } from './submit.ts'
 
 type OutcomeOf<T extends Outcome['type']> = Extract<Outcome, { type: T }>
 
@@ -146,17 +146,21 @@ export function forgetAttempts({ db }: Change, seq: number, attempt: number): vo
   db.run(sql, seq, firstKept, attempt - lastKept)
 }
 
-/** Ends an attempt without ending the job: it is queued, or scheduled where it is to wait. It keeps its place in line. */
+/**
+ * Ends an attempt without ending the job: it is queued, or scheduled where it is to wait. It keeps its place in line. Unless the attempt
+ * had not begun, the job has started in time, and expires no more.
+ */
 export function putBack(change: Change, job: Ref, delay: number, also: string): void {
   change.left--
+  const isUnstarted = also.startsWith('attempt')
   const code = delay > 0 ? state.scheduled : state.queued
   change.db.run(
-    `update celeriac_jobs set state = ?, due_at = ?, deadline_at = null, version = version + 1${also && ', '}${also} where seq = ?`,
+    `update celeriac_jobs set state = ?, due_at = ?, deadline_at = null, version = version + 1${isUnstarted ? '' : ', expires_at = null'}${also && ', '}${also} where seq = ?`,
     code,
     delay > 0 ? change.now + Math.ceil(delay) : null,
     job.seq,
   )
-  const attempt = also.startsWith('attempt') ? job.attempt - 1 : job.attempt
+  const attempt = isUnstarted ? job.attempt - 1 : job.attempt
   change.journal.job(code, job.collection, job.seq, attempt, job.version + 1)
 }
 
@@ -172,7 +176,6 @@ function continueAs(change: Change, job: Ref, graph: Graph): void {
     const exit = sealContinuation(change, graph, job)
     change.db.run('update celeriac_jobs set continuation = ? where seq = ?', exit, job.seq)
   } else {
-    meetQueues(change, graph)
     insertGraph(change, graph, {
       collection: job.collection,
       firstJob: numbers,

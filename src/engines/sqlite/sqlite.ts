@@ -88,7 +88,6 @@ class SqliteEngine implements Engine {
   readonly partSize = rowsPerCall
   readonly #settings: Settings
   readonly #runtime: Runtime
-  readonly #queues = new Set<string>()
   readonly #numbers = new Numbers()
   readonly #pass = newRetentionPass()
   #opened: Promise<Opened> | null = null
@@ -177,7 +176,6 @@ class SqliteEngine implements Engine {
   async #write<T>(body: (change: Change) => T): Promise<T> {
     const db = this.#db ?? (await this.#ready())
     const made = await (this.#commits as GroupCommit).add(() => this.#change(db, body))
-    for (const queue of made.change.newQueues) this.#queues.add(queue)
     return this.#tell(made)
   }
 
@@ -197,7 +195,7 @@ class SqliteEngine implements Engine {
   }
 
   #change<T>(db: Database, body: (change: Change) => T): Made<T> {
-    const change = newChange(db, this.#runtime.now(), this.#queues)
+    const change = newChange(db, this.#runtime.now())
     const answer = body(change)
     const isLeft = settleWork(change)
     change.journal.write(db, change.now, change.next)

@@ -31,7 +31,6 @@ export function submit(change: Change, submissions: readonly Submission[], calls
     return call.submissions.map((submission) => {
       const number = next
       next += numbersOf(submission.graph)
-      if (!isLarge(submission.graph)) meetQueues(change, submission.graph)
       return submitOne(change, submission, number)
     })
   })
@@ -41,17 +40,6 @@ export function submit(change: Change, submissions: readonly Submission[], calls
 const numbersOf = (graph: Graph): number =>
   graph.exit === null || isLarge(graph) ? 1 : 1 + graph.jobs.length + graph.barriers.length
 export const isLarge = (graph: Graph): boolean => comesInParts(graph, rowsPerCall)
-
-/** A queue is known from the first job that names it. */
-export function meetQueues(change: Change, graph: Graph): void {
-  for (const { options } of graph.jobs) meetQueue(change, options.queue)
-}
-
-function meetQueue(change: Change, queue: string | undefined): void {
-  if (queue === undefined || change.knownQueues.has(queue) || change.newQueues.has(queue)) return
-  change.db.run('insert into celeriac_queues (name) values (?) on conflict do nothing', queue)
-  change.newQueues.add(queue)
-}
 
 function submitOne(change: Change, submission: Submission, number: number): SubmitAnswer {
   const { graph } = submission
@@ -167,7 +155,6 @@ export function upload(
     throw new CeleriacError('NOT_FOUND', 'The first parts of this upload are gone: send it again from part 0.')
   const place = placeUpload(change, graph, found, parent)
   const { from, to } = partAt(graph, rowsPerCall, part)
-  for (const { options } of graph.jobs.slice(from, to)) meetQueue(change, options.queue)
   insertBarriers(change, graph, place, from, Math.min(to, graph.barriers.length))
   insertJobs(change, graph, place, from, Math.min(to, graph.jobs.length))
   change.db.run('update celeriac_uploads set touched_at = ? where id = ?', change.now, graph.id)

@@ -87,13 +87,13 @@ function unmark(db: Database, key: string): void {
 }
 
 /**
- * A queue that was met counts: processes that have the store open rely on its row. Values do not: whoever looks at the
- * new store beforehand leaves a secret or a key there, and what is copied takes their place.
+ * A store is empty if it has neither jobs nor paused queues. Values do not count: whoever looks at the new store beforehand
+ * leaves a secret or a key there, and what is copied takes their place.
  */
 const isEmpty = (db: Database): boolean =>
   db.get('select 1 from celeriac_jobs limit 1') === undefined &&
   db.get('select 1 from celeriac_collections limit 1') === undefined &&
-  db.get("select 1 from celeriac_queues where name <> 'default' limit 1") === undefined
+  db.get('select 1 from celeriac_queues limit 1') === undefined
 
 // ── the lock on a closed store ───────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +166,7 @@ function refuseLive(db: Database, now: number): void {
 
 /** Sees to what is left of large changes, and gives back what no worker runs any more. */
 function bringToRest(db: Database, now: number): boolean {
-  const change = newChange(db, now, new Set())
+  const change = newChange(db, now)
   giveBackAll(change)
   const isLeft = settleWork(change)
   change.journal.write(db, change.now, change.next)
@@ -284,6 +284,5 @@ function abandon(db: Database): void {
   if (readMark(db, 'arriving') === null) return
   unlock(db)
   clear(db)
-  db.exec("insert into celeriac_queues (name) values ('default')")
   unmark(db, 'arriving')
 }

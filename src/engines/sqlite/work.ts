@@ -16,27 +16,27 @@ const steps: Readonly<Record<WorkItem['kind'], (change: Change, item: WorkItem) 
   [work.remove]: removeSome,
 }
 
-/** Does what is left, oldest first, until nothing is or the call has done enough; what then remains is kept for the next. */
+/**
+ * Does what is left, oldest first, until nothing is or the call has done enough; what then remains is kept for the next. Of what is kept
+ * only the item to go on with is read: every write comes by here, and the list may be long.
+ */
 export function settleWork(change: Change): boolean {
   settleBarriers(change)
-  const kept = change.db.all<WorkItem & { number: number }>(
-    'select number, kind, subject, detail, after from celeriac_work order by number',
-  )
-  const items: WorkItem[] = kept
   for (;;) {
-    items.push(...change.pending.splice(0))
-    const item = items[0]
+    const item = oldest(change) ?? change.pending.shift()
     if (item === undefined) return false
-    if (change.left <= 0) break
-    const isDone = steps[item.kind](change, item)
+    const isDone = change.left > 0 && steps[item.kind](change, item)
     settleBarriers(change)
-    if (!isDone) break
-    items.shift()
-    if (item.number !== null) change.db.run('delete from celeriac_work where number = ?', item.number)
+    if (!isDone) keep(change, item)
+    else if (item.number !== null) change.db.run('delete from celeriac_work where number = ?', item.number)
+    if (isDone) continue
+    for (const other of change.pending.splice(0)) keep(change, other)
+    return true
   }
-  for (const item of [...items, ...change.pending.splice(0)]) keep(change, item)
-  return true
 }
+
+const oldest = (change: Change): WorkItem | undefined =>
+  change.db.get<WorkItem>('select number, kind, subject, detail, after from celeriac_work order by number limit 1')
 
 function keep(change: Change, item: WorkItem): void {
   if (item.number === null)
