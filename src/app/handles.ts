@@ -145,9 +145,10 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
     await cancelSelection(await this.#access.connect(), { collectionId: this.id }, `collection ${this.id}`)
   }
 
-  async retry({ mode = 'failed' }: { readonly mode?: 'failed' | 'all' | undefined } = {}): Promise<void> {
+  async retry({ mode = 'failed', now = false }: RetryCollection = {}): Promise<void> {
     const connection = await this.#access.connect()
-    await retrySelection(connection, { selection: { collectionId: this.id }, mode }, this.id, `Collection ${this.id}`)
+    const about = { selection: { collectionId: this.id }, mode, now }
+    await retrySelection(connection, about, this.id, `Collection ${this.id}`)
   }
 
   async token({ expiresIn }: { readonly expiresIn?: Duration | undefined } = {}): Promise<string> {
@@ -157,6 +158,11 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
   events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>> {
     return collectionEvents<R>(() => this.#access.connect(), this.id, options)
   }
+}
+
+interface RetryCollection {
+  readonly mode?: 'failed' | 'all' | undefined
+  readonly now?: boolean | undefined
 }
 
 async function cancelSelection({ engine }: Connection, selection: Selection, what: string): Promise<void> {

@@ -24,7 +24,7 @@ export async function retryJob(
   collectionId: string,
   options: unknown,
 ): Promise<void> {
-  const { args } = readOptions<RetryOptions>(options, retryReaders, 'retry')
+  const { args, now = false } = readOptions<RetryOptions>(options, retryReaders, 'retry')
   const connection = await access.connect()
   if (args !== undefined) {
     const found = await lookAtJob(connection, id, { history: false })
@@ -34,19 +34,24 @@ export async function retryJob(
     if (definition?.schema) await validate(definition.schema, JSON.parse(args) as unknown[], found.task)
     else if (definition?.terms.expose) checkArity(definition, (JSON.parse(args) as unknown[]).length)
   }
-  const about = { selection: { jobId: id }, mode: 'failed', ...(args !== undefined && { args }) } as const
+  const about = { selection: { jobId: id }, mode: 'failed', now, ...(args !== undefined && { args }) } as const
   await retrySelection(connection, about, collectionId, `Job ${id}`)
 }
 
 interface RetryOptions {
   /** As JSON text. */
   readonly args?: string
+  readonly now?: boolean
 }
 
 const retryReaders: OptionReaders<RetryOptions> = {
   args(value, what) {
     if (Array.isArray(value)) return argumentsText(value)
     throw badOption(what, `a list of arguments is needed, not ${shown(value)}`)
+  },
+  now(value, what) {
+    if (typeof value === 'boolean') return value
+    throw badOption(what, `true or false is needed, not ${shown(value)}`)
   },
 }
 
@@ -72,10 +77,11 @@ export async function retrySelection(
   collectionId: string,
   what: string,
 ): Promise<void> {
-  const { mode } = about
+  const { mode, now = false } = about
   if (mode !== 'failed' && mode !== 'all') {
     throw new CeleriacError('BAD_OPTION', `retry: mode is 'failed' or 'all', not ${String(mode)}`)
   }
+  if (typeof now !== 'boolean') throw new CeleriacError('BAD_OPTION', `retry: now is true or false, not ${shown(now)}`)
   const { round } = await lookAtCollection(connection, collectionId, false)
   const answer = await askTwice(connection.engine, { ...about, expectedRound: round })
   if (answer !== 'retried') throw refusal(answer, what)

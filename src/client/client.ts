@@ -82,8 +82,10 @@ export interface ClientCollection<R = unknown> {
   readonly id: string
   read(options?: Asking): Promise<Collection<R>>
   cancel(options?: Asking): Promise<Collection<R>>
-  /** Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`). */
-  retry(options?: Asking & { readonly mode?: 'failed' | 'all' | undefined }): Promise<Collection<R>>
+  /** Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`); `now`: what had not begun is not held any more. */
+  retry(
+    options?: Asking & { readonly mode?: 'failed' | 'all' | undefined; readonly now?: boolean | undefined },
+  ): Promise<Collection<R>>
   /** The snapshot first, then every change, once and in order; ends with `settled`, unless `live`. */
   follow(options?: FollowOptions): AsyncIterable<CollectionEvent<R>>
   /** Waits for it. @throws NoResult, ApiProblem */
@@ -95,8 +97,10 @@ export interface ClientJob<R = unknown> {
   readonly id: string
   read(options?: Asking): Promise<Job<R>>
   cancel(options?: Asking): Promise<Job<R>>
-  /** With other arguments than it was sent with: for the scope `admin`. */
-  retry(options?: Asking & { readonly args?: readonly unknown[] | undefined }): Promise<Job<R>>
+  /** With other arguments than it was sent with: for the scope `admin`. `now`: if it had not begun, it is not held any more. */
+  retry(
+    options?: Asking & { readonly args?: readonly unknown[] | undefined; readonly now?: boolean | undefined },
+  ): Promise<Job<R>>
   /** The snapshot first, then every change, once and in order; ends when the job is final, unless `live`. */
   follow(options?: FollowOptions): AsyncIterable<JobEvent<R>>
 }

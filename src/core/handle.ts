@@ -13,8 +13,12 @@ export interface JobHandle<out R> {
   snapshot(): Promise<JobSnapshot<R>>
   /** Asks for it to be cancelled; returns once that is stored. */
   cancel(): Promise<void>
-  /** Runs it again, and what it held up; with other arguments of its own where they are given. */
-  retry(options?: { readonly args?: readonly unknown[] | undefined }): Promise<void>
+  /**
+   * Runs it again, and what it held up; with other arguments of its own where they are given.
+   *
+   * @param options.now starts a job that had not begun at once; without, its `startAt` or `startIn` holds it until the same instant
+   */
+  retry(options?: { readonly args?: readonly unknown[] | undefined; readonly now?: boolean | undefined }): Promise<void>
   /** The snapshot first, then every change; ends when the job is final. */
   events(options?: FollowOptions): AsyncIterable<JobEvent<R>>
 }
@@ -26,8 +30,12 @@ export interface CollectionHandle<out R> {
   result(options?: WaitOptions): Promise<R>
   snapshot(): Promise<CollectionSnapshot<R>>
   cancel(): Promise<void>
-  /** Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`). The ids stay. */
-  retry(options?: { readonly mode?: 'failed' | 'all' | undefined }): Promise<void>
+  /**
+   * Runs again what failed, was cancelled or skipped (`failed`, the default), or everything (`all`). The ids stay.
+   *
+   * @param options.now starts jobs that had not begun at once; without, `startAt` or `startIn` holds them until the same instant
+   */
+  retry(options?: { readonly mode?: 'failed' | 'all' | undefined; readonly now?: boolean | undefined }): Promise<void>
   /**
    * A token for those who may look at this collection and follow it over HTTP, and nothing else.
    *

@@ -21,6 +21,8 @@ export interface RetryRequest {
   readonly mode: 'failed' | 'all'
   /** Of one job: its arguments from now on, as JSON text of a list. Nothing changes unless the answer is `retried`. */
   readonly args?: string
+  /** Starts also what has not begun yet and is held by `startIn` or `startAt`: else that is held until then. */
+  readonly now?: boolean
 }
 
 /**

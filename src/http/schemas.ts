@@ -222,6 +222,11 @@ export const pageOf = <Item extends z.ZodType>(item: Item, name: string) =>
 
 // ── answers that many operations have ────────────────────────────────────────────────────────────────────────────
 
+/** Of a retry. */
+export const startsNow = z.boolean().optional().register(described, {
+  description: 'Jobs that had not begun start at once. Without it their start time holds them until the same instant.',
+})
+
 export const notFound = { 404: { description: 'There is none, or it is somebody else’s.', schema: problem } }
 export const conflict = { 409: { description: 'It is not in a state for that.', schema: problem } }
 export const notTaken = {

@@ -147,7 +147,10 @@ begin
       cause = case when e.reason = 5 then coalesce((select s.cause from scopes s where s.scope = j.scope), e.cause) else e.cause end,
       -- Not so a parked job whose canvas failed, nor one whose worker died.
       failures = j.failures + case when e.state = 5 and e.failure is not null and (e.settled or e.reason = 1) then 1 else 0 end,
-      token = case when e.settled then j.token end, due_at = null, lapses_at = null, deadline_at = null
+      token = case when e.settled then j.token end, due_at = null, lapses_at = null, deadline_at = null,
+      -- One that has not begun is held again by a retry: until the same instant, or not at all where that has come.
+      start_in = case when j.state in (1, 2) and j.attempt = 0 then null else j.start_in end,
+      start_at = case when j.attempt > 0 or j.state = 2 then null when j.state = 1 then j.due_at else j.start_at end
     from unnest(a_ends) with ordinality e (seq, was, state, reason, cause, failure, settled, place)
     where j.seq = e.seq
     returning e.place, j.seq, j.collection, j.attempt, j.version, j.state, j.role, j.feeds, j.scope, j.reason, j.cause, j.round, j.unique_claim

@@ -6,6 +6,8 @@ import type { Requests } from './database.ts'
 
 /** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
 const taking = { failed: 0, all: 1, heldUp: 2 } as const
+/** Added to one of those: none of the jobs is held by `startIn` or `startAt`. */
+const startingNow = 4
 
 /**
  * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
@@ -17,7 +19,7 @@ export async function retry(
   now: number | null,
   request: RetryRequest,
 ): Promise<{ readonly answer: RetryAnswer; readonly bits: number }> {
-  const { selection, expectedRound, mode } = request
+  const { selection, expectedRound, mode, now: isNow } = request
   const rows = await requests.call<readonly [bits: number, answer: RetryAnswer]>(
     'retry',
     now,
@@ -26,6 +28,7 @@ export async function retry(
     expectedRound,
     mode === 'all',
     newArguments(request)?.args ?? null,
+    isNow === true,
   )
   const [bits, answer] = rows[0] as NonNullable<(typeof rows)[0]>
   return { answer, bits }
@@ -37,20 +40,21 @@ const isOfForgotten = `j.parent is not null and not exists (
 
 /** The job `j` is to be put back, or to be called back where it waits behind what has been. */
 const isTaken = `case
-          when a_taking = ${taking.all} or (a_taking = ${taking.failed} and j.role = 0 and j.state > 4) then true
+          when v_taking = ${taking.all} or (v_taking = ${taking.failed} and j.role = 0 and j.state > 4) then true
           when case when j.role = 0 then j.state <= 4 else j.state = 0 and j.continuation is null end then false
           else exists (select 1 from celeriac.barriers b where b.number = j.behind and b.decided = 0) end`
 
 export const retryFunctions = `
 create or replace function celeriac.retry(
-  a_now bigint, a_collection_id text, a_job_id text, a_round integer, a_all boolean, a_args text
+  a_now bigint, a_collection_id text, a_job_id text, a_round integer, a_all boolean, a_args text, a_is_now boolean
 ) returns table (bits integer, answer text) language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
   v_collection bigint;
   v_seq bigint;
-  v_taking integer := case when a_all then ${taking.all} else ${taking.failed} end;
+  v_added integer := case when a_is_now then ${startingNow} else 0 end;
+  v_taking integer := case when a_all then ${taking.all} else ${taking.failed} end + v_added;
   r record;
 begin
   select s.collection, s.seq into v_collection, v_seq from celeriac.selected(a_collection_id, a_job_id) s;
@@ -67,7 +71,7 @@ begin
       c.items := c.items || row(v_collection, 4, v_collection, v_taking)::celeriac.item || row(v_collection, 5, v_collection, v_taking)::celeriac.item;
     end if;
   else
-    select * into r from celeriac.retry_job(c, v_seq, a_round);
+    select * into r from celeriac.retry_job(c, v_seq, a_round, v_added);
     c := r.c;
     answer := r.answer;
   end if;
@@ -133,7 +137,7 @@ end $$;
 
 -- ── one job ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-create or replace function celeriac.retry_job(inout c celeriac.change, a_seq bigint, a_round integer, out answer text) language plpgsql as $$
+create or replace function celeriac.retry_job(inout c celeriac.change, a_seq bigint, a_round integer, a_added integer, out answer text) language plpgsql as $$
 declare
   j celeriac.jobs;
   h record;
@@ -153,10 +157,10 @@ begin
   -- A side branch changes nothing about its collection, which may stay settled.
   if j.role = 0 then c := celeriac.begin_round(c, j.collection); end if;
   foreach v_seq in array celeriac.failed_inside(a_seq) || a_seq || celeriac.around(j.parent) loop
-    c := celeriac.reset(c, array[v_seq], celeriac.round_of(j.collection), ${taking.failed});
+    c := celeriac.reset(c, array[v_seq], celeriac.round_of(j.collection), ${taking.failed} + a_added);
   end loop;
-  c.items := c.items || row(j.collection, 4, j.collection, ${taking.heldUp})::celeriac.item
-    || row(j.collection, 5, j.collection, ${taking.heldUp})::celeriac.item;
+  c.items := c.items || row(j.collection, 4, j.collection, ${taking.heldUp} + a_added)::celeriac.item
+    || row(j.collection, 5, j.collection, ${taking.heldUp} + a_added)::celeriac.item;
 end $$;
 
 -- The jobs whose canvas this one belongs to: they failed with it.
@@ -187,16 +191,17 @@ end $$;
 -- Some at a time: none together with the job whose canvas it belongs to, and again until no more are held up, since what is
 -- put back holds up what comes behind it.
 create or replace function celeriac.reset_members(
-  inout c celeriac.change, a_collection bigint, a_taking bigint, inout after bigint, out done boolean
+  inout c celeriac.change, a_collection bigint, a_detail bigint, inout after bigint, out done boolean
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_taking bigint := a_detail % ${startingNow};
   v_round integer := celeriac.round_of(a_collection);
   v_page bigint[];
   v_inside bigint;
   v_seqs bigint[];
 begin
-  if a_taking = ${taking.all} and after = 0 then
+  if v_taking = ${taking.all} and after = 0 then
     update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where collection = a_collection;
   end if;
   loop
@@ -214,8 +219,8 @@ begin
       v_seqs := array(
         select j.seq from celeriac.jobs j where j.seq = any(v_page) and j.archived is null and ${isTaken} order by j.seq);
       exit when cardinality(v_seqs) = 0;
-      c := celeriac.reset(c, v_seqs, v_round, a_taking);
-      exit when a_taking = ${taking.all};
+      c := celeriac.reset(c, v_seqs, v_round, a_detail);
+      exit when v_taking = ${taking.all};
     end loop;
     after := v_page[cardinality(v_page)];
     c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
@@ -236,9 +241,11 @@ begin
 end $$;
 
 -- Puts jobs back to \`waiting\`, their last attempts into history, and reopens what they feed.
-create or replace function celeriac.reset(inout c celeriac.change, a_seqs bigint[], a_round integer, a_taking bigint) language plpgsql as $$
+create or replace function celeriac.reset(inout c celeriac.change, a_seqs bigint[], a_round integer, a_detail bigint) language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_taking bigint := a_detail % ${startingNow};
+  v_is_now boolean := a_detail >= ${startingNow};
   v_changes text;
   v_is_running boolean;
   v_inputs celeriac.arrival[];
@@ -251,15 +258,17 @@ begin
   from celeriac.jobs where seq = any(a_seqs) and started_at is not null on conflict do nothing;
   perform celeriac.forget_attempts(a_seqs);
   delete from celeriac.notes n using celeriac.jobs j
-  where n.job = any(a_seqs) and j.seq = n.job and (a_taking = ${taking.all} or j.state = 4);
+  where n.job = any(a_seqs) and j.seq = n.job and (v_taking = ${taking.all} or j.state = 4);
   with found as materialized (select seq, state from celeriac.jobs where seq = any(a_seqs)),
   put as (
     update celeriac.jobs j set state = 0, round = a_round, failures = 0, crashes = 0, version = j.version + 1, reason = null, cause = null,
       failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
-      finished_at = null, deadline_at = null, start_in = null, start_at = null, due_at = null, lapses_at = null,
+      finished_at = null, deadline_at = null, due_at = null, lapses_at = null,
+      -- What has begun before starts at once; so does everything where that is asked for.
+      start_in = case when j.attempt = 0 and not v_is_now then j.start_in end, start_at = case when j.attempt = 0 and not v_is_now then j.start_at end,
       expires_at = case when j.role = 0 then c.now + (j.options::json ->> 'expires')::bigint end,
       -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
-      continuation = case when a_taking <> ${taking.all} and j.role = 0 then j.continuation end
+      continuation = case when v_taking <> ${taking.all} and j.role = 0 then j.continuation end
     from found f where j.seq = f.seq
     returning j.seq, j.collection, j.attempt, j.version, j.state, j.feeds, f.state as was
   )
@@ -269,7 +278,7 @@ begin
   c.changes := concat(c.changes, ',' || v_changes);
   c.cancel := c.cancel or v_is_running;
   c.rows_left := c.rows_left - cardinality(a_seqs);
-  if a_taking <> ${taking.all} then c := celeriac.reopen(c, v_inputs); end if;
+  if v_taking <> ${taking.all} then c := celeriac.reopen(c, v_inputs); end if;
 end $$;
 
 -- Inputs of barriers are open again. Of those that had decided, so is the barrier, and what it feeds.
@@ -296,13 +305,13 @@ end $$;
 -- ── going on ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 create or replace function celeriac.restart_members(
-  inout c celeriac.change, a_collection bigint, a_taking bigint, inout after bigint, out done boolean
+  inout c celeriac.change, a_collection bigint, a_detail bigint, inout after bigint, out done boolean
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
   v_page bigint[];
 begin
-  if a_taking = ${taking.all} and after = 0 then
+  if a_detail % ${startingNow} = ${taking.all} and after = 0 then
     -- The barriers that decided at submission.
     c.arrivals := c.arrivals || array(
       select row(number, null, null)::celeriac.arrival from celeriac.barriers

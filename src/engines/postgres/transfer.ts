@@ -267,9 +267,11 @@ async function exportRows(requests: Requests, kind: RowKind, after: string | nul
   return { rows, after: rows.length === 0 ? null : JSON.stringify(rows.at(-1)?.slice(0, keys.length)) }
 }
 
-/** When a waiting job may start stands in a column of its own here. */
+/** When a job may start that waits, or ended before it had begun, stands in a column of its own here. */
 const exported = (kind: RowKind, column: string): string =>
-  kind === 'jobs' && column === 'due_at' ? 'case when state = 0 then start_at else due_at end' : column
+  kind === 'jobs' && column === 'due_at'
+    ? 'case when state = 0 or (state > 3 and attempt = 0 and archived is null) then start_at else due_at end'
+    : column
 
 async function importRows(requests: Requests, kind: RowKind, rows: readonly Row[], position: Position): Promise<void> {
   const arriving = read<Arriving>(
@@ -302,7 +304,7 @@ async function insertRows(requests: Requests, kind: RowKind, rows: readonly Row[
   )
 }
 const none = { columns: '', values: '' }
-const startAt = 'case when state = 0 then due_at end'
+const startAt = 'case when state <> 1 then due_at end'
 const dueAt = 'case when state = 1 then due_at end'
 const lapsesAt = 'case when state in (1, 2) then expires_at end'
 

@@ -86,7 +86,9 @@ local function fits(fit, decision)
 end
 local function enqueue(job)
   S.left = S.left - 1
-  local due = not job.again and (job.startIn and now + job.startIn or job.startAt) or nil
+  -- Held again by a retry, until the same instant.
+  if job.due then job.again = 1 end
+  local due = job.due or (not job.again and (job.startIn and now + job.startIn or job.startAt)) or nil
   job.state = due and due > now and ${state.scheduled} or ${state.queued}
   job.due = job.state == ${state.scheduled} and due or nil
   job.version = job.version + 1

@@ -162,9 +162,12 @@ function S.endJob(job, state, reason, cause, failure, isSettled)
   if reason == ${reason.failFast} then cause = causeOfScope(job) or cause end
   if state == ${state.failed} and failure and (isSettled or reason == ${reason.timeout}) then job.failures = job.failures + 1 end
   if failure then S.put(P .. 'f:' .. job.seq, failure) end
+  -- One that has not begun is held again by a retry: until the same instant, or not at all where that has come.
+  local isUnbegun = job.attempt == 0 and not isSettled
+  if not isUnbegun or job.state > ${state.scheduled} then job.due = nil end
+  if isUnbegun and job.state == ${state.queued} and (job.startIn or job.startAt) then job.again = 1 end
   job.state, job.reason, job.cause, job.finished, job.version = state, reason, cause, now, job.version + 1
   if not isSettled then job.token = nil end
-  job.due = nil
   S.save(job)
   S.ended(job)
 end

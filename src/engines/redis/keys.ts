@@ -30,8 +30,8 @@ import { library } from './scripts.ts'
  *                     [;round,failures,crashes,dueAt,expiresAt,markedAt,reason,cause,continuation,archived,again]
  *                     [LF result | CR length of the result, where it is long]
  *                     Without the second list: the round of its head (1), zeros and nothing; it expires as submitted. The token stays
- *                     until the next claim, or until somebody else decides about the job. again: put back by a retry, startIn and
- *                     startAt hold it no more.
+ *                     until the next claim, or until somebody else decides about the job. again: startIn and startAt hold it no
+ *                     more. A job that ended while it was scheduled and had not begun keeps dueAt: a retry holds it until then.
  * r:<n>             a long result
  * f:<n>             its last failure
  * p:<n>             progress: attempt LF text; of an earlier attempt it is none

@@ -38,7 +38,6 @@ export function exportJob(number: number, texts: JobTexts): Row {
   const job = readJob(number, row as string)
   const at = readStanding(job, standing)
   const isHeld = job.behind !== null && !isAgain(standing)
-  const startAt = isHeld && at.state === state.waiting ? job.startAt : null
   return listed('jobs', {
     seq: number,
     id: job.id,
@@ -66,8 +65,8 @@ export function exportJob(number: number, texts: JobTexts): Row {
     continuation: at.continuation,
     shape: shape ?? null,
     archived: at.archived,
-    start_in: isHeld ? job.startIn : null,
-    due_at: at.state === state.scheduled ? at.dueAt : startAt,
+    start_in: isHeld && (at.state === state.scheduled || at.dueAt === null) ? job.startIn : null,
+    due_at: at.dueAt,
     expires_at: at.expiresAt,
     timeout: job.timeout,
     session: at.session,
@@ -187,12 +186,12 @@ function headText(row: Named<'jobs'>, input: string): string {
 
 function standingText(row: Named<'jobs'>): string {
   const often = [row.state, row.version, row.attempt, '', row.session, row.started_at, row.finished_at]
-  const isScheduled = row.state === state.scheduled
   const { startIn, startAt } = readOptions(orEmpty(row.options))
-  const isFreed = startAt !== undefined && row.state === state.waiting && row.due_at === null
-  const again = row.behind !== null && (startIn === undefined ? isFreed : row.start_in === null)
+  const isOpen = row.state === state.waiting || or0(row.state) >= state.succeeded
+  const isFreed = startAt !== undefined && isOpen && row.due_at === null
+  const again = startIn === undefined ? isFreed : row.start_in === null
   const seldom = [
-    ...[row.round, row.failures, row.crashes, isScheduled ? row.due_at : null, row.expires_at, row.marked_at],
+    ...[row.round, row.failures, row.crashes, row.due_at, row.expires_at, row.marked_at],
     ...[row.reason, row.cause, row.continuation, row.archived, again ? 1 : null],
   ]
   return `${often.map(orEmpty).join(',')};${seldom.map(orEmpty).join(',')}`

@@ -299,7 +299,7 @@ export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): Job
     tags: job.label.tags ?? job.options.tags ?? [],
     worker: job.session === null ? null : workerOf(rows, job.session),
     createdAt: job.createdAt,
-    dueAt: job.dueAt,
+    dueAt: job.state < state.succeeded ? job.dueAt : null,
     startedAt: job.startedAt,
     finishedAt: job.finishedAt,
     cancelling: job.state < state.succeeded && markedAt !== null,

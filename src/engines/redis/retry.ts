@@ -1,7 +1,7 @@
 import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
 import { selected } from './control.ts'
 import { longArgs } from './keys.ts'
-import { retrying, taking } from './rounds.ts'
+import { retrying, startingNow, taking } from './rounds.ts'
 import type { Runs } from './scripts.ts'
 import { writing } from './work.ts'
 
@@ -25,13 +25,13 @@ return answer
 )
 
 export async function retry(runs: Runs, request: RetryRequest): Promise<RetryAnswer> {
-  const { selection, expectedRound, mode } = request
+  const { selection, expectedRound, mode, now } = request
   const args = newArguments(request)?.args ?? ''
   const isLong = args.length > longArgs
   return runs.write(script, [
     ...selected(selection),
     expectedRound,
-    mode === 'all' ? taking.all : taking.failed,
+    (mode === 'all' ? taking.all : taking.failed) + (now === true ? startingNow : 0),
     isLong ? '\r' : args,
     isLong ? args : '',
   ])

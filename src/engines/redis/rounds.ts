@@ -6,6 +6,8 @@ import { uniqueKeys } from './unique.ts'
 
 /** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
 export const taking = { failed: 0, all: 1, heldUp: 2 } as const
+/** Added to one of those: none of the jobs is held by `startIn` or `startAt`. */
+export const startingNow = 4
 
 /**
  * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
@@ -89,15 +91,21 @@ local function reopenAll(header)
   end
   S.flush()
 end
+local function takingOf(detail)
+  return detail % ${startingNow}, detail >= ${startingNow}
+end
 -- Puts a job back to waiting, its last attempt into history, and reopens what it feeds.
-local function reset(job, round, what)
+local function reset(job, round, detail)
+  local what, isNow = takingOf(detail)
   S.left = S.left - 1
   local was = job.state
   if was == ${state.running} then S.stops = true end
   if job.started then keepAttempt(job) end
   local isMain = job.role == ${role.main}
-  job.state, job.round, job.failures, job.crashes, job.version, job.again = ${state.waiting}, round, 0, 0, job.version + 1, 1
-  job.reason, job.cause, job.marked, job.token, job.session, job.started, job.finished, job.due = nil, nil, nil, nil, nil, nil, nil, nil
+  -- What has begun before starts at once; so does everything where that is asked for. What was put back from its pause has it anew.
+  if isNow or job.attempt > 0 then job.again, job.due = 1, nil elseif was < ${state.succeeded} and not job.again then job.due = nil end
+  job.state, job.round, job.failures, job.crashes, job.version = ${state.waiting}, round, 0, 0, job.version + 1
+  job.reason, job.cause, job.marked, job.token, job.session, job.started, job.finished = nil, nil, nil, nil, nil, nil, nil
   job.result = ''
   job.expires = isMain and job.expiresIn and now + job.expiresIn or nil
   -- A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
@@ -121,11 +129,12 @@ local function isTaken(job, what)
 end
 function S.resetMembers(item)
   local header = S.headerAt(item.subject)
-  if item.detail == ${taking.all} and item.after == 0 then reopenAll(header) end
+  local what = takingOf(item.detail)
+  if what == ${taking.all} and item.after == 0 then reopenAll(header) end
   return S.eachMember(item, item.subject, function(job)
     if job.archived then return end
     if isOfForgotten(job) then archive(job, header.round)
-    elseif isTaken(job, item.detail) then reset(job, header.round, item.detail) end
+    elseif isTaken(job, what) then reset(job, header.round, item.detail) end
   end)
 end
 
@@ -147,7 +156,7 @@ local function decideEmpty(header)
   end
 end
 function S.restartMembers(item)
-  if item.detail == ${taking.all} and item.after == 0 then decideEmpty(S.headerAt(item.subject)) end
+  if takingOf(item.detail) == ${taking.all} and item.after == 0 then decideEmpty(S.headerAt(item.subject)) end
   return S.eachMember(item, item.subject, function(job)
     if job.archived or job.state ~= ${state.waiting} then return end
     if job.continuation then S.settleParkedIfOver(job) else S.letGoIfFree(job) end
@@ -181,7 +190,7 @@ local function failedInside(job, found)
     end
   end
 end
-local function retryJob(job, expectedRound)
+local function retryJob(job, expectedRound, added)
   local header = S.headerAt(job.collection)
   if header.round ~= expectedRound then return 'round' end
   if job.state < ${state.succeeded} or job.archived then return 'running' end
@@ -195,14 +204,15 @@ local function retryJob(job, expectedRound)
   failedInside(job, seeds)
   seeds[#seeds + 1] = job
   around(job, seeds)
-  for _, seed in ipairs(seeds) do reset(seed, header.round, ${taking.failed}) end
-  S.later(${work.reset}, job.collection, ${taking.heldUp})
-  S.later(${work.restart}, job.collection, ${taking.heldUp})
+  for _, seed in ipairs(seeds) do reset(seed, header.round, ${taking.failed} + added) end
+  S.later(${work.reset}, job.collection, ${taking.heldUp} + added)
+  S.later(${work.restart}, job.collection, ${taking.heldUp} + added)
   return 'retried'
 end
-function S.retry(id, isCollection, expectedRound, what)
+function S.retry(id, isCollection, expectedRound, detail)
+  local what = takingOf(detail)
   local header, job = S.select(id, isCollection)
-  if job then return retryJob(job, expectedRound) end
+  if job then return retryJob(job, expectedRound, detail - what) end
   if not header then return 'not-found' end
   if header.round ~= expectedRound then return 'round' end
   local settled = stateOf(header)
@@ -210,8 +220,8 @@ function S.retry(id, isCollection, expectedRound, what)
   if settled == 'succeeded' and what == ${taking.failed} then return 'succeeded' end
   if not S.takeUniqueAgain(header) then return 'unique' end
   beginRound(header)
-  S.later(${work.reset}, header.number, what)
-  S.later(${work.restart}, header.number, what)
+  S.later(${work.reset}, header.number, detail)
+  S.later(${work.restart}, header.number, detail)
   return 'retried'
 end
 `,

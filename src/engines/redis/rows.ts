@@ -187,7 +187,7 @@ export function readStanding(job: JobRow, row: string | null): Standing {
   return {
     ...submitted,
     ...(seldom !== undefined && readSeldom(seldom)),
-    dueAt: dueAtOf(job, Number(code), seldom),
+    dueAt: dueAtOf(job, Number(code), Number(attempt), seldom),
     state: Number(code),
     version: Number(version),
     attempt: Number(attempt),
@@ -200,10 +200,13 @@ export function readStanding(job: JobRow, row: string | null): Standing {
   }
 }
 
-/** Of a job that waits: from when on it may start, unless it was held once already. */
-function dueAtOf(job: JobRow, code: number, seldom = ''): number | null {
-  const [, , , dueAt, , , , , , , again] = seldom.split(',').map(numberIn)
-  return code === state.waiting && job.behind !== null && again !== 1 ? job.startAt : (dueAt ?? null)
+/** From when on it may start; also of a job that ended before it had begun, which a retry holds until then. */
+function dueAtOf(job: JobRow, code: number, attempt: number, seldom = ''): number | null {
+  const [, , , dueAt, , , , , , archived, again] = seldom.split(',').map(numberIn)
+  if (code === state.scheduled) return dueAt ?? null
+  const isHeld = code === state.waiting || (code >= state.succeeded && attempt === 0 && (archived ?? null) === null)
+  if (!isHeld) return null
+  return dueAt ?? (job.behind !== null && again !== 1 ? job.startAt : null)
 }
 
 const untouched: Standing = {

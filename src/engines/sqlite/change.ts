@@ -167,7 +167,9 @@ export function endJob(change: Change, job: Ending, given: End): void {
   const end = given.reason === reason.failFast ? { ...given, cause: causeOfScope(change, job) ?? given.cause } : given
   change.db.run(
     `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), failures = failures + ?, finished_at = ?,
-       version = version + 1, token = iif(?, token, null), due_at = null, deadline_at = null where seq = ?`,
+       version = version + 1, token = iif(?, token, null), deadline_at = null,
+       -- One that has not begun is held again by a retry: until the same instant, or not at all where that has come.
+       start_in = iif(state in (1, 2) and attempt = 0, null, start_in), due_at = iif(attempt = 0, due_at, null) where seq = ?`,
     end.state,
     end.reason,
     end.cause,

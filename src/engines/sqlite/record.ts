@@ -80,7 +80,7 @@ export function jobRecord(db: Database, row: JobRow, after: readonly string[]): 
     tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
     worker: row.worker,
     createdAt: row.created_at,
-    dueAt: row.due_at,
+    dueAt: row.state < state.succeeded ? row.due_at : null,
     startedAt: row.started_at,
     finishedAt: row.finished_at,
     cancelling: row.state < state.succeeded && row.marked_at !== null,

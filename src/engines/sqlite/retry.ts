@@ -9,6 +9,9 @@ import { forgetAttempts } from './settle.ts'
 
 /** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
 const taking = { failed: 0, all: 1, heldUp: 2 } as const
+/** Added to one of those: none of the jobs is held by `startIn` or `startAt`. */
+const startingNow = 4
+const takingOf = (detail: number): number => detail % startingNow
 
 /**
  * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
@@ -37,10 +40,13 @@ function retrySelected(change: Change, request: RetryRequest): RetryAnswer {
   const refusal = refuse(change, about, request)
   if (refusal !== null) return refusal
   beginRound(change, about)
-  later(change, work.reset, about.number, request.mode === 'all' ? taking.all : taking.failed)
-  later(change, work.restart, about.number, request.mode === 'all' ? taking.all : taking.failed)
+  const detail = (request.mode === 'all' ? taking.all : taking.failed) + addedBy(request)
+  later(change, work.reset, about.number, detail)
+  later(change, work.restart, about.number, detail)
   return 'retried'
 }
+
+const addedBy = ({ now }: RetryRequest): number => (now === true ? startingNow : 0)
 
 function refuse(change: Change, about: Header, { expectedRound, mode }: RetryRequest): RetryAnswer | null {
   if (about.round !== expectedRound) return 'round'
@@ -93,7 +99,8 @@ function beginRound(change: Change, about: Header): void {
 
 // ── one job ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function retryJob(change: Change, job: Member, { expectedRound }: RetryRequest): RetryAnswer {
+function retryJob(change: Change, job: Member, request: RetryRequest): RetryAnswer {
+  const { expectedRound } = request
   const about = header(change, job.collection)
   if (about.round !== expectedRound) return 'round'
   if (job.state < state.succeeded || job.archived !== null) return 'running'
@@ -105,9 +112,9 @@ function retryJob(change: Change, job: Member, { expectedRound }: RetryRequest):
   if (job.role === role.main) beginRound(change, about)
   const { round } = header(change, job.collection)
   for (const seed of [...failedInside(change, job), job, ...around(change, job)])
-    reset(change, seed, round, taking.failed)
-  later(change, work.reset, job.collection, taking.heldUp)
-  later(change, work.restart, job.collection, taking.heldUp)
+    reset(change, seed, round, taking.failed + addedBy(request))
+  later(change, work.reset, job.collection, taking.heldUp + addedBy(request))
+  later(change, work.restart, job.collection, taking.heldUp + addedBy(request))
   return 'retried'
 }
 
@@ -141,11 +148,12 @@ function failedInside(change: Change, job: Member): Member[] {
 
 export function resetMembers(change: Change, item: WorkItem): boolean {
   const { round } = header(change, item.subject)
-  if (item.detail === taking.all && item.after === 0) reopenAll(change, item.subject)
+  const what = takingOf(item.detail)
+  if (what === taking.all && item.after === 0) reopenAll(change, item.subject)
   return eachMember(change, item, item.subject, (job) => {
     if (job.archived !== null) return
     if (isOfForgotten(change, job)) return archive(change, job, round)
-    if (isTaken(change, job, item.detail)) reset(change, job, round, item.detail)
+    if (isTaken(change, job, what)) reset(change, job, round, item.detail)
   })
 }
 
@@ -174,24 +182,34 @@ function archive(change: Change, job: Member, round: number): void {
   change.left--
   if (job.state === state.running) change.journal.cancel = true
   const over = job.state < state.succeeded ? ', state = 6, reason = 3, cause = seq, token = null' : ''
-  change.db.run(`update celeriac_jobs set archived = ?, version = version + 1${over} where seq = ?`, round, job.seq)
+  change.db.run(
+    `update celeriac_jobs set archived = ?, version = version + 1, due_at = null${over} where seq = ?`,
+    round,
+    job.seq,
+  )
 }
 
 /** Puts a job back to `waiting`, its last attempt into history, and reopens what it feeds. */
-function reset(change: Change, job: Member, round: number, what: number): void {
+function reset(change: Change, job: Member, round: number, detail: number): void {
+  const what = takingOf(detail)
   change.left--
   const wasFinal = job.state >= state.succeeded
   if (job.state === state.running) change.journal.cancel = true
   if (job.started_at !== null) keepAttempt(change, job)
   // A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
   const forgets = what === taking.all || job.role !== role.main
+  const isNow = detail >= startingNow ? 1 : 0
   change.db.run(
     `update celeriac_jobs set state = 0, round = ?, failures = 0, crashes = 0, version = version + 1, reason = null, cause = null,
        failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
-       finished_at = null, deadline_at = null, start_in = null, due_at = null,
+       finished_at = null, deadline_at = null,
+       -- What has begun before starts at once; so does everything where that is asked for.
+       start_in = iif(attempt > 0 or ?, null, start_in), due_at = iif(attempt > 0 or ?, null, due_at),
        expires_at = ? + json_extract(options, '$.expires'), continuation = iif(?, null, continuation)
      where seq = ?`,
     round,
+    isNow,
+    isNow,
     job.role === role.main ? change.now : null,
     forgets ? 1 : 0,
     job.seq,
@@ -249,7 +267,7 @@ function reopenAll(change: Change, collection: number): void {
 // ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function restartMembers(change: Change, item: WorkItem): boolean {
-  if (item.detail === taking.all && item.after === 0) decideEmpty(change, item.subject)
+  if (takingOf(item.detail) === taking.all && item.after === 0) decideEmpty(change, item.subject)
   return eachMember(change, item, item.subject, (job) => {
     if (job.archived !== null) return
     const now = change.db.get<Waiting & { continuation: number | null; state: number }>(

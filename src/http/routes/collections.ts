@@ -90,12 +90,12 @@ export const collectionRoutes = [
     description: 'The ids stay. Its callback is sent again once it has settled again.',
     scope: 'operate',
     params,
-    body: z.strictObject({ mode: z.enum(['failed', 'all']).optional() }).optional(),
+    body: z.strictObject({ mode: z.enum(['failed', 'all']).optional(), now: schemas.startsNow }).optional(),
     answers: { ...whole, ...notFound, ...conflict },
     async handle(given) {
       const { service, identity, params, body } = given
       await seeCollection(await service.connect(), identity, params.id, false)
-      await collectionHandle(service.parts, params.id).retry({ mode: body?.mode })
+      await collectionHandle(service.parts, params.id).retry({ mode: body?.mode, now: body?.now })
       return readWhole(given)
     },
   }),

@@ -75,7 +75,7 @@ export const jobRoutes = [
     description: 'With other arguments than it was sent with: for the scope `admin`.',
     scope: 'operate',
     params,
-    body: z.strictObject({ args: z.array(z.unknown()).optional() }).optional(),
+    body: z.strictObject({ args: z.array(z.unknown()).optional(), now: schemas.startsNow }).optional(),
     answers: {
       ...whole,
       ...notFound,
@@ -86,7 +86,7 @@ export const jobRoutes = [
       const { service, identity, params, body } = given
       if (body?.args !== undefined) demand(identity, 'admin')
       const { collectionId } = await seeJob(await service.connect(), identity, params.id, false)
-      await jobHandle(service.parts, params.id, collectionId).retry({ args: body?.args })
+      await jobHandle(service.parts, params.id, collectionId).retry({ args: body?.args, now: body?.now })
       return readWhole(given)
     },
   }),
