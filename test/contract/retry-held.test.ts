@@ -17,10 +17,12 @@ const graphs: readonly [string, (options: StoredOptions) => Graph, boolean][] = 
   ['an entry of a collection', (options) => graphOf({ held: { feeds: 0, options } }, [{}]), false],
   ['a link', link, true],
 ]
-const ways: readonly [string, (now: number) => StoredOptions][] = [
-  ['startIn', () => ({ startIn: 2 * hour })],
-  ['startAt', (now) => ({ startAt: now + 2 * hour })],
+const ways: readonly [string, (now: number, wait?: number) => StoredOptions][] = [
+  ['startIn', (_, wait = 2 * hour) => ({ startIn: wait })],
+  ['startAt', (now, wait = 2 * hour) => ({ startAt: now + wait })],
 ]
+/** Short enough for those who live to say so meanwhile. */
+const soon = 6_000
 
 async function again(
   { engine }: Store,
@@ -83,11 +85,11 @@ onEveryEngine((open) => {
   test.each(ways)('a job whose %s had come when it was cancelled is not held again', async (_, optionsAt) => {
     const store = await open()
     const { engine, clock } = store
-    const graph = link(optionsAt(clock.now()))
+    const graph = link(optionsAt(clock.now(), soon))
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.succeed(await worker.take('before'))
-    await goOn(store, 2 * hour, worker)
+    await goOn(store, soon, worker)
     await engine.sweep()
     expect(await statesOf(engine, graph)).toMatchObject({ held: 'queued' })
     await engine.cancel({ collectionId: graph.id })
@@ -98,11 +100,11 @@ onEveryEngine((open) => {
   test.each(ways)('a job with %s that has begun before is not held again', async (_, optionsAt) => {
     const store = await open()
     const { engine, clock } = store
-    const graph = link(optionsAt(clock.now()))
+    const graph = link(optionsAt(clock.now(), soon))
     await engine.submit([submission(graph)])
     const worker = await hand(engine)
     await worker.succeed(await worker.take('before'))
-    await goOn(store, 2 * hour, worker)
+    await goOn(store, soon, worker)
     await worker.fail(await worker.take('held'))
     await again(store, { collectionId: graph.id })
     await worker.take('held')
