@@ -23,16 +23,13 @@ export function fingerprintOfCall(task: string, args: string, options: StoredOpt
   return fingerprintOf(node, options)
 }
 
+/** As JSON, with properties in the order of their names by code points. Stores that make fingerprints write it alike. */
 function ordered(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) => (isPlainObject(inner) ? sortedByKey(inner) : inner))
-}
-
-const isPlainObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function sortedByKey(object: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  // Without a prototype, so that a key called __proto__ is a key like any other.
-  const sorted = Object.create(null) as Record<string, unknown>
-  for (const key of Object.keys(object).sort()) sorted[key] = object[key]
-  return sorted
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(ordered).join()}]`
+  const inner = value as Readonly<Record<string, unknown>>
+  const names = Object.keys(inner)
+    .filter((name) => inner[name] !== undefined)
+    .sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))
+  return `{${names.map((name) => `${JSON.stringify(name)}:${ordered(inner[name])}`).join()}}`
 }

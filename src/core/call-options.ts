@@ -1,6 +1,7 @@
 import { type Callback, callbackResults, type CallbackResults } from './collection.ts'
 import type { Failure } from './failure.ts'
 import type { Actor, StoredOptions } from './job.ts'
+import { limits } from './limits.ts'
 import { badOption, isTrue, oneOf, plainText, readOptions, refused, reserved, shortText } from './option.ts'
 import type { OptionReader, OptionReaders } from './option.ts'
 import type { AcceptedOption, CallOptions, SubmitOptions, TaskOptions } from './options.ts'
@@ -101,9 +102,8 @@ function splitTerms(flat: FlatTerms, what: string): SubmitTerms {
   }
 }
 
-const keyLimit = 256
-const readKey = shortText(keyLimit)
-const readDescription = plainText(1000)
+const readKey = shortText(limits.key)
+const readDescription = plainText(limits.description)
 
 interface ReadUnique<Key> {
   readonly key?: Key

@@ -1,3 +1,4 @@
+import { limits, retryDefaults } from './limits.ts'
 import type { RetryPolicy, StoredOptions } from './job.ts'
 import { badOption, isTrue, readOptions, refused, reserved, shortText, wholeNumber } from './option.ts'
 import type { OptionReader, OptionReaders } from './option.ts'
@@ -51,16 +52,12 @@ type JobOptionsRead = Omit<StoredOptions, 'chunked'> & { readonly concurrency?: 
 const readInstant: OptionReader<number> = (value, what) => instant(value as Date, what)
 const readDuration: OptionReader<number> = (value, what) => milliseconds(value as Duration, what)
 
-const tagLimit = 32
-const readTag = shortText(128)
+const readTag = shortText(limits.tag)
 const readTags: OptionReader<readonly string[]> = (value, what) => {
   if (!Array.isArray(value)) throw badOption(what, `a list of texts is needed, not ${shown(value)}`)
-  if (value.length > tagLimit) throw badOption(what, `there are ${value.length} tags, the most are ${tagLimit}`)
+  if (value.length > limits.tags) throw badOption(what, `there are ${value.length} tags, the most are ${limits.tags}`)
   return [...new Set(Array.from(value, (tag, n) => readTag(tag, `${what}[${n}]`)))]
 }
-
-const second = 1000
-const hour = 3600 * second
 
 interface BackoffRead {
   readonly base?: number
@@ -72,18 +69,16 @@ interface BackoffRead {
 const backoffReaders: OptionReaders<BackoffRead> = {
   base: readDuration,
   factor: (value, what) => {
-    if (typeof value === 'number' && value >= 1 && value <= 1000) return value
-    throw badOption(what, `a number from 1 to 1000 is needed, not ${shown(value)}`)
+    if (typeof value === 'number' && value >= 1 && value <= limits.factor) return value
+    throw badOption(what, `a number from 1 to ${limits.factor} is needed, not ${shown(value)}`)
   },
   max: readDuration,
   jitter: isTrue,
 }
 
-/** How often a job may be tried again: beyond that it is not a policy but a loop. */
-const mostRetries = 1_000_000
 const retryReaders: OptionReaders<{ readonly limit?: number; readonly backoff?: BackoffRead; readonly when?: never }> =
   {
-    limit: wholeNumber(0, mostRetries),
+    limit: wholeNumber(0, limits.retries),
     backoff: (value, what) => readOptions<BackoffRead>(value, backoffReaders, what),
     when: refused('a function cannot be stored: give it in the options of the task'),
   }
@@ -93,16 +88,22 @@ export const readRetry: OptionReader<RetryPolicy> = (value, what) => {
   if (typeof value !== 'object') throw badOption(what, `write { limit: … }, not ${shown(value)}`)
   const { limit, backoff } = readOptions(value, retryReaders, what)
   if (limit === undefined) throw badOption(what, 'the limit is missing: how many times is it tried again?')
-  const base = backoff?.base ?? second
-  const max = backoff?.max ?? Math.max(hour, base)
+  const base = backoff?.base ?? retryDefaults.base
+  const max = backoff?.max ?? Math.max(retryDefaults.max, base)
   if (max < base) throw badOption(what, `backoff.max (${max} ms) is less than backoff.base (${base} ms)`)
-  return { limit, base, factor: backoff?.factor ?? 2, max, jitter: backoff?.jitter ?? true }
+  return {
+    limit,
+    base,
+    factor: backoff?.factor ?? retryDefaults.factor,
+    max,
+    jitter: backoff?.jitter ?? retryDefaults.jitter,
+  }
 }
 
 /** The readers of what every job of a canvas may be given. */
 export const jobReaders: OptionReaders<JobOptionsRead> = {
-  queue: shortText(128),
-  priority: wholeNumber(-1000, 1000),
+  queue: shortText(limits.queue),
+  priority: wholeNumber(-limits.priority, limits.priority),
   startIn: readDuration,
   startAt: readInstant,
   expires: longerThanNothing,

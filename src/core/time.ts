@@ -16,7 +16,7 @@ export function milliseconds(duration: Duration, what: string): number {
   const exact = typeof duration === 'number' ? duration : parseDuration(duration, what)
   if (Number.isNaN(exact)) throw badDuration(what, duration, 'is not a number')
   if (exact < 0) throw badDuration(what, duration, 'is negative')
-  if (exact > longest) throw badDuration(what, duration, 'is more than 100 years')
+  if (exact > longestDuration) throw badDuration(what, duration, 'is more than 100 years')
   return Math.ceil(exact) || 0
 }
 
@@ -69,7 +69,7 @@ const minute = 60 * second
 const hour = 60 * minute
 const day = 24 * hour
 const units = { ms: 1, s: second, m: minute, h: hour, d: day, w: 7 * day }
-const longest = 100 * 365.25 * day
+export const longestDuration = 100 * 365.25 * day
 /** The last instant a Date can tell. */
 const farthest = 8.64e15
 

@@ -1,5 +1,8 @@
 import pg from 'pg'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import fc from 'fast-check'
+import { Celeriac } from 'celeriac'
+import { fingerprintOfCall } from '../../src/app/fingerprint.ts'
 import { createRegistry } from '../../src/app/registry.ts'
 import { submissionOfCall } from '../../src/app/submission.ts'
 import { defineTask } from '../../src/canvas/definition.ts'
@@ -28,7 +31,7 @@ async function openDatabase(open: OpenStore): Promise<Database> {
   await engine.migrate()
   const url = new URL(engine.url!)
   const schema = url.searchParams.get('schema')!
-  url.search = ''
+  for (const name of [...url.searchParams.keys()]) if (name !== 'options') url.searchParams.delete(name)
   const client = new pg.Client({ connectionString: url.href })
   const listener = new pg.Client({ connectionString: url.href })
   await Promise.all([client.connect(), listener.connect()])
@@ -126,7 +129,8 @@ onEveryEngine(
           (await sql(`select ${columns} from celeriac.jobs where id = $1`, [id])).rows[0]
         const byCode = await rowOf(sent.graph.id)
         await sql('delete from celeriac.unique_keys')
-        const bySql = await rowOf(await enqueue('mail.send', args, options))
+        const { job, ...rest } = callTerms(options, 'with')
+        const bySql = await rowOf(await enqueue('mail.send', args, { ...job, ...rest }))
         // The clock of the tests is not that of the server, by which SQL counts.
         const isAbsolute = options.startAt !== undefined
         expect({ ...bySql, ...(isAbsolute && { due_in: null }) }).toEqual({
@@ -167,18 +171,36 @@ onEveryEngine(
         ['a', [], { queue: '' }, 'queue: it is empty'],
         ['a', [], { queue: 'a\tb' }, 'queue: it has a control character'],
         ['a', [], { queue: 5 }, 'queue: a text is needed, not 5'],
-        ['a', [], { startIn: '5 minutes' }, 'startIn: "5 minutes" is not a duration'],
-        ['a', [], { startIn: -1 }, 'startIn: -1 is negative'],
-        ['a', [], { timeout: 0 }, 'timeout: more than 0 is needed'],
+        [
+          'a',
+          [],
+          { startIn: '5m' },
+          'startIn: a whole number of milliseconds from 0 to 3155760000000 is needed, not "5m"',
+        ],
+        ['a', [], { startIn: -1 }, 'startIn: a whole number of milliseconds from 0 to'],
+        ['a', [], { timeout: 0 }, 'timeout: a whole number of milliseconds from 1 to'],
         ['a', [], { startIn: 1, startAt: 1 }, 'give startIn or startAt, not both'],
-        ['a', [], { startAt: '2026-03-01T09:00' }, 'startAt: "2026-03-01T09:00" is not an instant'],
-        ['a', [], { retry: {} }, 'retry: the limit is missing'],
+        ['a', [], { startAt: '2026-03-01' }, 'startAt: a whole number of milliseconds from -8640000000000000'],
+        ['a', [], { retry: {} }, 'retry: "limit" is missing'],
         ['a', [], { retry: { limit: -1 } }, 'retry: limit: a whole number'],
-        ['a', [], { retry: { limit: 1, when: 'x' } }, 'retry: there is only'],
+        [
+          'a',
+          [],
+          { retry: { limit: 1, when: 'x' } },
+          'retry: there is no option "when": the options are limit, base, factor, max, jitter',
+        ],
+        ['a', [], { retry: { limit: 1, base: 2000, max: 1000 } }, 'retry: max is less than base'],
+        ['a', [], { retry: { limit: 1, factor: 0.5 } }, 'retry: factor: a number from 1 to 1000 is needed, not 0.5'],
+        ['a', [], { retry: { limit: 1, jitter: 1 } }, 'retry: jitter: true or false is needed'],
+        ['a', [], { tags: 'a' }, 'tags: a list is needed'],
+        ['a', [], { tags: Array.from({ length: 33 }, (_, n) => `t${n}`) }, 'tags: the most are 32'],
+        ['a', [], { queue: '😀'.repeat(65) }, 'queue: it has 130 characters, the most are 128'],
+        ['a', [], { unique: { key: 'k', until: 'soon' } }, 'unique: until: one of started, settled is needed'],
+        ['a', [], { unique: { key: 'k', until: 0 } }, 'unique: until: a whole number of milliseconds from 1'],
         ['a', [], { tags: ['a', 5] }, 'tags: a text is needed, not 5'],
-        ['a', [], { unique: { until: '5m' } }, 'unique: write {"key": "…"}'],
+        ['a', [], { unique: { until: 5000 } }, 'unique: "key" is missing'],
         ['a', [], { unique: { key: 'k', onConflict: 'ignore' } }, 'onConflict: one of existing, replace, reject'],
-        ['a', [], { actor: 'ann' }, 'actor: write {"id": "…"}'],
+        ['a', [], { actor: 'ann' }, 'actor: an object is needed'],
       ])('refuses %.20s with %.40j and %.60j', async (task, args, options, words) => {
         const { engine, enqueue } = await openDatabase(open)
         await expect(enqueue(task, args, options)).rejects.toMatchObject({
@@ -188,10 +210,89 @@ onEveryEngine(
         expect((await engine.jobs({ limit: 10 })).items).toEqual([])
       })
 
+      test.each([
+        ['[1e400]', 'there is a number|cannot be held by JavaScript'],
+        ['[-1.8e308]', 'cannot be held by JavaScript'],
+        ['[{"a": [9007199254740993]}]', 'the number 9007199254740993 cannot be held by JavaScript: send it as a text'],
+        ['["a\\u0000"]', 'a NUL character'],
+        ['["\\ud800"]', 'half of a surrogate pair'],
+        ['[{"\\udc00": 1}]', 'half of a surrogate pair'],
+        ['[1', 'this is no JSON'],
+      ])('refuses arguments that JavaScript does not hold: %s', async (args, words) => {
+        const { engine, sql } = await openDatabase(open)
+        for (const type of ['text', 'json'])
+          await expect(sql(`select celeriac.enqueue('a', $1::text::${type})`, [args])).rejects.toThrow(
+            type === 'json' && args === '[1' ? 'invalid input syntax' : new RegExp(words),
+          )
+        expect((await engine.jobs({ limit: 10 })).items).toEqual([])
+      })
+
+      test('one key, from SQL and from code, is one job', async () => {
+        const { engine, enqueue } = await openDatabase(open)
+        const app = new Celeriac({ engine })
+        onTestFinished(() => app.close())
+        const send = app.task('mail.send', (..._: unknown[]) => undefined)
+        const args = [{ b: [1.5, -0, 1e21], 10: 'ä\u2028"\u001f', 9: null }, 'x']
+        const given: CallOptions = { queue: 'mail', retry: { limit: 3 }, timeout: '5m', tags: ['b', 'a', 'b'] }
+        for (const [idempotencyKey, options] of [
+          ['plain', {}],
+          ['full', given],
+        ] as const) {
+          const { job, ...rest } = callTerms({ ...options, idempotencyKey }, 'with')
+          const bySql = await enqueue('mail.send', args, { ...job, ...rest })
+          expect((await send.with({ ...options, idempotencyKey }).delay(...args)).id).toBe(bySql)
+          const other = send.with({ ...options, idempotencyKey }).delay('another')
+          await expect(other).rejects.toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' })
+        }
+        const byCode = await send.with({ ...given, idempotencyKey: 'back' }).delay(...args)
+        const { job } = callTerms(given, 'with')
+        expect(await enqueue('mail.send', args, { ...job, idempotencyKey: 'back' })).toBe(byCode.id)
+        await expect(enqueue('mail.send', args, { idempotencyKey: 'back' })).rejects.toThrow(
+          'was used for another call',
+        )
+      })
+
+      test('fingerprints are those of the code, whatever the arguments', { timeout: 60_000 }, async () => {
+        const { sql } = await openDatabase(open)
+        const number = fc.oneof(
+          fc.double({ noNaN: true, noDefaultInfinity: true }),
+          fc.maxSafeInteger(),
+          fc.constantFrom(5e-324, 1.7976931348623157e308, 1e21, 1e20, 123456789e13, 1e-6, 1e-7, 1.5e-7, 0.1),
+        )
+        const text = fc
+          .oneof(fc.string({ unit: 'binary' }), fc.constantFrom('\u007f', '\uffff', '😀', '__proto__', '10', '9'))
+          .filter((one) => !one.includes('\0'))
+        const { value } = fc.letrec((tie) => ({
+          value: fc.oneof(
+            { maxDepth: 3 },
+            number,
+            text,
+            fc.constantFrom(true, false, null),
+            fc.array(tie('value'), { maxLength: 4 }),
+            fc.dictionary(text, tie('value'), { maxKeys: 5 }),
+          ),
+        }))
+        await fc.assert(
+          fc.asyncProperty(
+            fc.array(value, { maxLength: 4 }),
+            fc.integer({ min: -9, max: 9 }),
+            async (args, priority) => {
+              const { rows } = await sql(
+                'select celeriac.fingerprint($1, $2::jsonb, $3::jsonb) as made from (select set_config($4, $5, false)) s',
+                ['a "b"', JSON.stringify(args), JSON.stringify({ priority }), 'extra_float_digits', '1'],
+              )
+              expect(rows[0]!['made']).toBe(fingerprintOfCall('a "b"', JSON.stringify(args), { priority }))
+            },
+          ),
+          { numRuns: 500 },
+        )
+      })
+
       test('what is at the limits is taken', async () => {
         const { engine, enqueue } = await openDatabase(open)
-        await enqueue('x'.repeat(200), [nested(64), '[{"\\\\[['], { description: 'two\nlines' })
-        expect((await engine.jobs({ limit: 10 })).items).toHaveLength(1)
+        await enqueue('x'.repeat(200), [nested(64), '[{"\\\\[['], { description: 'two\nlines', queue: '😀'.repeat(64) })
+        await enqueue('a', [Number.MAX_VALUE, -Number.MAX_VALUE, 5e-324, Number.MAX_SAFE_INTEGER, 1e300, 0.1])
+        expect((await engine.jobs({ limit: 10 })).items).toHaveLength(2)
       })
 
       test('a trigger sends for every row, and whoever listens is told', async () => {

@@ -15,6 +15,7 @@ import {
 import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './errors.ts'
 import { statementsIn } from './in-schema.ts'
 import type { Settings } from './options.ts'
+import { begin, withoutLimits } from './pins.ts'
 
 /** Stands for whether the request has been sent before: then what was sent first may still be on its way. */
 export const isSentAgain = Symbol('is sent again')
@@ -89,6 +90,11 @@ export class Database extends Asking {
   readonly settings: Settings
   /** A pooler stands between, which may give each transaction another connection. Known once the store is open. */
   isPooled = true
+  /**
+   * What sets the settings of this user right for one transaction; null where they are right, so that each request may go by
+   * itself. Known once the store is open.
+   */
+  pins: string | null = null
   readonly #runtime: Pick<Runtime, 'now'>
   readonly #known = new WeakSet<PgClient>()
   #driver: PgDriver | null = null
@@ -119,21 +125,23 @@ export class Database extends Asking {
 
   /** Runs `body` on one consistent state of the store. */
   async read<T>(body: (requests: Requests, client: PgClient) => Promise<T>): Promise<T> {
-    const begin = 'begin isolation level repeatable read read only'
-    return this.#repeated(() => this.#transaction(begin, this.settings.timeout, body))
+    const snapshot = 'begin isolation level repeatable read read only'
+    return this.#repeated(() => this.#inTransaction(snapshot, this.settings.timeout, body))
   }
 
   /**
    * Runs `body` in a transaction on a connection of its own, which it may hand on. Not repeated.
    *
-   * @param timeout how long each request may take, in milliseconds
+   * @param timeout how long each request may take, in milliseconds. Given for what must finish: no limit of the user's counts
    */
-  async transaction<T>(
-    body: (requests: Requests, client: PgClient) => Promise<T>,
-    timeout = this.settings.timeout,
-  ): Promise<T> {
+  async transaction<T>(body: (requests: Requests, client: PgClient) => Promise<T>, timeout?: number): Promise<T> {
+    const unlimited: typeof body = async (requests, client) => {
+      await requests.all(withoutLimits)
+      return body(requests, client)
+    }
     try {
-      return await this.#transaction('begin', timeout, body)
+      if (timeout === undefined) return await this.#inTransaction(begin, this.settings.timeout, body)
+      return await this.#inTransaction(begin, timeout, unlimited)
     } catch (error) {
       throw this.#asStoreError(error, false)
     }
@@ -193,6 +201,8 @@ export class Database extends Asking {
 
   protected ask(query: PgQuery): Promise<PgResult> {
     return this.#repeated(async (giveUpAt, tries) => {
+      if (this.pins !== null)
+        return this.#transaction(begin, giveUpAt - real.elapsed(), (run) => run(sentAs(query, tries > 1)))
       const client = await this.#checkOut()
       try {
         const result = await this.#answer(client, sentAs(query, tries > 1), giveUpAt)
@@ -225,16 +235,24 @@ export class Database extends Asking {
     }
   }
 
-  async #transaction<T>(
+  #inTransaction<T>(
     begin: string,
     timeout: number,
     body: (requests: Requests, client: PgClient) => Promise<T>,
   ): Promise<T> {
+    return this.#transaction(begin, timeout, (query, client) => body(new Connection({ query }, this.schema), client))
+  }
+
+  async #transaction<T>(
+    begin: string,
+    timeout: number,
+    body: (run: PgQueryable['query'], client: PgClient) => Promise<T>,
+  ): Promise<T> {
     const client = await this.#checkOut()
     const run = (query: PgQuery): Promise<PgResult> => this.#answer(client, query, real.elapsed() + timeout)
     try {
-      await run({ text: begin })
-      const answer = await body(new Connection({ query: run }, this.schema), client)
+      await run({ text: `${begin}; ${this.pins ?? ''}` })
+      const answer = await body(run, client)
       await run({ text: 'commit' })
       client.release()
       return answer

@@ -1,5 +1,6 @@
 import { CeleriacError } from '../../core/errors.ts'
 import type { Database } from './database.ts'
+import { otherIsolation, otherSettings, pinning } from './pins.ts'
 
 /** The oldest server that knows all that is used here. */
 export const oldestServer = 130_000
@@ -10,6 +11,8 @@ interface Server {
   readonly readOnly: boolean
   readonly encoding: string
   readonly pid: number
+  readonly otherSettings: string
+  readonly otherIsolation: boolean
 }
 
 /**
@@ -22,7 +25,7 @@ export async function checkServer(db: Database): Promise<void> {
     const server = (await requests.get<Server>(
       `select current_setting('server_version_num')::integer as version, pg_is_in_recovery() as standby,
          current_setting('default_transaction_read_only') = 'on' as "readOnly", getdatabaseencoding()::text as encoding,
-         pg_backend_pid() as pid`,
+         pg_backend_pid() as pid, ${otherSettings} as "otherSettings", ${otherIsolation} as "otherIsolation"`,
     )) as Server
     return { server, announced: client.processID }
   })
@@ -40,6 +43,7 @@ export async function checkServer(db: Database): Promise<void> {
     throw readOnly(
       `${db.where} lets this user only read (default_transaction_read_only): name another user in the url, or alter role … set default_transaction_read_only = off.`,
     )
+  if (server.otherIsolation || server.otherSettings !== '{}') db.pins = pinning(server.otherSettings)
   // A pooler tells its own number for the connection, and the server tells that of its process.
   db.isPooled = announced !== server.pid
 }

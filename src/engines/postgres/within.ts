@@ -7,6 +7,7 @@ import type { Ref } from './claim.ts'
 import type { Database, Requests, Value } from './database.ts'
 import type { PgClient } from './driver.ts'
 import { storeError, troubleOf } from './errors.ts'
+import { otherSettings, pinning, unpinning } from './pins.ts'
 import { uploadGone } from './upload.ts'
 
 // ── transactions of the user's ───────────────────────────────────────────────────────────────────────────────────────
@@ -45,9 +46,21 @@ export class Guest implements Pick<Requests, 'call'> {
     // Whoever listens is told by the server when it is committed. Not what it is: it may be nothing.
     const text = `select '=' || json_agg(answer)::text as answer, pg_notify('${channelOf(schema)}', 'qcx')
       from (select * from "${schema}".${name}("${schema}".in_transaction_of($2, $1)${places && ', '}${places})) answer`
-    const [row] = await this.#inside(() => this.#way.run(text, [now, this.#database, ...values]))
+    const [row] = await this.#inside(() => this.#pinned(() => this.#way.run(text, [now, this.#database, ...values])))
     const { answer } = row as { readonly answer: string }
     return (JSON.parse(answer.slice(1)) as object[]).map((each) => Object.values(each) as Row)
+  }
+
+  /** Settings of the user's that a call cannot have: they are back behind it. An error leaves nothing to put back. */
+  async #pinned<T>(body: () => Promise<T>): Promise<T> {
+    const { run } = this.#way
+    const [row] = await run(`select '=' || ${otherSettings} as answer`, [])
+    const found = (row as { readonly answer: string }).answer.slice(1)
+    if (found === '{}') return body()
+    for (const statement of pinning(found).split('; ')) await run(statement, [])
+    const answer = await body()
+    await run(unpinning(found), [])
+    return answer
   }
 
   /** A savepoint can be set in a transaction only. Where one is needed to find that out, what fails is undone with it. */
