@@ -2,7 +2,7 @@ import type { CallbackSettings } from '../app/callback-settings.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { newSecret } from '../core/secret.ts'
-import type { Values } from '../engine/values.ts'
+import { allValues, type Values } from '../engine/values.ts'
 
 type Store = Pick<Values, 'values' | 'putValue'>
 
@@ -23,7 +23,7 @@ const before = `${id}-`
 /** All secrets that sign, newest first. Where there is none, the store keeps a new one from now on. */
 export async function signingSecrets({ settings, store, runtime }: SecretSource): Promise<readonly string[]> {
   if (settings.secrets !== null) return settings.secrets
-  const kept = await store.values('secret')
+  const kept = await allValues(store, 'secret')
   const current =
     kept.find((one) => one.id === id)?.text ??
     (await store.putValue({ kind: 'secret', id, text: newSecret(runtime), lifetime: null }, 'keep'))

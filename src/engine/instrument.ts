@@ -84,7 +84,7 @@ export function instrument(engine: Engine, { runtime, observe, intercept }: Inst
     actorsOf: (ids) => call('actorsOf', () => engine.actorsOf(ids)),
     statistics: (query) => call('statistics', () => engine.statistics(query)),
     value: (kind, id) => call('value', () => engine.value(kind, id)),
-    values: (kind) => call('values', () => engine.values(kind)),
+    values: (kind, after) => call('values', () => engine.values(kind, after)),
     putValue: (value, conflict) => call('putValue', () => engine.putValue(value, conflict)),
     takeValue: (kind, id) => call('takeValue', () => engine.takeValue(kind, id)),
     resolve: (result) => call('resolve', () => engine.resolve(result)),

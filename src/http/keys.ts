@@ -4,7 +4,7 @@ import { shortText } from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { longerThanNothing } from '../core/stored-options.ts'
 import type { Duration } from '../core/time.ts'
-import type { Values } from '../engine/values.ts'
+import { allValues, type Values } from '../engine/values.ts'
 import { type Identity, type Scope, scopes } from './identity.ts'
 
 export const keyPrefix = 'cel_'
@@ -60,7 +60,7 @@ export async function createKey(
 }
 
 export async function listKeys(engine: Values): Promise<readonly ApiKey[]> {
-  const stored = await engine.values('key')
+  const stored = await allValues(engine, 'key')
   const keys = stored.map(({ id, text, expiresAt }) => {
     const { name, scopes, createdAt } = JSON.parse(text) as KeptKey
     const until = expiresAt === null ? {} : { expiresAt: new Date(expiresAt) }

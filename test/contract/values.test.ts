@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
-import type { ValueKind } from '../../src/engine/values.ts'
+import { allValues, type ValueKind } from '../../src/engine/values.ts'
+import { listKeys } from '../../src/http/keys.ts'
 import { sweepAll } from '../fixtures/hand.ts'
 import { transferOf } from '../fixtures/pairs.ts'
 import { redelivering } from '../fixtures/redelivery.ts'
@@ -41,6 +42,25 @@ onEveryEngine((open) => {
     // No engine need keep such an id, but anybody may ask for it.
     expect(await engine.value('key', 'a\0b')).toBeNull()
     expect(await engine.takeValue('key', 'a\0b')).toBeNull()
+  })
+
+  test('more than fit into one answer come page by page, each once', async () => {
+    const { engine, clock } = await open()
+    const text = JSON.stringify({ name: 'n', scopes: ['read'], hash: '', createdAt: 0, expiresAt: null })
+    const ids = Array.from({ length: 2_100 }, (_, n) => `k${String(n).padStart(4, '0')}`)
+    for (let from = 0; from < ids.length; from += 100)
+      await Promise.all(
+        ids.slice(from, from + 100).map((id, n) => put(engine, { id, text, lifetime: n % 2 ? 1_000 : null })),
+      )
+    await put(engine, { kind: 'secret', id: 'l' })
+    const first = await engine.values('key')
+    expect(first.map(({ id }) => id)).toEqual(ids.slice(0, 1_000))
+    expect((await engine.values('key', 'k1999')).map(({ id }) => id)).toEqual(ids.slice(2_000))
+    expect((await allValues(engine, 'key')).map(({ id }) => id)).toEqual(ids)
+    expect((await listKeys(engine)).map(({ id }) => id)).toEqual(ids)
+    clock.pass(1_000)
+    expect((await allValues(engine, 'key')).map(({ id }) => id)).toEqual(ids.filter((_, n) => n % 2 === 0))
+    expect(await engine.values('key', 'l')).toEqual([])
   })
 
   test('replaces, with its time', async () => {

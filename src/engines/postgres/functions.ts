@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { alikeFunctions } from './alike.ts'
 import { cascadeFunctions } from './cascade.ts'
 import { changeFunctions } from './change.ts'
@@ -41,7 +42,8 @@ import { workFunctions } from './work.ts'
  * What is called by other functions is in PL/pgSQL, also where it is one query: of a function in SQL that it cannot put in its
  * place the server makes the plan anew in every call, which costs 0.2 ms.
  *
- * A function whose signature or meaning changes so that workers of the version before could not go on gets another name.
+ * A function whose signature or meaning changes so that workers of the version before could not go on gets another name. After
+ * any change: `npm run functions`.
  */
 export const functions: readonly string[] = [
   // They call one another: none is looked into before all are there.
@@ -75,3 +77,5 @@ export const functions: readonly string[] = [
   valueFunctions,
   statisticsFunctions,
 ]
+
+export const functionsHash = createHash('sha256').update(functions.join('\n')).digest('hex').slice(0, 12)

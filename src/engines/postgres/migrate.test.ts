@@ -4,6 +4,8 @@ import type { Engine } from '../../engine/engine.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
 import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
+import { functionsHash } from './functions.ts'
+import { pinnedHash } from './functions-version.ts'
 import { schemaVersion } from './migrate.ts'
 import { postgres } from './postgres.ts'
 
@@ -68,6 +70,28 @@ test('functions of an older version are written anew while workers of that one g
   expect(await noted('updated', 'functions')).not.toBe('0 of long ago')
   await before.submit([submission(alone('b'))])
   expect(await (await hand(before)).drain()).toEqual(['a', 'b'])
+})
+
+test('the version of the functions rises with their text', () => {
+  expect(functionsHash, 'A function on PostgreSQL has changed: run npm run functions, and commit what it writes').toBe(
+    pinnedHash,
+  )
+})
+
+test.each(['statement_timeout', 'lock_timeout'])('finishes whatever %s this user has', async (limit) => {
+  const schema = `limited_by_${limit}`
+  await own.admin.query("select pg_advisory_lock(hashtextextended('celeriac migrate ' || $1, 0))", [schema])
+  const url = `${own.server.url}?options=-c%20${limit}%3D1s`
+  const engine = postgres({ url, schema, size: 2 })(systemRuntime)
+  closing.push(() => engine.close())
+  const migrating = engine.migrate()
+  const waits = `select 1 from pg_locks l join pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and not l.granted and clock_timestamp() - a.query_start > interval '1.2 s'`
+  let isOver = false
+  migrating.catch(() => undefined).finally(() => (isOver = true))
+  while (!isOver && (await own.admin.query(waits)).rows.length === 0);
+  await own.admin.query("select pg_advisory_unlock(hashtextextended('celeriac migrate ' || $1, 0))", [schema])
+  expect(await migrating).toEqual({ from: 0, to: schemaVersion })
 })
 
 test('functions of a newer version stay', async () => {

@@ -1,18 +1,16 @@
-import { createHash } from 'node:crypto'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Database, Requests } from './database.ts'
-import { functions } from './functions.ts'
+import { functions, functionsHash } from './functions.ts'
+import { functionsVersion } from './functions-version.ts'
 import { inSchema } from './in-schema.ts'
 import { migrations } from './migrations.ts'
 
 export const schemaVersion = migrations.length
-/** One more with each version of the package in which a function differs. */
-const functionsVersion = 1
 /** Changing a schema may wait for others who do, and for old transactions. In milliseconds. */
 const patience = 600_000
 
 /** What the functions of this package are known by: their version, and for those who are writing them, their text. */
-const ownFunctions = `${functionsVersion} ${createHash('sha256').update(functions.join('\n')).digest('hex').slice(0, 12)}`
+const ownFunctions = `${functionsVersion} ${functionsHash}`
 
 /**
  * Brings the schema up to date in one transaction; many processes may start at once, also through a pooler. Workers of the

@@ -362,7 +362,7 @@ class PostgresEngine implements Engine {
   }
 
   readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)
-  readonly values: Values['values'] = async (kind) => values(await this.#ready(), kind)
+  readonly values: Values['values'] = async (kind, after = null) => values(await this.#ready(), kind, after)
   readonly putValue: Values['putValue'] = async (given, conflict) =>
     putValue(await this.#ready(), given, conflict === 'keep')
   readonly takeValue: Values['takeValue'] = async (kind, id) => takeValue(await this.#ready(), kind, id)

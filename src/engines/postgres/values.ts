@@ -1,9 +1,7 @@
-import type { StoredValue, Values } from '../../engine/values.ts'
+import { type StoredValue, type Values, valuesAtOnce } from '../../engine/values.ts'
 import type { Database } from './database.ts'
 
 type NewValue = Parameters<Values['putValue']>[0]
-
-const mostAtOnce = 1_000
 
 /** PostgreSQL keeps no NUL, so nothing is stored under an id with one; asking for it would be an error. */
 const isStorable = (id: string): boolean => !id.includes('\0')
@@ -21,12 +19,13 @@ export async function value(db: Database, kind: string, id: string): Promise<str
   return row?.text ?? null
 }
 
-export function values(db: Database, kind: string): Promise<StoredValue[]> {
+export function values(db: Database, kind: string, after: string | null): Promise<StoredValue[]> {
   return db.all<StoredValue>(
-    `select id, text, expires_at as "expiresAt" from celeriac.values where kind = $1 and ${isThere('$2')}
-     order by id limit ${mostAtOnce}`,
+    `select id, text, expires_at as "expiresAt" from celeriac.values where kind = $1 and id ${after === null ? '>=' : '>'} $3 and ${isThere('$2')}
+     order by id limit ${valuesAtOnce}`,
     kind,
     db.now(),
+    after ?? '',
   )
 }
 

@@ -283,7 +283,7 @@ class RedisEngine implements Engine {
   }
 
   readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)
-  readonly values: Values['values'] = async (kind) => values(await this.#ready(), kind)
+  readonly values: Values['values'] = async (kind, after = null) => values(await this.#ready(), kind, after)
   readonly putValue: Values['putValue'] = (given, conflict) => putValue(this.#runs, given, conflict === 'keep')
   readonly takeValue: Values['takeValue'] = (kind, id) => takeValue(this.#runs, kind, id)
 

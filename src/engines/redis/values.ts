@@ -1,12 +1,10 @@
-import type { StoredValue, Values } from '../../engine/values.ts'
+import { type StoredValue, type Values, valuesAtOnce } from '../../engine/values.ts'
 import type { Database } from './database.ts'
 import { numberIn } from './rows.ts'
 import { part, reading, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
 
 type NewValue = Parameters<Values['putValue']>[0]
-
-const mostAtOnce = 1_000
 
 /** What the hash `values` keeps under its field, as an instant and a text; nothing where its time is over. */
 const reader = part(`
@@ -23,14 +21,14 @@ const valueScript = reading('value', `return (readValue(call('HGET', P .. 'value
 const valuesScript = reading(
   'values',
   `
-local first, behind = arg(), arg()
-local found, from = {}, '[' .. first
-while #found < ${3 * mostAtOnce} do
-  local fields = call('ZRANGEBYLEX', P .. 'values-ids', from, '(' .. behind, 'LIMIT', 0, ${mostAtOnce})
+local first, behind, after = arg(), arg(), arg()
+local found, from = {}, after == '' and '[' .. first or '(' .. after
+while #found < ${3 * valuesAtOnce} do
+  local fields = call('ZRANGEBYLEX', P .. 'values-ids', from, '(' .. behind, 'LIMIT', 0, ${valuesAtOnce})
   if #fields == 0 then break end
   for at, row in ipairs(many('HMGET', P .. 'values', fields)) do
     local text, expiresAt = readValue(row)
-    if text and #found < ${3 * mostAtOnce} then
+    if text and #found < ${3 * valuesAtOnce} then
       local size = #found
       found[size + 1], found[size + 2], found[size + 3] = string.sub(fields[at], #first + 1), text, expiresAt
     end
@@ -76,8 +74,9 @@ const fieldOf = (kind: string, id: string): string => `${kind}\0${id}`
 export const value = (db: Database, kind: string, id: string): Promise<string | null> =>
   db.read<string | null>(valueScript, [fieldOf(kind, id)])
 
-export async function values(db: Database, kind: string): Promise<StoredValue[]> {
-  const flat = await db.read<string[]>(valuesScript, [fieldOf(kind, ''), `${kind}\u0001`])
+export async function values(db: Database, kind: string, after: string | null): Promise<StoredValue[]> {
+  const behind = after === null ? '' : fieldOf(kind, after)
+  const flat = await db.read<string[]>(valuesScript, [fieldOf(kind, ''), `${kind}\u0001`, behind])
   return Array.from({ length: flat.length / 3 }, (_, at) => ({
     id: flat[3 * at] as string,
     text: flat[3 * at + 1] as string,

@@ -332,7 +332,8 @@ class SqliteEngine implements Engine {
   }
 
   readonly value: Values['value'] = (kind, id) => this.#read((db) => value(db, this.#runtime.now(), kind, id))
-  readonly values: Values['values'] = (kind) => this.#read((db) => values(db, this.#runtime.now(), kind))
+  readonly values: Values['values'] = (kind, after = null) =>
+    this.#read((db) => values(db, this.#runtime.now(), kind, after))
   readonly putValue: Values['putValue'] = (given, conflict) =>
     this.#write((change) => putValue(change, given, conflict === 'keep'))
   readonly takeValue: Values['takeValue'] = (kind, id) => this.#write((change) => takeValue(change, kind, id))

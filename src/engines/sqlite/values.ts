@@ -1,10 +1,8 @@
-import type { StoredValue, Values } from '../../engine/values.ts'
+import { type StoredValue, type Values, valuesAtOnce } from '../../engine/values.ts'
 import type { Change } from './change.ts'
 import type { Database } from './database.ts'
 
 type NewValue = Parameters<Values['putValue']>[0]
-
-const mostAtOnce = 1_000
 
 const isThere = '(expires_at is null or expires_at > ?)'
 
@@ -18,12 +16,13 @@ export function value(db: Database, now: number, kind: string, id: string): stri
   return row?.text ?? null
 }
 
-export function values(db: Database, now: number, kind: string): StoredValue[] {
+export function values(db: Database, now: number, kind: string, after: string | null): StoredValue[] {
   return db.all<StoredValue & { expiresAt: number | null }>(
-    `select id, text, expires_at as expiresAt from celeriac_values where kind = ? and ${isThere} order by id limit ? + 0`,
+    `select id, text, expires_at as expiresAt from celeriac_values where kind = ? and id ${after === null ? '>=' : '>'} ? and ${isThere} order by id limit ? + 0`,
     kind,
+    after ?? '',
     now,
-    mostAtOnce,
+    valuesAtOnce,
   )
 }
 
