@@ -144,7 +144,7 @@ describe('a client', () => {
   })
 
   it('sends again where the reply was lost, and it is stored once', async () => {
-    const { url } = await served()
+    const { url } = await served({ auth: 'none' })
     const proxy = await Proxy.before(url)
     onTestFinished(() => proxy.close())
     const client = createClient({ url: proxy.url(url) })
@@ -172,7 +172,7 @@ describe.each(['WebSocket', 'server-sent events'])('what is followed by %s', (wa
   const begin = async () => {
     const sockets = watchSockets()
     if (way !== 'WebSocket') globalThis.WebSocket = undefined as never
-    return { ...(await served()), sockets }
+    return { ...(await served({ auth: 'none' })), sockets }
   }
 
   it('shares one line, also where two follow the same', async () => {

@@ -18,7 +18,7 @@ import { Line } from './line.ts'
 import { NoResult } from './no-result.ts'
 import { Requests, type Token } from './requests.ts'
 
-export type { FollowOptions } from './inbox.ts'
+export type { Connection, FollowOptions } from './inbox.ts'
 export { NoResult } from './no-result.ts'
 export { ApiProblem, type Problem } from './problem.ts'
 export type { Token } from './requests.ts'

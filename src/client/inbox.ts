@@ -13,6 +13,14 @@ export interface FollowOptions {
   /** Go on after it settled: side branches still run, somebody may retry it. Ends by `signal` or `break`. */
   readonly live?: boolean | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called when the connection to the server comes and goes. What is missed meanwhile comes later: it is for people who look on. */
+  readonly onConnection?: ((connection: Connection) => void) | undefined
+}
+
+export interface Connection {
+  readonly isLive: boolean
+  /** For how long nothing has come from the server, in milliseconds, as far as it is known. */
+  readonly silentFor: number
 }
 
 /** More than this, unread, and nothing more is asked for until it is read. */
@@ -32,11 +40,14 @@ export class Inbox {
   #end: { readonly error?: unknown } | undefined
   #isStopped = false
   #wake: (() => void) | undefined
+  readonly #onConnection: FollowOptions['onConnection']
+  #isLive = false
   #recent = new Set<string>()
   #before = new Set<string>()
 
-  constructor(subject: Subject, { after, live = false }: FollowOptions) {
+  constructor(subject: Subject, { after, live = false, onConnection }: FollowOptions) {
     this.subject = subject
+    this.#onConnection = onConnection
     this.after = after
     this.live = live
   }
@@ -59,6 +70,13 @@ export class Inbox {
     if (!this.#isNews(event)) return
     this.#events.push(event)
     this.#wake?.()
+  }
+
+  /** @param silentFor where it is gone: for how long nothing had come */
+  connected(isLive: boolean, silentFor = 0): void {
+    if (this.#isLive === isLive || this.#isStopped) return
+    this.#isLive = isLive
+    this.#onConnection?.({ isLive, silentFor })
   }
 
   /** Nothing more will come: what is there is still to be read, then the error, if there is one. */

@@ -6,7 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { all } from '../../test/fixtures/app-by-hand.ts'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
 import { turns } from '../../test/fixtures/working.ts'
-import { clientWith, type CollectionEvent } from './client.ts'
+import { clientWith, type CollectionEvent, type Connection } from './client.ts'
 import { Requests } from './requests.ts'
 
 interface Order {
@@ -139,16 +139,23 @@ it('asks again where the store is away, and throws what will not change', async 
 
 it('takes a line that says nothing for dead', async () => {
   const { client, clock, line } = await standIn()
-  const events = client.collection('a').follow()[Symbol.asyncIterator]()
+  const told: Connection[] = []
+  const onConnection = (connection: Connection): void => void told.push(connection)
+  const events = client.collection('a').follow({ onConnection })[Symbol.asyncIterator]()
   const next = events.next()
   const first = await line(1)
   tell(first, state(1))
   await next
   const more = events.next()
-  clock.pass(90_000)
+  clock.pass(30_000)
   await once(first.socket, 'close')
+  expect(told).toEqual([
+    { isLive: true, silentFor: 0 },
+    { isLive: false, silentFor: 30_000 },
+  ])
   const second = await line(2, 1, 50)
   expect(second.orders[0]).toMatchObject({ after: 'c1' })
+  expect(told[2]).toEqual({ isLive: true, silentFor: 0 })
   await events.return?.()
   await more
 })

@@ -4,6 +4,7 @@ import type { AnyEvent, Inbox } from './inbox.ts'
 import { ApiProblem, isLasting, type Problem } from './problem.ts'
 import type { Requests } from './requests.ts'
 import { streamInto } from './stream.ts'
+import { onWake } from './wake.ts'
 
 type Message =
   | { readonly type: 'event'; readonly as?: string; readonly event: AnyEvent }
@@ -27,9 +28,10 @@ const shortestPause = 300
 const longestPause = 15_000
 /** How long a handshake may take, in milliseconds. */
 const patience = 10_000
-/** The server says something every 30 s. */
-const silence = 75_000
-const lookEvery = 15_000
+/** The server says something every 10 s. */
+const beat = 10_000
+const silence = 25_000
+const lookEvery = 5_000
 /** After so many handshakes in a row that failed though the server was there, something between lets none through. */
 const mostHandshakes = 2
 const blockedFor = 60_000
@@ -45,6 +47,8 @@ export class Line {
   #names = 0
   #socket: WebSocket | undefined
   #hangUp: (() => void) | undefined
+  /** Begins anew at once, if that is worth it. */
+  #wake: ((why: 'online' | 'visible') => void) | undefined
   #isRunning = false
   #nobody = new AbortController()
   #backoff: Backoff
@@ -62,7 +66,10 @@ export class Line {
     if (this.#isBlocked()) return void this.#stream(inbox)
     this.#kept?.cancel()
     this.#inboxes.add(inbox)
-    if (this.#socket) this.#ask(inbox)
+    if (this.#socket) {
+      this.#ask(inbox)
+      inbox.connected(true)
+    }
     if (!this.#isRunning) void this.#run()
   }
 
@@ -82,17 +89,26 @@ export class Line {
 
   async #run(): Promise<void> {
     this.#isRunning = true
+    const stop = onWake((why) => {
+      this.#wake?.(why)
+      this.#backoff.reset()
+      this.#backoff.skip()
+    })
     while (this.#inboxes.size > 0) {
       if (this.#isBlocked()) this.#streamAll()
       else await this.#connect()
     }
+    stop()
     this.#isRunning = false
   }
 
   async #connect(): Promise<void> {
     let ended: Ended | null = null
+    const asking = new AbortController()
+    // Of another network, or from before the machine slept: no answer comes to it.
+    this.#wake = () => asking.abort()
     try {
-      const { signal } = this.#nobody
+      const signal = AbortSignal.any([this.#nobody.signal, asking.signal])
       const { ticket } = await this.#requests.json<{ ticket: string }>('POST', '/api/tickets', { signal })
       ended = await this.#hold(ticket)
       if (ended.wasOpen) this.#failedHandshakes = 0
@@ -100,6 +116,7 @@ export class Line {
     } catch (error) {
       if (isLasting(error)) this.#endAll(error)
     }
+    this.#wake = undefined
     if (this.#failedHandshakes >= mostHandshakes) {
       this.#failedHandshakes = 0
       this.#blockedUntil = this.#requests.runtime.elapsed() + blockedFor
@@ -121,6 +138,7 @@ export class Line {
       this.#socket = this.#hangUp = undefined
       for (const inbox of this.#asked.values()) inbox.name = undefined
       this.#asked.clear()
+      for (const inbox of this.#inboxes) inbox.connected(false, runtime.elapsed() - heardAt)
       // The other side may never answer: what comes of it is of no interest any more.
       socket.onopen = socket.onmessage = socket.onclose = null
       socket.close()
@@ -133,10 +151,16 @@ export class Line {
       })
     }
     this.#hangUp = () => over(hungUp)
+    this.#wake = (why) => {
+      if (why === 'online' || runtime.elapsed() - heardAt > 1.5 * beat) over(noWord)
+    }
     socket.onopen = () => {
       wasOpen = true
       this.#socket = socket
-      for (const inbox of this.#inboxes) this.#ask(inbox)
+      for (const inbox of this.#inboxes) {
+        this.#ask(inbox)
+        inbox.connected(true)
+      }
     }
     socket.onmessage = ({ data }) => {
       heardAt = runtime.elapsed()
@@ -165,11 +189,16 @@ export class Line {
   }
 
   #hear(message: Message): void {
+    // Where the store was away, nothing may have happened since.
+    if (message.type === 'beat') for (const inbox of this.#asked.values()) inbox.connected(true)
     // What was on its way when nobody followed it any more.
     const inbox = this.#asked.get(message.as ?? '')
     if (!inbox) return
-    if (message.type === 'event') inbox.hear(message.event)
-    else if (message.type === 'end') inbox.end()
+    if (message.type === 'event') {
+      inbox.connected(true)
+      inbox.hear(message.event)
+    }
+    if (message.type === 'end') inbox.end()
     else if (message.type === 'problem') this.#hearProblem(inbox, new ApiProblem(message.problem))
     if (message.type === 'end' || inbox.isFull) this.remove(inbox)
   }
@@ -182,6 +211,7 @@ export class Line {
     }
     const { runtime } = this.#requests
     this.#forget(inbox)
+    inbox.connected(false)
     runtime.after(1_000 + 1_000 * runtime.random(), () => {
       if (this.#socket && this.#inboxes.has(inbox) && inbox.name === undefined) this.#ask(inbox)
     })

@@ -5,11 +5,12 @@ import { isFinal } from '../core/transitions.ts'
 import type { AnyEvent, Inbox, Subject } from './inbox.ts'
 import { isLasting } from './problem.ts'
 import type { Requests } from './requests.ts'
+import { onWake } from './wake.ts'
 
 // Server-sent events, read by `fetch`: an EventSource sends no headers, and comes back with the ticket that it has used.
 
-/** Three beats of the server's: then the stream is taken for dead. In milliseconds. */
-const silence = 45_000
+/** Two beats of the server's, and some: then the stream is taken for dead. In milliseconds. */
+const silence = 35_000
 const shortestPause = 300
 const longestPause = 15_000
 
@@ -21,24 +22,39 @@ export async function streamInto(
 ): Promise<void> {
   const backoff = new Backoff(requests.runtime, longestPause, shortestPause)
   signal.addEventListener('abort', () => backoff.cancel())
-  while (!signal.aborted && !inbox.isFull) {
-    try {
-      if ((await streamOnce(inbox, requests, { signal, backoff })) === 'over') return inbox.end()
-    } catch (error) {
-      if (signal.aborted) return
-      if (isLasting(error)) return inbox.end({ error })
+  let quiet = new AbortController()
+  const stop = onWake((why) => {
+    if (why === 'online') quiet.abort()
+    backoff.reset()
+    backoff.skip()
+  })
+  try {
+    while (!signal.aborted && !inbox.isFull) {
+      try {
+        quiet = new AbortController()
+        if ((await streamOnce(inbox, requests, { signal, quiet, backoff })) === 'over') return inbox.end()
+      } catch (error) {
+        if (signal.aborted) return
+        if (isLasting(error)) return inbox.end({ error })
+      }
+      inbox.connected(false)
+      await backoff.wait()
+      if (isEnough()) return
     }
-    await backoff.wait()
-    if (isEnough()) return
+  } finally {
+    stop()
   }
 }
 
 async function streamOnce(
   inbox: Inbox,
   requests: Requests,
-  { signal, backoff }: { readonly signal: AbortSignal; readonly backoff: Backoff },
+  {
+    signal,
+    quiet,
+    backoff,
+  }: { readonly signal: AbortSignal; readonly quiet: AbortController; readonly backoff: Backoff },
 ): Promise<'over' | 'closed'> {
-  const quiet = new AbortController()
   const both = AbortSignal.any([signal, quiet.signal])
   const { after, live, subject } = inbox
   const response = await requests.open('GET', pathOf(subject), {
@@ -48,6 +64,7 @@ async function streamOnce(
   })
   // There was nothing more to come already.
   if (response.status === 204) return 'over'
+  inbox.connected(true)
   try {
     for await (const event of eventsOf(response.body as ReadableStream<Uint8Array>, requests.runtime, quiet)) {
       backoff.reset()

@@ -41,6 +41,11 @@ export class Backoff {
   /** Ends the pauses under way, and every later one at once. */
   cancel(): void {
     this.#cancelled = true
+    this.skip()
+  }
+
+  /** Ends the pauses under way: something has changed. */
+  skip(): void {
     for (const [resolve, timer] of this.#waiting) {
       timer.cancel()
       resolve()

@@ -159,7 +159,7 @@ inBrowser(({ open }) => {
     const page = await open(at({ collection: id }))
     await row(page, 'group of 41').waitFor()
     expect(await page.locator(element).ariaSnapshot()).toMatch(
-      /tree "Forty and one":\s+- treeitem "group of 41 queued 0 of 41" \[level=1\]:\s+- text: .*\s+- progressbar "group of 41"/,
+      /tree "Forty and one":\s+- treeitem "group of 41 queued 0 % · 0 of 41 done" \[level=1\]:\s+- text: .*\s+- progressbar "group of 41"/,
     )
     const group41 = row(page, 'group of 41')
     for (const [name, value] of [

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
@@ -13,6 +13,8 @@ let element: Promise<string> | undefined
 export interface Shown extends Served {
   /** The address of the page, with these attributes on its one element. */
   page(attributes: Readonly<Record<string, string>>): string
+  /** What serves the page and the API. */
+  readonly server: Server
 }
 
 export async function shown(options: HandlerOptions = {}): Promise<Shown> {
@@ -37,7 +39,7 @@ export async function shown(options: HandlerOptions = {}): Promise<Shown> {
     server.close()
   })
   const { port } = server.address() as AddressInfo
-  return { ...serving, page: (attributes) => `http://127.0.0.1:${port}/?${new URLSearchParams(attributes)}` }
+  return { ...serving, server, page: (attributes) => `http://127.0.0.1:${port}/?${new URLSearchParams(attributes)}` }
 }
 
 /** No style or script that stands in the page is let through: what the element needs, it brings in ways that are. */

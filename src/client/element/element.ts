@@ -3,10 +3,11 @@ import type { CollectionEvent } from '../../core/handle.ts'
 import { outlineOf } from '../../core/outline.ts'
 import { systemRuntime, type Timer } from '../../core/runtime.ts'
 import { formatDuration } from '../../core/time.ts'
-import { type Client, createClient } from '../client.ts'
+import { type Client, type Connection, createClient } from '../client.ts'
 import { Announcer } from './announcer.ts'
+import { FilterView } from './filter-view.ts'
 import { LineView, part } from './line-view.ts'
-import { describeCounts, progressOfJobs, rowsOf } from './rows.ts'
+import { describeCounts, mostOpen, progressOfJobs, rowsOf } from './rows.ts'
 import { sheet } from './sheet.ts'
 import { eventOf, jobOf } from './told.ts'
 import { TreeView } from './tree-view.ts'
@@ -23,6 +24,8 @@ const shortestPause = 50
 const lookUpPause = 300
 /** Of more than so many, all is read at once. */
 const mostLookedUp = 8
+/** So long nothing is said of a connection that is gone, in milliseconds: most are there again. */
+const patience = 3_000
 
 const runtime = systemRuntime
 /** Elements with the same token share a client, and so its one WebSocket. */
@@ -44,6 +47,11 @@ export class CeleriacProgress extends Base {
   static readonly observedAttributes = ['collection', 'token', 'url']
   readonly #head = new LineView('head')
   readonly #tree = new TreeView(() => this.#draw())
+  readonly #filter = new FilterView((only) => {
+    this.#tree.only = only
+    this.#draw()
+  })
+  readonly #connection = part('div', 'connection')
   readonly #problem = part('div', 'problem')
   readonly #said = part('div', 'unseen')
   readonly #announcer = new Announcer(runtime, (text) => (this.#said.textContent = text))
@@ -51,6 +59,16 @@ export class CeleriacProgress extends Base {
   #abort: AbortController | undefined
   #isDue = false
   #followed: Followed | undefined
+  /** The collection that is shown. */
+  #id = ''
+  /** Something else asks than what is shown was shown to: an answer says whether it may see it. */
+  #isUnproven = false
+  #isLive = false
+  /** Nothing more comes: why stands in the problem. */
+  #hasEnded = false
+  /** Since when nothing has come (of the clock that only goes on), and how late it was then. */
+  #goneSince = 0
+  #goneAt = 0
   readonly #lacking = new Set<string>()
   /** The last round whose end was told. */
   #toldRound = 0
@@ -67,7 +85,14 @@ export class CeleriacProgress extends Base {
     root.adoptedStyleSheets = [styles]
     this.#problem.role = 'alert'
     this.#said.role = 'status'
-    root.append(this.#head.element, this.#tree.element, this.#problem, this.#said)
+    root.append(
+      this.#head.element,
+      this.#connection,
+      this.#filter.element,
+      this.#problem,
+      this.#tree.element,
+      this.#said,
+    )
     this.#clear()
   }
 
@@ -102,9 +127,15 @@ export class CeleriacProgress extends Base {
     queueMicrotask(() => {
       this.#isDue = false
       this.#abort?.abort()
-      this.#clear()
-      const id = this.getAttribute('collection')
-      if (!this.isConnected || !id) return
+      const id = (this.isConnected && this.getAttribute('collection')) || ''
+      // A token that was renewed takes nothing away.
+      if (id !== this.#id || !this.#followed) this.#clear()
+      this.#id = id
+      if (id === '') return
+      this.#isUnproven = true
+      this.#hasEnded = false
+      this.#problem.hidden = true
+      this.#connect({ isLive: false, silentFor: 0 })
       this.#abort = new AbortController()
       void this.#follow(id, this.#abort.signal)
     })
@@ -114,17 +145,34 @@ export class CeleriacProgress extends Base {
     const shared = this.#client ? null : share(this.getAttribute('url') ?? '/', this.getAttribute('token'))
     try {
       const client = this.#client ?? shared!.client
-      for await (const event of client.collection(id).follow({ live: true, signal })) {
+      const onConnection = (connection: Connection): void => {
+        if (!signal.aborted) this.#connect(connection)
+      }
+      for await (const event of client.collection(id).follow({ live: true, signal, onConnection })) {
+        this.#isUnproven = false
         this.#hear(eventOf(event), client, signal)
       }
     } catch (error) {
       if (signal.aborted) return
-      this.#clear()
+      if (this.#isUnproven) this.#clear()
+      const why = error instanceof Error ? error.message : String(error)
+      this.#connect({ isLive: false, silentFor: 0 })
+      this.#hasEnded = true
       this.#problem.hidden = false
-      this.#problem.textContent = error instanceof Error ? error.message : String(error)
+      this.#problem.textContent = this.#followed ? `Not followed any more: ${why}` : why
+      this.#drawSoon()
     } finally {
       shared?.release()
     }
+  }
+
+  #connect({ isLive, silentFor }: Connection): void {
+    if (this.#isLive || this.#goneAt === 0) {
+      this.#goneSince = runtime.elapsed() - silentFor
+      this.#goneAt = runtime.now() - silentFor
+    }
+    this.#isLive = isLive
+    this.#drawSoon()
   }
 
   #hear(event: CollectionEvent, client: Client, signal: AbortSignal): void {
@@ -180,12 +228,16 @@ export class CeleriacProgress extends Base {
     for (const timer of [this.#drawing, this.#ticking, this.#lookingUp]) timer?.cancel()
     this.#drawing = this.#ticking = this.#lookingUp = this.#followed = undefined
     this.#lacking.clear()
-    this.#toldRound = 0
+    this.#toldRound = this.#goneAt = 0
+    this.#isLive = this.#hasEnded = false
+    this.#tree.only = null
+    this.#tree.whole.clear()
     this.#announcer.stop()
     this.#tree.open.clear()
     this.#tree.shown.clear()
     this.#tree.show([])
     this.#head.element.hidden = this.#tree.element.hidden = this.#problem.hidden = true
+    this.#filter.element.hidden = this.#connection.hidden = true
   }
 
   // ── drawing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -199,28 +251,55 @@ export class CeleriacProgress extends Base {
     this.#drawing?.cancel()
     this.#drawing = undefined
     const followed = this.#followed
+    this.#drawConnection()
     if (!followed) return
     const before = runtime.elapsed()
     const snapshot = followed.snapshot
     const { jobs, state, counts, description, createdAt, settledAt } = snapshot
-    const now = runtime.now()
+    // Then the filter says how many there are of each state.
+    const isMany = jobs.length > mostOpen
+    // Nothing is known of what has happened since.
+    const now = this.#isLive ? runtime.now() : this.#goneAt
     this.#head.show({
       name: description ?? 'Progress',
       state,
-      about: state === 'running' ? '' : describeCounts(counts),
+      about: state === 'running' || isMany ? '' : describeCounts(counts),
       progress: state === 'running' ? progressOfJobs(jobs.filter(({ role }) => role === 'main')) : null,
       failure: '',
       duration: formatDuration(Math.max(0, (settledAt?.getTime() ?? now) - createdAt.getTime())),
     })
     this.#tree.element.ariaLabel = description ?? 'Jobs'
     this.#tree.show(rowsOf(outlineOf(jobs), this.#tree, now))
+    for (const { element } of [this.#head, this.#tree]) element.classList.toggle('stale', !this.#isLive)
+    this.#filter.element.hidden = !isMany
+    if (isMany) this.#filter.show(counts, this.#tree.only)
     this.#head.element.hidden = this.#tree.element.hidden = false
     this.#announcer.show(snapshot)
     this.#pause = Math.max(shortestPause, 5 * (runtime.elapsed() - before))
     // For the times that pass, and what is still to be said.
+    if (state === 'running' || this.#announcer.hasNews) this.#tick()
+  }
+
+  #tick(): void {
     this.#ticking?.cancel()
-    this.#ticking =
-      state === 'running' || this.#announcer.hasNews ? runtime.after(1_000, () => this.#drawSoon()) : undefined
+    this.#ticking = runtime.after(1_000, () => this.#drawSoon())
+  }
+
+  /** How well what is shown is known. Of what is over nothing more is waited for. */
+  #drawConnection(): void {
+    const state = this.#followed?.snapshot.state ?? 'running'
+    const gone = runtime.elapsed() - this.#goneSince
+    const asOf = new Date(this.#goneAt).toLocaleTimeString()
+    const text = this.#isLive
+      ? 'live'
+      : gone < patience
+        ? 'connecting …'
+        : `no answer for ${gone < 60_000 ? `${Math.floor(gone / 1_000)} s` : formatDuration(gone)}`
+    this.#connection.textContent =
+      gone >= patience && !this.#isLive && this.#followed ? `${text}: shown as of ${asOf}` : text
+    this.#connection.className = `connection ${this.#isLive ? 'is-live' : gone < patience ? 'is-connecting' : 'is-silent'}`
+    this.#connection.hidden = this.#id === '' || this.#hasEnded || state !== 'running'
+    if (!this.#isLive && !this.#connection.hidden) this.#tick()
   }
 }
 

@@ -14,11 +14,12 @@ const marks: Readonly<Record<JobState, string>> = {
   skipped: '−',
 }
 
-export type Content = Pick<Row, 'name' | 'about' | 'progress' | 'failure' | 'duration'> & {
-  readonly state: JobState | CollectionState
-  readonly isSide?: boolean
-  readonly isOpen?: boolean | null
-}
+export type Content = Pick<Row, 'name' | 'about' | 'progress' | 'failure' | 'duration'> &
+  Partial<Pick<Row, 'isLong' | 'isWhole'>> & {
+    readonly state: JobState | CollectionState
+    readonly isSide?: boolean
+    readonly isOpen?: boolean | null
+  }
 
 /** An element, which is a part that pages may style. Texts are set as text, whatever stands in them. */
 export function part(kind: string, name: string, within?: Element): HTMLElement {
@@ -44,6 +45,7 @@ export class LineView {
   readonly #fill: HTMLElement
   readonly #text: HTMLElement
   readonly #failure: HTMLElement
+  readonly #all: HTMLElement
 
   constructor(kind: 'head' | 'row') {
     this.#kind = kind
@@ -62,6 +64,7 @@ export class LineView {
     this.#fill = part('div', 'fill', this.#bar)
     this.#text = part('span', 'text', this.#progress)
     this.#failure = part('div', 'failure', this.element)
+    this.#all = part('div', 'all', this.element)
     this.#mark.ariaHidden = this.#twist.ariaHidden = this.#text.ariaHidden = 'true'
     this.#bar.role = 'progressbar'
   }
@@ -80,6 +83,8 @@ export class LineView {
     write(this.#failure, failure)
     this.#about.hidden = about === ''
     this.#failure.hidden = failure === ''
+    write(this.#all, content.isWhole ? 'Show less' : 'Show all of it')
+    this.#all.hidden = content.isLong !== true
     this.#duration.hidden = duration === ''
     this.#showProgress(content)
   }

@@ -73,7 +73,7 @@ describe('rows', () => {
       isOpen: false,
       about: '250 waiting, 249 succeeded, 1 failed',
       failure: 'no memory',
-      progress: { share: 0.5, text: '250 of 500' },
+      progress: { share: 0.5, text: '50 % · 250 of 500 done' },
     })
     const open = new Map([[folded!.key, true]])
     const opened = rows(jobs, { open, shown: new Map() })
@@ -100,12 +100,76 @@ describe('rows', () => {
       }),
       job('d', [], { state: 'skipped', reason: 'upstream', failure, failedJobId: 'b' }),
     ]).slice(1)
-    expect(running).toMatchObject({ progress: { share: 1 / 3, text: '33 % sawing' }, duration: '1m 00s' })
+    expect(running).toMatchObject({ progress: { share: 1 / 3, text: '33 % · sawing' }, duration: '1m 00s' })
     expect(failed).toMatchObject({ failure: 'TypeError: not a table', duration: '1.5 s', progress: null })
     expect(retried).toMatchObject({
-      about: 'oak & co 7, after 2 failures, in 5.0 s',
+      about: '("oak & co", {…}, 7), after 2 failures, in 5.0 s',
       failure: 'TypeError: not a table',
     })
     expect(behind).toMatchObject({ failure: '', duration: '' })
+  })
+
+  it('of many that run side by side tell those first that failed, and only those where that is wanted', () => {
+    const jobs = Array.from({ length: 5_000 }, (_, n) =>
+      job(`j${n}`, [], { task: 'photos.resize', state: n % 1_000 === 999 ? 'failed' : 'succeeded' }),
+    )
+    const [folded] = rows(jobs)
+    const opened = rows(jobs, { open: new Map([[folded!.key, true]]), shown: new Map() })
+    expect(opened.slice(1, 7).map(({ key, place }) => [key, place])).toEqual([
+      ['j999', 1],
+      ['j1999', 2],
+      ['j2999', 3],
+      ['j3999', 4],
+      ['j4999', 5],
+      ['j0', 6],
+    ])
+    const failed = rows(jobs, { ...nothing, only: 'failed' })
+    expect(failed.map(({ key, level, size }) => [key, level, size])).toEqual(
+      [999, 1999, 2999, 3999, 4999].map((n) => [`j${n}`, 1, 5]),
+    )
+    expect(rows(jobs, { ...nothing, only: 'succeeded' })).toHaveLength(101)
+    expect(rows(jobs, { ...nothing, only: 'running' })).toEqual([])
+  })
+
+  it('find jobs of a state wherever they are: in chains, inside of others, beside them', () => {
+    const jobs = [
+      job('a', [], { state: 'waiting', continued: true }),
+      job('x', [], { parentId: 'a', state: 'running' }),
+      job('y', ['x'], { parentId: 'a' }),
+      job('side', ['a'], { role: 'side' }),
+    ]
+    const keys = (only: 'waiting' | 'running') =>
+      rows(jobs, { ...nothing, only }).map(({ key, isSide }) => [key, isSide])
+    expect(keys('running')).toEqual([['x', false]])
+    expect(keys('waiting')).toEqual([
+      ['a', false],
+      ['y', false],
+      ['side', true],
+    ])
+  })
+
+  it('say the beginning of a long failure, and all of it where that is wanted', () => {
+    const failed = (message: string): JobSummary =>
+      job('a', [], { state: 'failed', failure: { name: 'Error', message, attempt: 1, at: '' }, failedJobId: 'a' })
+    const lines = Array.from({ length: 50 }, (_, n) => `line ${n}`).join('\n')
+    for (const message of [lines, 'x'.repeat(5_000)]) {
+      const [first] = rows([failed(message)])
+      expect(first).toMatchObject({ isLong: true, isWhole: false, failure: expect.stringMatching(/ …$/) })
+      expect(first!.failure.length).toBeLessThan(410)
+      const [whole] = rows([failed(message)], { ...nothing, whole: new Set(['a']) })
+      expect(whole).toMatchObject({ isLong: true, isWhole: true, failure: message })
+    }
+    expect(rows([failed('short')])[0]).toMatchObject({ isLong: false, isWhole: false, failure: 'short' })
+  })
+
+  it('say the same by bar and text', () => {
+    const half = { done: 1, total: 2 }
+    const [group] = rows([
+      job('a', [], { state: 'running', progress: half }),
+      job('b', [], { state: 'running', progress: half }),
+      job('c', [], { state: 'succeeded' }),
+      job('d', [], { state: 'queued' }),
+    ])
+    expect(group!.progress).toEqual({ share: 0.5, text: '50 % · 1 of 4 done' })
   })
 })

@@ -21,6 +21,9 @@ export interface Row {
   /** `share` of the whole is from 0 to 1; null where nobody knows the whole. */
   readonly progress: { readonly share: number | null; readonly text: string } | null
   readonly failure: string
+  /** Whether the failure is longer than what is shown of it at first; and whether all of it is shown. */
+  readonly isLong: boolean
+  readonly isWhole: boolean
   readonly duration: string
   /** null: there is nothing inside. */
   readonly isOpen: boolean | null
@@ -30,22 +33,47 @@ export interface Row {
 export interface Choices {
   readonly open: ReadonlyMap<string, boolean>
   readonly shown: ReadonlyMap<string, number>
+  /** The rows whose failure is shown whole. */
+  readonly whole?: ReadonlySet<string>
+  /** Only jobs of this state, in one list. */
+  readonly only?: JobState | null
 }
 
 /** What stands in place of the rows that are not shown yet. */
 export const moreKey = 'more:'
 /** A group of more than so many is told in one row, until it is opened. */
-const mostOpen = 12
+export const mostOpen = 12
 /** So many rows at once of what is long. */
 export const pageSize = 100
+/** So much of a failure at first: a stack or a page of HTML would push all else out of sight. */
+const mostLines = 4
+const mostCharacters = 400
 
 /** The rows that are to be seen, in their order. */
 export function rowsOf(outline: Outline | null, choices: Choices, now: number): Row[] {
   if (!outline) return []
   const rows = new Rows(choices, now)
+  if (choices.only) {
+    const found = allJobs(outline).filter(({ job }) => job.state === choices.only)
+    rows.add(
+      found.map((one) => ({ outline: { ...one, inside: null, branches: [] }, isSide: one.job.role !== 'main' })),
+      1,
+      `only:${choices.only}`,
+    )
+    return rows.list
+  }
   const parts = outline.kind === 'chain' ? partsOf(outline) : [{ outline, isSide: false }]
   rows.add(parts, 1, 'all')
   return rows.list
+}
+
+/** The jobs in it, and in what their handlers returned, with what hangs on them. */
+function allJobs(outline: Outline): Extract<Outline, { kind: 'job' }>[] {
+  const own =
+    outline.kind === 'job'
+      ? [outline, ...(outline.inside ? allJobs(outline.inside) : [])]
+      : outline.parts.flatMap(allJobs)
+  return [...own, ...outline.branches.flatMap(allJobs)]
 }
 
 interface Part {
@@ -69,7 +97,7 @@ class Rows {
     const size = shown.length + (shown.length < parts.length ? 1 : 0)
     for (const [index, { outline, isSide }] of shown.entries()) {
       const key = keyOf(outline, level)
-      const inside = partsInside(outline)
+      const inside = failedFirst(partsInside(outline), outline.kind)
       const isOpen = inside.length === 0 ? null : (this.#choices.open.get(key) ?? isOpenAtFirst(outline))
       const about = { key, level, place: index + 1, size, isSide, isOpen }
       this.list.push(outline.kind === 'job' ? this.#ofJob(outline, about) : this.#ofParts(outline, about))
@@ -86,9 +114,18 @@ class Rows {
       state,
       about: aboutJob(job, this.#now),
       progress: progressOf(job),
-      failure: failureOf(job),
+      ...this.#failure(job, about.key),
       duration: this.#duration([job], state),
     }
+  }
+
+  /** Its beginning, until somebody wants to see all of it. */
+  #failure(job: JobSummary | undefined, key: string): Pick<Row, 'failure' | 'isLong' | 'isWhole'> {
+    const whole = job ? failureOf(job) : ''
+    const first = whole.split('\n').slice(0, mostLines).join('\n').slice(0, mostCharacters)
+    const isLong = first.length < whole.length
+    const isWhole = isLong && this.#choices.whole?.has(key) === true
+    return { failure: isLong && !isWhole ? `${first} …` : whole, isLong, isWhole }
   }
 
   #ofParts(outline: Extract<Outline, { kind: 'chain' | 'group' }>, about: Place): Row {
@@ -102,7 +139,7 @@ class Rows {
       about: countsOf(jobs),
       progress: isFinal(state) ? null : progressOfJobs(jobs),
       // What cannot be seen inside is told here.
-      failure: failed && about.isOpen === false ? failureOf(failed) : '',
+      ...this.#failure(about.isOpen === false ? failed : undefined, about.key),
       duration: this.#duration(jobs, state),
     }
   }
@@ -121,6 +158,8 @@ class Rows {
       about: countsOf(jobs),
       progress: null,
       failure: '',
+      isLong: false,
+      isWhole: false,
       duration: '',
       isOpen: null,
     })
@@ -143,6 +182,13 @@ const partsOf = (outline: Outline & { readonly parts: readonly Outline[] }): Par
   ...outline.parts.map((part) => ({ outline: part, isSide: false })),
   ...sidesOf(outline),
 ]
+/** Of many that run side by side, those that failed: nobody finds them on the thirtieth page. */
+function failedFirst(parts: readonly Part[], kind: Outline['kind']): readonly Part[] {
+  if (kind === 'chain' || parts.length <= mostOpen) return parts
+  const hasFailed = ({ outline }: Part): boolean => stateOf(outline) === 'failed'
+  return [...parts.filter(hasFailed), ...parts.filter((part) => !hasFailed(part))]
+}
+
 const sidesOf = ({ branches }: Outline): Part[] => branches.map((outline) => ({ outline, isSide: true }))
 
 function partsInside(outline: Outline): Part[] {
@@ -192,10 +238,18 @@ function aboutJob(job: JobSummary, now: number): string {
     .join(', ')
 }
 
-/** Enough to tell one call from another. */
+/** Enough to tell one call from another, as it stands in code: a number by itself could be anything. */
 function plainOf(args: readonly unknown[]): string {
-  const plain = args.filter((arg) => ['string', 'number', 'boolean'].includes(typeof arg)).map(String)
-  return plain.map((text) => (text.length > 24 ? `${text.slice(0, 23)}…` : text)).join(' ')
+  if (args.length === 0) return ''
+  const shown = args.slice(0, 4).map((arg) => {
+    if (typeof arg === 'string') return JSON.stringify(arg.length > 24 ? `${arg.slice(0, 23)}…` : arg)
+    return arg === null || typeof arg === 'number' || typeof arg === 'boolean'
+      ? String(arg)
+      : Array.isArray(arg)
+        ? '[…]'
+        : '{…}'
+  })
+  return `(${shown.join(', ')}${args.length > 4 ? ', …' : ''})`
 }
 
 function progressOf({ state, progress }: JobSummary): Row['progress'] {
@@ -203,14 +257,15 @@ function progressOf({ state, progress }: JobSummary): Row['progress'] {
   const { done, total, message } = progress
   const share = total ? Math.min(1, Math.max(0, done / total)) : null
   const far = share === null ? String(done) : `${Math.floor(share * 100)} %`
-  return { share, text: message === undefined ? far : `${far} ${message}` }
+  return { share, text: message === undefined ? far : `${far} · ${message}` }
 }
 
-/** How many are done; what is half done counts for half of the bar. */
+/** How far they are, what is half done counting for half; and how many are done. */
 export function progressOfJobs(jobs: readonly JobSummary[]): NonNullable<Row['progress']> {
   const done = jobs.filter(({ state }) => isFinal(state)).length
   const begun = jobs.reduce((sum, job) => sum + (progressOf(job)?.share ?? 0), 0)
-  return { share: (done + begun) / jobs.length, text: `${done} of ${jobs.length}` }
+  const share = jobs.length === 0 ? 0 : Math.min(1, (done + begun) / jobs.length)
+  return { share, text: `${Math.floor(share * 100)} % · ${done} of ${jobs.length} done` }
 }
 
 /** Its own: what it has from another job is told there. */

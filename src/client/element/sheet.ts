@@ -41,7 +41,25 @@ export const sheet = `
 .bar { flex: none; width: min(220px, 50%); height: 6px; border-radius: 3px; background: var(--track); overflow: hidden }
 .fill { height: 100%; width: 100%; background: var(--accent); transform-origin: left; transform: scaleX(var(--share, 0)) }
 .said, .text { overflow-wrap: anywhere }
-.failure { grid-column: 2 / -1; color: var(--failed); white-space: pre-wrap; overflow-wrap: anywhere; max-height: 9em; overflow: auto }
+.failure { grid-column: 2 / -1; color: var(--failed); white-space: pre-wrap; overflow-wrap: anywhere; cursor: text }
+.all { grid-column: 2 / -1; justify-self: start; color: var(--accent); cursor: pointer }
+.connection { padding: 0 8px 6px; color: var(--muted); font-size: 0.86em; font-variant-numeric: tabular-nums }
+.connection::before { content: '○ ' }
+.connection.is-live::before { content: '● '; color: var(--succeeded) }
+.connection.is-silent { color: var(--waiting) }
+.filter { display: flex; flex-wrap: wrap; gap: 4px 6px; padding: 0 8px 8px }
+.choice {
+  padding: 1px 9px;
+  border: 1px solid var(--line);
+  border-radius: 99px;
+  background: none;
+  color: var(--state, var(--text));
+  font: inherit;
+  font-size: 0.93em;
+  cursor: pointer;
+}
+.choice[aria-pressed='true'] { border-color: currentColor; background: var(--track); font-weight: 600; text-decoration: underline }
+.choice:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px }
 .problem { padding: 8px; color: var(--failed) }
 .is-succeeded { --state: var(--succeeded) }
 .is-failed { --state: var(--failed) }
@@ -55,7 +73,7 @@ export const sheet = `
 }
 @media (prefers-reduced-motion: no-preference) {
   .fill { transition: transform 0.2s ease-out }
-  .is-running > .mark { animation: breathe 1.6s ease-in-out infinite }
+  :not(.stale) > .is-running > .mark, .head.is-running:not(.stale) > .mark { animation: breathe 1.6s ease-in-out infinite }
   @keyframes breathe { 50% { opacity: 0.35 } }
 }
 @media (forced-colors: active) {

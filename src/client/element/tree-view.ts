@@ -1,3 +1,4 @@
+import type { JobState } from '../../core/job.ts'
 import { LineView, part } from './line-view.ts'
 import { moreKey, pageSize, type Row } from './rows.ts'
 
@@ -7,6 +8,8 @@ export class TreeView {
   /** What people have opened or closed; and of what is long, how much they want to see. */
   readonly open = new Map<string, boolean>()
   readonly shown = new Map<string, number>()
+  readonly whole = new Set<string>()
+  only: JobState | null = null
   readonly #views = new Map<string, LineView>()
   readonly #changed: () => void
   #rows: readonly Row[] = []
@@ -63,7 +66,9 @@ export class TreeView {
   #click({ target }: Event): void {
     const key = keyOf(target)
     this.#focus(key)
-    this.#act(key)
+    // People select in a failure: its words open nothing.
+    if ((target as Element).closest('.failure')) return
+    this.#act(key, (target as Element).closest('.all') !== null)
   }
 
   #press(event: KeyboardEvent): void {
@@ -100,14 +105,15 @@ export class TreeView {
     }
   }
 
-  /** Opens or closes it, or shows more. */
-  #act(key: string): boolean {
+  /** Opens or closes it, or shows more; `isOfFailure`: of its failure. */
+  #act(key: string, isOfFailure = false): boolean {
     const row = this.#rows.find((one) => one.key === key)
     if (!row) return false
     if (key.startsWith(moreKey)) {
       const parent = key.slice(moreKey.length)
       this.shown.set(parent, (this.shown.get(parent) ?? pageSize) + pageSize)
-    } else if (row.isOpen !== null) this.open.set(key, !row.isOpen)
+    } else if (row.isOpen !== null && !isOfFailure) this.open.set(key, !row.isOpen)
+    else if (row.isLong && !this.whole.delete(key)) this.whole.add(key)
     this.#changed()
     return true
   }

@@ -176,7 +176,7 @@ describe('a line', () => {
 
   it('says now and then that it lives', async () => {
     const { clock, until } = await line()
-    clock.pass(30_000)
+    clock.pass(10_000)
     await until(({ type }) => type === 'beat')
   })
 

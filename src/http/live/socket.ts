@@ -18,6 +18,8 @@ const mostUnsent = 262_144
 /** Who reads nothing for so long is let go, in milliseconds; so is one who answers no ping. */
 const patience = 15_000
 const pingEvery = 30_000
+/** Pages hear of no pings: by this they know that the line is not dead. */
+const beatEvery = 10_000
 /** How long one may take to say goodbye when the server goes away. */
 const grace = 1_000
 const mostFollowed = 1_000
@@ -50,6 +52,7 @@ export class LiveSocket {
   readonly #closed = Promise.withResolvers<void>()
   #room: Promise<void> | null = null
   #ping: Timer | undefined
+  #beat: Timer | undefined
   readonly #trust: Timer
   #isAlive = true
   #bad = 0
@@ -67,6 +70,7 @@ export class LiveSocket {
     socket.on('error', () => socket.terminate())
     socket.on('close', () => this.#end())
     this.#startPing()
+    this.#startBeat()
     this.#trust = service.trust.hold(identity, () => this.#leave(trustEnded, 'Show again who you are, and resume.'))
   }
 
@@ -84,6 +88,7 @@ export class LiveSocket {
 
   #end(): void {
     this.#ping?.cancel()
+    this.#beat?.cancel()
     this.#trust.cancel()
     this.#orders.end()
     for (const { abort } of this.#followed.values()) abort.abort()
@@ -98,9 +103,18 @@ export class LiveSocket {
         if (!this.#isAlive) return this.#socket.terminate()
         this.#isAlive = false
         this.#socket.ping()
-        // Pages are told of no pings: by this they know that the line is not dead.
-        this.#say({ type: 'beat' })
         this.#startPing()
+      },
+      { unref: true },
+    )
+  }
+
+  #startBeat(): void {
+    this.#beat = this.#runtime.after(
+      beatEvery,
+      () => {
+        this.#say({ type: 'beat' })
+        this.#startBeat()
       },
       { unref: true },
     )
