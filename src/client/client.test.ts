@@ -250,7 +250,7 @@ describe.each(['WebSocket', 'server-sent events'])('what is followed by %s', (wa
     const proxy = await Proxy.before(url)
     onTestFinished(() => proxy.close())
     const client = createClient({ url: proxy.url(url) })
-    const { id } = await app.submit(chain(tasks.wait.s('one'), tasks.wait.s('two') as never))
+    const { id } = await app.submit(chain(tasks.wait.s('one'), tasks.wait.si('two')))
     const events = client.collection(id).follow()[Symbol.asyncIterator]()
     await events.next()
     await work()
