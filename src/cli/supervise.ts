@@ -49,13 +49,13 @@ class Supervisor {
   async #runOnce(): Promise<void> {
     this.#isRestarting = false
     const changed = new Promise<void>((resolve) => (this.#wake = resolve))
-    const code = await this.#start()
+    const end = await this.#start()
     if (this.#isStopping || this.#isRestarting) return
-    this.#say(`The worker has ended${code === null ? '' : ` with code ${code}`}. Waiting for a change …`)
+    this.#say(`The worker has ended${describeEnd(end)}. Waiting for a change …`)
     await changed
   }
 
-  #start(): Promise<number | null> {
+  #start(): Promise<End> {
     const worker = spawn(process.execPath, [...process.execArgv, program, ...this.#args], {
       cwd: this.#context.folder,
       env: { ...this.#context.environment, [supervised]: '1' },
@@ -69,9 +69,9 @@ class Supervisor {
     })
     return new Promise((resolve, reject) => {
       worker.once('error', reject)
-      worker.once('exit', (code) => {
+      worker.once('exit', (code, signal) => {
         this.#worker = undefined
-        resolve(code)
+        resolve(signal ?? code ?? 0)
       })
     })
   }
@@ -95,4 +95,15 @@ class Supervisor {
     const { terminal } = this.#context
     terminal.note(terminal.view.paint('dim', `dev: ${message}`))
   }
+}
+
+/** The exit code of a process, or the signal that ended it. */
+type End = number | NodeJS.Signals
+
+function describeEnd(end: End): string {
+  if (typeof end === 'number') return ` with code ${end}`
+  // Nothing else tells of it: the process itself had no time to.
+  if (end === 'SIGABRT') return ' by SIGABRT: it may have run out of memory'
+  if (end === 'SIGKILL') return ' by SIGKILL: its loop stayed blocked, or the system had no memory left'
+  return ` by ${end}`
 }

@@ -46,7 +46,7 @@ describeEngines((engine) => {
     const { app, tasks, run } = await stage(engine)
     const canvas = group(tasks.stay.s(), tasks.quick.s(), tasks.spin.s().with({ timeout: '1s' }), tasks.stay.s())
     const collection = await app.submit(canvas)
-    const worker = run({ concurrency: 2, exitWhenBlocked: true })
+    const worker = run({ concurrency: 4, exitWhenBlocked: true })
     const [, id] = await worker.says(
       /Job spin \((\S+)\) blocks the event loop longer than its timeout allows, at .*blocking-process/,
     )

@@ -247,6 +247,15 @@ describe.concurrent('dev', () => {
     expect(await dev.ended).toBe(0)
   })
 
+  it('names the signal that ended the worker', async () => {
+    const { celeriac, write } = project()
+    write('killed.ts', `${shop}\nsetImmediate(() => process.kill(process.pid, 'SIGKILL'))\n`)
+    const dev = celeriac('dev', 'killed.ts')
+    await dev.says(/dev: The worker has ended by SIGKILL: .*the system had no memory left\. Waiting for a change/)
+    dev.process.kill('SIGTERM')
+    expect(await dev.ended).toBe(0)
+  })
+
   it('waits for a module that is not there yet', async () => {
     const { celeriac, write } = project()
     const dev = celeriac('dev', 'new.ts')
