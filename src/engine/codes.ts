@@ -62,4 +62,18 @@ export const attemptOutcomeCode = (name: AttemptOutcome): number => attemptOutco
 export const attemptOutcomeName = (code: number): AttemptOutcome => attemptOutcomes[code] as AttemptOutcome
 
 /** Parts of a large change that are done later, from the persisted list. */
-export const work = { release: 0, cancel: 1, cancelScope: 2, cancelInside: 3, reset: 4, restart: 5, remove: 6 } as const
+export const work = {
+  release: 0,
+  cancel: 1,
+  cancelScope: 2,
+  cancelInside: 3,
+  reset: 4,
+  restart: 5,
+  remove: 6,
+  /** A collection that did not succeed: whether a job of it failed. */
+  settle: 7,
+  /** All barriers of a collection count from the beginning. */
+  reopen: 8,
+  /** Those that nothing feeds decide. */
+  decide: 9,
+} as const

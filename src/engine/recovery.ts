@@ -8,6 +8,8 @@ export const deadlineGrace = 2_000
 
 /** The minimum time between two turns of recovery and upkeep, whoever takes them, in milliseconds. */
 export const turnLength = 500
+/** How long after a gap jobs that look expired are neither run nor cancelled, at most, in milliseconds: they stand in line. */
+export const longestCalm = 60_000
 /** The time between two rounds of the chores that nobody waits for, in milliseconds. */
 export const choreInterval = 10_000
 /** How long sessions are kept that have ended, in milliseconds. */
@@ -111,6 +113,23 @@ export const suspicion = {
 
 /** Maximum jobs of `suspicion.suspect` that a session runs at a time. */
 export const suspectsTogether = 32
+
+/**
+ * How many of the first suspects in line a session may take, beside those that it runs. Several may run together where each was
+ * beside others in one death only: another death then narrows it down. One that was in such a company twice runs alone among
+ * suspects, so that its next death counts for it and no other.
+ *
+ * @param running how strongly those are suspected that run there
+ * @param queued the same of the first in line, in their order
+ */
+export function suspectsToTake(running: readonly number[], queued: readonly number[]): number {
+  if (running.some((level) => level > suspicion.suspect)) return 0
+  const room = suspectsTogether - running.length
+  const alone = queued.findIndex((level) => level > suspicion.suspect)
+  // In order, so that none waits for ever: those behind it wait until it has had its turn.
+  if (alone === 0) return running.length === 0 ? 1 : 0
+  return Math.max(0, Math.min(room, alone === -1 ? queued.length : alone))
+}
 
 /** Who is to blame for the death of a session. */
 export const blame = { everybody: 1, suspects: 2, onlySuspect: 3 } as const

@@ -192,34 +192,67 @@ onEveryEngine((open) => {
     return jobs.map((job) => job.task)
   }
 
-  test('a job whose worker died is taken singly, one for each session', async () => {
+  test('jobs whose worker died run few at a time in a session', async () => {
+    const store = await openSwept()
+    const { engine } = store
+    await engine.submit(Array.from({ length: 40 }, (_, n) => submission(alone(`task-${n}`))))
+    expect(await crash(store, 40)).toHaveLength(40)
+    await engine.submit([submission(alone('fresh'))])
+    const [worker, other] = [await hand(engine), await hand(engine)]
+    const first = await worker.claim(100)
+    expect(first.map((job) => job.task)).toEqual([...Array.from({ length: 32 }, (_, n) => `task-${n}`), 'fresh'])
+    expect(await worker.claim(100)).toEqual([])
+    // The next comes when one is done; others run in other sessions meanwhile.
+    await worker.succeed(first[0]!)
+    expect((await worker.claim(100)).map((job) => job.task)).toEqual(['task-32'])
+    expect((await other.claim(100)).map((job) => job.task)).toEqual(
+      Array.from({ length: 7 }, (_, n) => `task-${n + 33}`),
+    )
+  })
+
+  test('those that were beside each other in two deaths run alone, one for each session', async () => {
     const store = await openSwept()
     const { engine } = store
     await engine.submit(['a', 'b', 'c'].map((task) => submission(alone(task))))
+    await crash(store, 3)
     expect(await crash(store, 3)).toEqual(['a', 'b', 'c'])
-    const worker = await hand(engine)
+    const [worker, other] = [await hand(engine), await hand(engine)]
     expect((await worker.claim(10)).map((job) => job.task)).toEqual(['a'])
     expect(await worker.claim(10)).toEqual([])
-    const other = await hand(engine)
     expect((await other.claim(10)).map((job) => job.task)).toEqual(['b'])
   })
 
-  test('the next suspect comes when the last is done, and a fresh job beside it', async () => {
+  test('the one job that ends its workers is found, and no other is to blame', async () => {
     const store = await openSwept()
     const { engine } = store
-    await engine.submit(['a', 'b'].map((task) => submission(alone(task))))
-    await crash(store, 2)
-    await engine.submit([submission(alone('fresh'))])
-    const worker = await hand(engine)
-    const ran: string[] = []
-    for (let jobs = await worker.claim(10); jobs.length > 0; jobs = await worker.claim(10)) {
-      expect(jobs.filter((job) => job.task !== 'fresh').length).toBeLessThanOrEqual(1)
-      for (const job of jobs) {
-        ran.push(job.task)
-        expect(await worker.succeed(job)).toBe('accepted')
-      }
+    const graphs = Array.from({ length: 100 }, (_, n) => alone(n === 40 ? 'guilty' : `innocent-${n}`))
+    await engine.submit(graphs.map((graph) => submission(graph)))
+    let deaths = 0
+    for (let worker = await hand(engine), claims = 0; claims < 200; claims++) {
+      const jobs = await worker.claim(100)
+      if (jobs.length === 0) break
+      if (jobs.some((job) => job.task === 'guilty')) {
+        deaths++
+        await goOn(store, lease + 3_000)
+        worker = await hand(engine)
+      } else for (const job of jobs) await worker.succeed(job)
     }
-    expect(ran.sort()).toEqual(['a', 'b', 'fresh'])
+    const jobs = await Promise.all(graphs.map((graph) => engine.job(graph.id)))
+    expect(jobs.filter((job) => job?.state !== 'succeeded').map((job) => [job?.task, job?.reason])).toEqual([
+      ['guilty', 'poisoned'],
+    ])
+    expect(deaths).toBe(4)
+  })
+
+  test('many jobs of one queue whose worker died do not keep those of another waiting', async () => {
+    const store = await openSwept()
+    const { engine } = store
+    const many = Array.from({ length: 1_100 }, () => alone('many', { queue: 'a' }))
+    await engine.submit([...many, alone('other', { queue: 'b' })].map((graph) => submission(graph)))
+    expect(await crash(store, 2_000)).toHaveLength(1_101)
+    const worker = await hand(engine, { queues: ['b'] })
+    expect((await worker.claim(10)).map((job) => job.task)).toEqual(['other'])
+    expect((await engine.queues()).map(({ name, counts }) => [name, counts.queued])).toContainEqual(['a', 1_100])
   })
 
   test('where a suspect was among those that a worker died with, the others are not to blame', async () => {

@@ -317,4 +317,22 @@ onEveryEngine((open) => {
       counts: { failed: 1, cancelled: 4_999, skipped: 1 },
     })
   })
+
+  test('a call looks at a bounded number of jobs to find why a collection did not succeed', async () => {
+    const { engine, clock, worker, second } = await stored(wide(12_500))
+    const [first] = await worker.claim(1)
+    await engine.cancel({ jobId: first!.id })
+    await worker.settle(first!, { type: 'cancelled' })
+    for (let jobs = await worker.claim(1_000); jobs.length > 0; jobs = await worker.claim(1_000)) {
+      const settlements = jobs.map(({ ref, token }) => ({ ref, token, outcome: succeeded(1) }))
+      await engine.settle(settlements.slice(1))
+      await engine.settle(settlements.slice(0, 1))
+    }
+    // Nobody goes on with it here.
+    void engine.close()
+    const other = second()
+    expect((await other.collection(first!.collectionId, { jobs: false }))?.state).toBe('running')
+    await sweepAll(other, clock.now())
+    expect((await other.collection(first!.collectionId, { jobs: false }))?.state).toBe('cancelled')
+  })
 })

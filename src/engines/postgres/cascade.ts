@@ -1,3 +1,4 @@
+import { work } from '../../engine/codes.ts'
 import { entryOf, headsOf, lineUp, placeIn } from './change.ts'
 
 /** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
@@ -216,18 +217,31 @@ end $$;
 create or replace function celeriac.settle_collections(inout c celeriac.change, a_decisions celeriac.decision[]) language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_closings celeriac.closing[];
+begin
+  select array_agg(row(n.number, case
+      when d.succeeded then 1
+      when n.cancelled_at is not null then 3
+      when exists (select 1 from celeriac.jobs where seq = d.cause and state = 5 and role = 0 and archived is null) then 2
+      end)::celeriac.closing order by n.number) into v_closings
+  from unnest(a_decisions) d join celeriac.collections n on n.number = d.collection where d.settles = 1;
+  c := celeriac.close_collections(c, array(select k from unnest(v_closings) k where k.state is not null));
+  -- The jobs of the others are looked through, and of a large collection not all in this call.
+  c.items := c.items || array(
+    select row(n.number, ${work.settle}, n.number, n.round)::celeriac.item
+    from unnest(v_closings) k join celeriac.collections n on n.number = k.number where k.state is null order by n.number);
+end $$;
+
+create or replace function celeriac.close_collections(inout c celeriac.change, a_closings celeriac.closing[]) language plpgsql as $$
+#variable_conflict use_column
+declare
   v_changes text;
   v_count integer;
   v_unique bigint[];
 begin
+  if cardinality(a_closings) = 0 then return; end if;
   with settled as (
-    update celeriac.collections n set settled_at = c.now, state = case
-      when d.succeeded then 1
-      when n.cancelled_at is not null then 3
-      when exists (select 1 from celeriac.jobs where seq = d.cause and state = 5 and role = 0 and archived is null)
-        or exists (select 1 from celeriac.jobs where collection = n.number and collection <> seq and state = 5 and role = 0 and archived is null)
-      then 2 else 3 end
-    from unnest(a_decisions) d where n.number = d.collection and d.settles = 1
+    update celeriac.collections n set settled_at = c.now, state = k.state from unnest(a_closings) k where n.number = k.number
     returning n.number, n.state, n.round, n.unique_claim
   )
   select string_agg(concat_ws(',', state + 10, number, round), ',' order by number), count(*),
@@ -236,5 +250,33 @@ begin
   c.changes := concat(c.changes, ',' || v_changes);
   c.rows_left := c.rows_left - v_count;
   perform celeriac.release_unique(v_unique);
+end $$;
+
+-- Settles a collection that did not succeed by whether a job of it failed. Done when it is settled, or at work again.
+create or replace function celeriac.settle_by_search(
+  inout c celeriac.change, a_collection bigint, a_round bigint, inout after bigint, out done boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_state smallint;
+  v_limit integer;
+  v_page bigint[];
+begin
+  select case when n.cancelled_at is not null then 3 end into v_state
+  from celeriac.collections n join celeriac.barriers b on b.number = n.exit
+  where n.number = a_collection and n.state = 0 and n.round = a_round and b.decided = 2;
+  done := not found;
+  if done then return; end if;
+  while v_state is null loop
+    if c.rows_left <= 0 then return; end if;
+    v_limit := 10 * c.rows_left;
+    v_page := celeriac.next_members(a_collection, after, v_limit);
+    if exists (select 1 from celeriac.jobs where seq = any(v_page) and state = 5 and role = 0 and archived is null) then v_state := 2;
+    elsif cardinality(v_page) < v_limit then v_state := 3; end if;
+    after := coalesce(v_page[cardinality(v_page)], after);
+    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
+  end loop;
+  c := celeriac.close_collections(c, array[row(a_collection, v_state)::celeriac.closing]);
+  done := true;
 end $$;
 `

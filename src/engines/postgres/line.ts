@@ -1,3 +1,5 @@
+import { suspectsTogether, suspicion } from '../../engine/recovery.ts'
+
 /** A place for each selection of queues that is claimed from. */
 export class Places {
   readonly #places = new Map<string, Place>()
@@ -202,7 +204,7 @@ declare
   r record;
 begin
   if a_has_suspects then
-    seqs := celeriac.take_suspect(a_session, a_queues, a_late);
+    seqs := celeriac.take_suspects(a_session, a_limit, a_queues, a_late);
     v_left := a_limit - coalesce(cardinality(seqs), 0);
   elsif cardinality(place.heads) = 0 and place.bound is null then
     return;
@@ -302,23 +304,32 @@ begin
     ) o);
 end $$;
 
--- A job whose worker died is taken singly, one in a session at a time, so that another crash counts only for it.
-create or replace function celeriac.take_suspect(a_session bigint, a_queues text[], a_late bigint) returns bigint[] language plpgsql as $$
+-- Jobs whose worker died come first, few at a time, so that it can be told which of them ended it (see engine/recovery.ts).
+create or replace function celeriac.take_suspects(a_session bigint, a_limit integer, a_queues text[], a_late bigint) returns bigint[] language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_running integer;
+  v_is_alone boolean;
   v_seqs bigint[];
 begin
-  if exists (
-    select 1 from celeriac.claims k cross join unnest(k.seqs) s join celeriac.jobs j on j.seq = s
-    where k.session = a_session and j.state = 3 and j.session = k.session and j.token = k.token and j.crashes > 0
-  ) then return null; end if;
-  with found as (
+  select count(*), coalesce(bool_or(crashes > ${suspicion.suspect}), false) into v_running, v_is_alone
+  from celeriac.running_of(a_session) where crashes > 0;
+  if v_is_alone then return null; end if;
+  with found as materialized (
+    select r.ctid, r.rank, r.collection, r.seq, j.crashes from celeriac.suspects r join celeriac.jobs j on j.seq = r.seq
+    where (a_queues is null or r.queue = any(a_queues)) and not ${isPaused('r.queue')} and ${isInTime('r.seq')}
+    order by r.rank, r.collection, r.seq limit greatest(0, least(a_limit, ${suspectsTogether} - v_running)) for update of r skip locked
+  ),
+  -- In order, so that none waits for ever: those behind one that is to run alone wait until it has had its turn.
+  chosen as (
+    select ctid, row_number() over line as nth, count(*) filter (where crashes > ${suspicion.suspect}) over line as alone
+    from found window line as (order by rank, collection, seq)
+  ),
+  taken as (
     delete from celeriac.suspects where ctid = any(array(
-      select ctid from celeriac.suspects r where (a_queues is null or queue = any(a_queues)) and not ${isPaused('r.queue')} and ${isInTime('r.seq')}
-      order by rank, collection, seq limit 1 for update skip locked))
-    returning seq
+      select ctid from chosen where alone = 0 or (nth = 1 and v_running = 0))) returning seq
   )
-  select array_agg(seq) into v_seqs from found;
+  select array_agg(seq) into v_seqs from taken;
   return v_seqs;
 end $$;
 `

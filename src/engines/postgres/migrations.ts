@@ -93,7 +93,7 @@ create table celeriac.ready (
   primary key (queue, rank, collection, seq)
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 
--- The same for those whose worker died: they are taken singly.
+-- The same for those whose worker died: they are taken few at a time.
 create table celeriac.suspects (
   queue text collate "C" not null,
   rank smallint not null,
@@ -101,6 +101,7 @@ create table celeriac.suspects (
   seq bigint not null,
   primary key (queue, rank, collection, seq)
 );
+create index suspects_in_order on celeriac.suspects (rank, collection, seq);
 
 -- One row for each claim while jobs of it run. They run if their row says so, under this session and token.
 create table celeriac.claims (
@@ -150,7 +151,7 @@ create table celeriac.barriers (
   continues bigint,
   settles smallint not null default 0
 ) with (fillfactor = 70);
-create index barriers_together on celeriac.barriers (collection);
+create index barriers_together on celeriac.barriers (collection, number);
 create index barriers_feeding on celeriac.barriers (feeds) where feeds is not null;
 
 -- Attempts that ended; the one that a job is in, or that it ended with, stands on the job itself.
@@ -308,6 +309,8 @@ create type celeriac.decision as (
 create type celeriac.placement as (
   collection bigint, first_job bigint, first_barrier bigint, start bigint, round integer, parent bigint, depth integer, scope bigint
 );
+-- What a collection settles as; null where that is not known yet.
+create type celeriac.closing as (number bigint, state smallint);
 -- What becomes of a job that nothing holds up: queued, or an end.
 create type celeriac.release as (seq bigint, state smallint, reason smallint, cause bigint);
 

@@ -1,4 +1,5 @@
 import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
+import { work } from '../../engine/codes.ts'
 import { releaseOf } from './cascade.ts'
 import { entryOf, hot } from './change.ts'
 import { collectionIdIn, jobIdIn } from './control.ts'
@@ -68,7 +69,12 @@ begin
     if answer is null then
       answer := 'retried';
       c := celeriac.begin_round(c, v_collection);
-      c.items := c.items || row(v_collection, 4, v_collection, v_taking)::celeriac.item || row(v_collection, 5, v_collection, v_taking)::celeriac.item;
+      c.items := c.items || row(v_collection, ${work.reset}, v_collection, v_taking)::celeriac.item;
+      if a_all then
+        c.items := c.items || row(v_collection, ${work.reopen}, v_collection, 0)::celeriac.item
+          || row(v_collection, ${work.decide}, v_collection, 0)::celeriac.item;
+      end if;
+      c.items := c.items || row(v_collection, ${work.restart}, v_collection, v_taking)::celeriac.item;
     end if;
   else
     select * into r from celeriac.retry_job(c, v_seq, a_round, v_added);
@@ -201,9 +207,6 @@ declare
   v_inside bigint;
   v_seqs bigint[];
 begin
-  if v_taking = ${taking.all} and after = 0 then
-    update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where collection = a_collection;
-  end if;
   loop
     done := false;
     if c.rows_left <= 0 then return; end if;
@@ -302,7 +305,52 @@ begin
   end loop;
 end $$;
 
+-- The barriers of a collection behind this one, as many as a call may look at.
+create or replace function celeriac.next_barriers(a_collection bigint, a_after bigint, a_left integer) returns bigint[] language plpgsql stable as $$
+#variable_conflict use_column
+begin
+  return array(select number from celeriac.barriers where collection = a_collection and number > a_after order by number limit 10 * a_left);
+end $$;
+
+-- All barriers of a collection count from the beginning: once all jobs were put back, so that none arrives at one any more.
+create or replace function celeriac.reopen_all(inout c celeriac.change, a_collection bigint, inout after bigint, out done boolean) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_page bigint[];
+begin
+  loop
+    done := false;
+    if c.rows_left <= 0 then return; end if;
+    v_page := celeriac.next_barriers(a_collection, after, c.rows_left);
+    done := cardinality(v_page) = 0;
+    if done then return; end if;
+    update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where number = any(v_page);
+    after := v_page[cardinality(v_page)];
+    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
+  end loop;
+end $$;
+
 -- ── going on ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The barriers that decided at submission.
+create or replace function celeriac.decide_empty(inout c celeriac.change, a_collection bigint, inout after bigint, out done boolean) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_page bigint[];
+begin
+  loop
+    done := false;
+    if c.rows_left <= 0 then return; end if;
+    v_page := celeriac.next_barriers(a_collection, after, c.rows_left);
+    done := cardinality(v_page) = 0;
+    if done then return; end if;
+    c.arrivals := c.arrivals || array(
+      select row(number, null, null)::celeriac.arrival from celeriac.barriers
+      where number = any(v_page) and inputs = 0 and continues is null and decided = 0);
+    after := v_page[cardinality(v_page)];
+    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
+  end loop;
+end $$;
 
 create or replace function celeriac.restart_members(
   inout c celeriac.change, a_collection bigint, a_detail bigint, inout after bigint, out done boolean
@@ -311,12 +359,6 @@ create or replace function celeriac.restart_members(
 declare
   v_page bigint[];
 begin
-  if a_detail % ${startingNow} = ${taking.all} and after = 0 then
-    -- The barriers that decided at submission.
-    c.arrivals := c.arrivals || array(
-      select row(number, null, null)::celeriac.arrival from celeriac.barriers
-      where collection = a_collection and inputs = 0 and continues is null and decided = 0);
-  end if;
   loop
     done := false;
     if c.rows_left <= 0 then return; end if;

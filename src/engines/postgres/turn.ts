@@ -4,6 +4,7 @@ import {
   faultLength,
   faultShown,
   type KnownFault,
+  longestCalm,
   type SweepFault,
   turnLength,
 } from '../../engine/recovery.ts'
@@ -55,7 +56,7 @@ begin
   select min(expires_at - seen_at), max(expires_at - seen_at), min(expires_at) into v_shortest, v_longest, v_first
   from celeriac.sessions where ended_at is null;
   if celeriac.is_gap(v_swept_at, v_shortest, v_first, a_now) then
-    perform celeriac.note('calm_at', a_now), celeriac.note('calm_until', a_now + v_longest);
+    perform celeriac.note('calm_at', a_now), celeriac.note('calm_until', a_now + least(v_longest, ${longestCalm}));
   end if;
   perform celeriac.note('swept_at', a_now);
   return true;

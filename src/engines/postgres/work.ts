@@ -58,6 +58,9 @@ begin
     when 4 then select s.* into r from celeriac.reset_members(c, a_item.subject, a_item.detail, after) s; c := r.c; after := r.after; done := r.done;
     when 5 then select s.* into r from celeriac.restart_members(c, a_item.subject, a_item.detail, after) s; c := r.c; after := r.after; done := r.done;
     when 6 then select s.* into r from celeriac.remove_some(c, a_item.subject) s; c := r.c; done := r.done;
+    when 7 then select s.* into r from celeriac.settle_by_search(c, a_item.subject, a_item.detail, after) s; c := r.c; after := r.after; done := r.done;
+    when 8 then select s.* into r from celeriac.reopen_all(c, a_item.subject, after) s; c := r.c; after := r.after; done := r.done;
+    when 9 then select s.* into r from celeriac.decide_empty(c, a_item.subject, after) s; c := r.c; after := r.after; done := r.done;
   end case;
 end $$;
 

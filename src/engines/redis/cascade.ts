@@ -210,31 +210,52 @@ end
 local function isFailedMain(job)
   return job and job.state == ${state.failed} and job.role == ${role.main} and not job.archived
 end
-local function hasFailed(collection, cause)
-  if cause and isFailedMain(S.jobAt(cause)) then return true end
-  for _, span in ipairs(S.membersOf(collection)) do
-    for first = span.first, span.last, 1000 do
-      local numbers = {}
-      for seq = first, math.min(first + 999, span.last) do numbers[#numbers + 1] = seq end
-      S.loadJobs(numbers)
-      for _, seq in ipairs(numbers) do
-        if isFailedMain(S.jobAt(seq)) then return true end
-      end
-    end
-  end
-  return false
-end
-local function settleCollection(barrier, decision)
-  local header = S.headerAt(barrier.collection)
-  local code = ${collectionState.cancelled}
-  if decision.succeeded then code = ${collectionState.succeeded}
-  elseif not header.cancelledAt and hasFailed(header.number, decision.cause) then code = ${collectionState.failed} end
+local function close(header, code)
   S.left = S.left - 1
   header.state, header.settledAt = code, now
   S.saveHeader(header)
   S.tellCollection(code, header.number, header.round)
   S.noteCancelling(header.number, false)
   S.releaseUnique(header.number)
+end
+local function settleCollection(barrier, decision)
+  local header = S.headerAt(barrier.collection)
+  if decision.succeeded then close(header, ${collectionState.succeeded})
+  elseif header.cancelledAt then close(header, ${collectionState.cancelled})
+  elseif decision.cause and isFailedMain(S.jobAt(decision.cause)) then close(header, ${collectionState.failed})
+  -- Others are looked through, and of a large collection not all in this call.
+  else S.later(${work.settle}, header.number, header.round) end
+end
+local function failedIn(item)
+  for _, span in ipairs(S.membersOf(item.subject)) do
+    while math.max(item.after + 1, span.first) <= span.last do
+      if S.left <= 0 then return nil end
+      local from, numbers = math.max(item.after + 1, span.first), {}
+      for seq = from, math.min(from + 10 * math.ceil(S.left) - 1, span.last, from + 999) do numbers[#numbers + 1] = seq end
+      S.loadJobs(numbers)
+      for _, seq in ipairs(numbers) do
+        if isFailedMain(S.jobAt(seq)) then return true end
+      end
+      item.after = numbers[#numbers]
+      S.left = S.left - #numbers / 10 -- reading costs a tenth of writing
+    end
+  end
+  return false
+end
+-- Settles a collection that did not succeed by whether a job of it failed. True when it is settled, or at work again.
+function S.settleBySearch(item)
+  local header = S.headerAt(item.subject)
+  if header.isAlone or header.state ~= 0 or header.round ~= item.detail then return true end
+  local exit = S.barrierAt(header.exit)
+  if not exit or exit.decided ~= ${decided.failure} then return true end
+  if header.cancelledAt then
+    close(header, ${collectionState.cancelled})
+    return true
+  end
+  local hasFailed = failedIn(item)
+  if hasFailed == nil then return false end
+  close(header, hasFailed and ${collectionState.failed} or ${collectionState.cancelled})
+  return true
 end
 local function conclude(barrier, decision)
   if barrier.continues then settleParked(barrier.continues, barrier, decision) end

@@ -116,8 +116,7 @@ end
 function S.take()
   local mine = S.mine
   if mine.hasRare and call('EXISTS', P .. 'suspects') == 1 then
-    local job = S.suspectIn(mine.session)
-    if job then S.start(job) end
+    for _, job in ipairs(S.suspectsIn(mine.session, mine.limit)) do S.start(job) end
   end
   local taken, fresh, room = mine.taken, mine.fresh, mine.limit - #mine.taken
   if room <= 0 then return end

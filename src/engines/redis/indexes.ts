@@ -40,7 +40,7 @@ end
 
 local function queueOf(job, state, isSuspect)
   if state ~= ${state.queued} then return nil end
-  return isSuspect and 'suspects' or 'queue:' .. job.queue
+  return (isSuspect and 'suspects:' or 'queue:') .. job.queue
 end
 function S.reindex(job)
   local was, is, seq = job.wasState, job.state, job.digits
@@ -49,6 +49,8 @@ function S.reindex(job)
   if wasIn ~= isIn or (isIn and job.collection == job.seq) then
     if wasIn and not job.isPopped then S.remove(wasIn, S.place(seq)) end
     if isIn then S.add(isIn, S.score(job.priority, job.collection), S.place(seq)) end
+    if wasIn and job.wasSuspect then S.count('suspects', job.queue, -1) end
+    if isIn and job.crashes > 0 then S.count('suspects', job.queue, 1) end
   end
   if was == ${state.waiting} and was ~= is then S.count('waiting', job.queue, -1) end
   if is == ${state.waiting} and was ~= is then S.count('waiting', job.queue, 1) end
@@ -119,7 +121,7 @@ function S.flushIndexes()
     if string.find(key, '^queue:') then
       S.enterLine(string.sub(key, 7), leastOf(list))
       S.wakes = true
-    end
+    elseif string.find(key, '^suspects:') then S.wakes = true end
     change(isSet and 'SADD' or 'ZADD', P .. key, list)
   end
   for key, of in pairs(S.counts) do

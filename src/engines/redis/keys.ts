@@ -63,7 +63,8 @@ import { library } from './scripts.ts'
  * queue:<name>      sorted set of queued jobs: −priority · 2⁴⁰ + number of the collection → place
  * runs:<name>       sorted set of more queued jobs, many in one: first number → last number. They were submitted in bulk, each is plain and
  *                     alone, and none has been touched since: there is no s:<n>
- * suspects          the same as queue:<name>, of the queued jobs whose worker died, of all queues
+ * suspects:<name>   the same as queue:<name>, of the queued jobs whose worker died
+ * suspects          hash: queue → how many of them there are, where there are any
  * due, expiring     sorted sets: dueAt → scheduled job; expiresAt → job that is scheduled or queued
  * deadlines, marked sorted sets: deadlineAt → running job; markedAt → running job
  * waiting, scheduled  hashes: queue → how many of its jobs are; where there is none, there is no field

@@ -1,4 +1,5 @@
 import { state } from '../../engine/codes.ts'
+import { suspectsTogether, suspicion } from '../../engine/recovery.ts'
 import { library } from './scripts.ts'
 import { workingSet } from './working-set.ts'
 
@@ -8,7 +9,7 @@ import { workingSet } from './working-set.ts'
  *
  * ```
  * isOpen(queue)               the claim may take jobs of this queue
- * suspectIn(session)          a job whose worker died, where this session may have one now
+ * suspectsIn(session, limit)  jobs whose worker died that this session may have now
  * popFirst(size)              the digits of the first jobs, in the order in which they are to run; and which of them came in a run (by
  *                             position)
  * isAnyBefore(score)          a job that the claim may take stands in line at this score or before it
@@ -31,13 +32,53 @@ function S.isOpen(queue)
   return (not S.mine.wanted or S.mine.wanted[queue] or false) and not isPaused(queue)
 end
 
--- Taken singly, one in a session at a time, so that another crash counts only for it.
-function S.suspectIn(session)
-  if call('EXISTS', P .. 'trying:' .. session) == 1 then return nil end
-  for _, member in ipairs(call('ZRANGE', P .. 'suspects', 0, 999)) do
-    local job = S.jobAt(tonumber(string.sub(member, 2)))
-    if job and job.state == ${state.queued} and S.isOpen(job.queue) and not (job.expires and job.expires <= now) then return job end
+-- Few at a time, so that it can be told which of them ended its worker (see engine/recovery.ts).
+local function levelsAt(session)
+  local count, isAlone = 0, false
+  for _, seq in ipairs(call('SMEMBERS', P .. 'trying:' .. session)) do
+    local job = S.jobAt(tonumber(seq))
+    if job and job.state == ${state.running} then
+      count = count + 1
+      isAlone = isAlone or job.crashes > ${suspicion.suspect}
+    end
   end
+  return count, isAlone
+end
+local function firstSuspects(size)
+  local found = {}
+  for _, queue in ipairs(call('HKEYS', P .. 'suspects')) do
+    if S.isOpen(queue) then
+      local list = call('ZRANGE', P .. 'suspects:' .. queue, 0, size - 1, 'WITHSCORES')
+      for at = 1, #list, 2 do found[#found + 1] = {list[at], tonumber(list[at + 1]), queue} end
+    end
+  end
+  table.sort(found, function(one, other)
+    if one[2] ~= other[2] then return one[2] < other[2] end
+    return one[1] < other[1]
+  end)
+  return found
+end
+function S.suspectsIn(session, limit)
+  local running, isAlone = levelsAt(session)
+  if isAlone then return {} end
+  local room, taken = math.min(limit, ${suspectsTogether} - running), {}
+  if room <= 0 then return taken end
+  for _, each in ipairs(firstSuspects(room + 100)) do
+    local job = S.jobAt(tonumber(string.sub(each[1], 2)))
+    if not job then
+      -- It was removed while it was in line.
+      S.remove('suspects:' .. each[3], each[1])
+      S.count('suspects', each[3], -1)
+    elseif job.state == ${state.queued} and not (job.expires and job.expires <= now) then
+      if job.crashes > ${suspicion.suspect} then
+        if running + #taken == 0 then taken[1] = job end
+        break
+      end
+      taken[#taken + 1] = job
+      if #taken == room then break end
+    end
+  end
+  return taken
 end
 
 -- The lines to take from, in the order of their bounds: gives one after the other, nil in the end.

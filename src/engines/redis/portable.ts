@@ -214,7 +214,7 @@ export function placesOf(row: Named<'jobs'>): (readonly [key: string, score: str
   const found: (readonly [string, string, string])[] = []
   if (row.state === state.queued) {
     const score = String(BigInt(collection) - BigInt(or0(row.priority)) * 1_099_511_627_776n)
-    found.push([or0(row.crashes) > 0 ? 'suspects' : `queue:${row.queue}`, score, place])
+    found.push([`${or0(row.crashes) > 0 ? 'suspects' : 'queue'}:${row.queue}`, score, place])
   }
   const isOpen = row.state === state.queued || row.state === state.scheduled
   if (row.state === state.scheduled) found.push(['due', orEmpty(row.due_at), digits])

@@ -14,7 +14,7 @@ export const startingNow = 4
  * what is to run again and reopens the barriers it feeds; side branches come after the canvas they hang on, so that their
  * barrier has been reopened when they are met. The second time it lets go what nothing holds up.
  *
- * `retry(id, isCollection, expectedRound, what)`, `resetMembers(item)`, `restartMembers(item)`.
+ * `retry(id, isCollection, expectedRound, what)`, `resetMembers(item)`, `reopenAll(item)`, `decideEmpty(item)`, `restartMembers(item)`.
  */
 export const retrying = library(
   `
@@ -82,14 +82,31 @@ local function reopen(number, hadFailed)
   S.saveBarrier(barrier)
   if was ~= ${decided.no} and barrier.feeds then reopen(barrier.feeds, was == ${decided.failure}) end
 end
-local function reopenAll(header)
-  if header.isAlone then return end
+-- Calls for the numbers of the barriers of a collection, some at a time, for as long as the call may. True when none is left.
+local function eachBarrier(item, see)
+  local header = S.headerAt(item.subject)
+  if header.isAlone then return true end
   local first = header.base + header.jobCount
-  for number = first, first + header.barrierCount - 1 do
-    S.erase(P .. 'n:' .. number)
-    S.barriers[number] = nil
+  local last = first + header.barrierCount - 1
+  while math.max(item.after + 1, first) <= last do
+    if S.left <= 0 then return false end
+    local from, numbers = math.max(item.after + 1, first), {}
+    for number = from, math.min(from + 10 * math.ceil(S.left) - 1, from + 999, last) do numbers[#numbers + 1] = number end
+    see(numbers)
+    item.after = numbers[#numbers]
+    S.left = S.left - #numbers / 10
   end
-  S.flush()
+  return true
+end
+-- Once all jobs were put back, so that none arrives at a barrier any more.
+function S.reopenAll(item)
+  return eachBarrier(item, function(numbers)
+    for _, number in ipairs(numbers) do
+      S.erase(P .. 'n:' .. number)
+      S.barriers[number] = nil
+    end
+    S.flush()
+  end)
 end
 local function takingOf(detail)
   return detail % ${startingNow}, detail >= ${startingNow}
@@ -130,7 +147,6 @@ end
 function S.resetMembers(item)
   local header = S.headerAt(item.subject)
   local what = takingOf(item.detail)
-  if what == ${taking.all} and item.after == 0 then reopenAll(header) end
   return S.eachMember(item, item.subject, function(job)
     if job.archived then return end
     if isOfForgotten(job) then archive(job, header.round)
@@ -141,22 +157,19 @@ end
 -- ── going on ──
 
 -- The barriers that decided at submission, and the one that held back an uploaded graph.
-local function decideEmpty(header)
-  if header.isAlone then return end
-  local first = header.base + header.jobCount
-  for from = first - 1, first + header.barrierCount - 1, 1000 do
-    local numbers = {}
-    for number = from, math.min(from + 999, first + header.barrierCount - 1) do numbers[#numbers + 1] = number end
-    if from == first - 1 then numbers[1] = header.base - 1 end
-    S.loadBarriers(numbers)
-    for _, number in ipairs(numbers) do
-      local barrier = S.barriers[number]
-      if barrier and barrier.inputs == 0 and barrier.decided == ${decided.no} then S.decideBarrier(number) end
-    end
+local function decideAmong(numbers)
+  S.loadBarriers(numbers)
+  for _, number in ipairs(numbers) do
+    local barrier = S.barriers[number]
+    if barrier and barrier.inputs == 0 and barrier.decided == ${decided.no} then S.decideBarrier(number) end
   end
 end
+function S.decideEmpty(item)
+  local header = S.headerAt(item.subject)
+  if item.after == 0 and not header.isAlone then decideAmong({header.base - 1}) end
+  return eachBarrier(item, decideAmong)
+end
 function S.restartMembers(item)
-  if takingOf(item.detail) == ${taking.all} and item.after == 0 then decideEmpty(S.headerAt(item.subject)) end
   return S.eachMember(item, item.subject, function(job)
     if job.archived or job.state ~= ${state.waiting} then return end
     if job.continuation then S.settleParkedIfOver(job) else S.letGoIfFree(job) end
@@ -221,6 +234,10 @@ function S.retry(id, isCollection, expectedRound, detail)
   if not S.takeUniqueAgain(header) then return 'unique' end
   beginRound(header)
   S.later(${work.reset}, header.number, detail)
+  if what == ${taking.all} then
+    S.later(${work.reopen}, header.number)
+    S.later(${work.decide}, header.number)
+  end
   S.later(${work.restart}, header.number, detail)
   return 'retried'
 end

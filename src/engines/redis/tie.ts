@@ -41,7 +41,11 @@ class Walk {
   readonly #texts: string[] = []
   readonly #graphs: (readonly [key: string, base: number, text: string])[] = []
   readonly #collections = new Map<number, string>()
-  readonly #counts = { waiting: new Map<string, number>(), scheduled: new Map<string, number>() }
+  readonly #counts = {
+    waiting: new Map<string, number>(),
+    scheduled: new Map<string, number>(),
+    suspects: new Map<string, number>(),
+  }
   #graph: Graph | null = null
 
   constructor(db: Database) {
@@ -66,6 +70,7 @@ class Walk {
     const standing = readStanding(job, text)
     if (standing.state === state.waiting) this.#count('waiting', job.queue)
     if (standing.state === state.scheduled) this.#count('scheduled', job.queue)
+    if (standing.state === state.queued && standing.crashes > 0) this.#count('suspects', job.queue)
     if (job.collection === job.number) return this.close()
     const graph = this.#graphFor(job)
     graph.jobs++
@@ -98,7 +103,7 @@ class Walk {
     return (this.#graph = { ...about, jobs: 0, behind: [], feeds: [], barriers: [] })
   }
 
-  #count(kind: 'waiting' | 'scheduled', queue: string): void {
+  #count(kind: 'waiting' | 'scheduled' | 'suspects', queue: string): void {
     this.#counts[kind].set(queue, (this.#counts[kind].get(queue) ?? 0) + 1)
   }
 

@@ -292,7 +292,7 @@ async function clear(db: Database): Promise<void> {
   ]
   const names = [
     ...sessions.flatMap((session) => ['session:', 'run:', 'trying:', 'tokens:'].map((kind) => `${kind}${session}`)),
-    ...queues.flatMap((queue) => [`queue:${queue}`, `runs:${queue}`]),
+    ...queues.flatMap((queue) => [`queue:${queue}`, `runs:${queue}`, `suspects:${queue}`]),
     ...whole,
   ]
   for (let at = 0; at < names.length; at += 1_000)

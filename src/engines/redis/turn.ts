@@ -4,6 +4,7 @@ import {
   faultLength,
   faultShown,
   type KnownFault,
+  longestCalm,
   type SweepFault,
   turnLength,
 } from '../../engine/recovery.ts'
@@ -43,7 +44,7 @@ local function takeTurn()
   if now < sweptAt then stepBack(sweptAt - now) end
   if S.isGap(sweptAt) then
     local longest = call('ZREVRANGE', P .. 'leases', 0, 0, 'WITHSCORES')[2]
-    call('HSET', P .. 'meta', 'calmAt', now, 'calmUntil', now + longest)
+    call('HSET', P .. 'meta', 'calmAt', now, 'calmUntil', now + math.min(longest, ${longestCalm}))
     calmAt = now
   end
   call('HSET', P .. 'meta', 'sweptAt', now)

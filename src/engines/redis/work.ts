@@ -20,6 +20,9 @@ local function step(item)
   if kind == ${work.cancelInside} then return S.cancelInside(item) end
   if kind == ${work.reset} then return S.resetMembers(item) end
   if kind == ${work.restart} then return S.restartMembers(item) end
+  if kind == ${work.settle} then return S.settleBySearch(item) end
+  if kind == ${work.reopen} then return S.reopenAll(item) end
+  if kind == ${work.decide} then return S.decideEmpty(item) end
   return S.removeSome(item)
 end
 -- The one to go on with: every write comes by here, and the list may be long.

@@ -38,9 +38,8 @@ for _, list in ipairs({paused, call('ZRANGE', P .. 'lines', 0, -1)}) do
     seen[queue] = true
   end
 end
-local suspects = {}
-for _, place in ipairs(call('ZRANGE', P .. 'suspects', 0, -1)) do suspects[#suspects + 1] = string.sub(place, 2) end
-tellEach(${state.queued}, suspects)
+local suspects = call('HGETALL', P .. 'suspects')
+for at = 1, #suspects, 2 do tell(suspects[at], ${state.queued}, tonumber(suspects[at + 1])) end
 for _, key in ipairs({'alive', 'losing'}) do
   local sessions = key == 'alive' and call('ZRANGE', P .. key, 0, -1) or call('HKEYS', P .. key)
   for _, session in ipairs(sessions) do tellEach(${state.running}, call('SMEMBERS', P .. 'run:' .. session)) end

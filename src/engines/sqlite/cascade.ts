@@ -10,6 +10,7 @@ import {
   header,
   later,
   releaseUnique,
+  type WorkItem,
 } from './change.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
 
@@ -294,28 +295,63 @@ export function settleParkedIfOver(change: Change, seq: number, continuation: nu
 
 function settleCollection(change: Change, barrier: Barrier, decision: Decision): void {
   const about = header(change, barrier.collection)
-  const code = settledState(change, about, decision)
+  if (decision.succeeded) return close(change, about, collectionState.succeeded)
+  if (about.cancelledAt !== null) return close(change, about, collectionState.cancelled)
+  const cause = change.db.get<Closing>('select state, role, archived from celeriac_jobs where seq = ?', decision.cause)
+  if (cause !== undefined && isFailedMain(cause)) return close(change, about, collectionState.failed)
+  // Others are looked through, and of a large collection not all in this call.
+  later(change, work.settle, about.number, about.round)
+}
+
+interface Closing {
+  readonly state: number
+  readonly role: number
+  readonly archived: number | null
+}
+const isFailedMain = (job: Closing): boolean =>
+  job.state === state.failed && job.role === role.main && job.archived === null
+
+function close(change: Change, about: Header, code: number): void {
   change.left--
   change.db.run(
     'update celeriac_collections set state = ?, settled_at = ? where number = ?',
     code,
     change.now,
-    barrier.collection,
+    about.number,
   )
-  change.journal.collection(code, barrier.collection, about.round)
-  releaseUnique(change, barrier.collection)
+  change.journal.collection(code, about.number, about.round)
+  releaseUnique(change, about.number)
 }
 
-function settledState(change: Change, about: Header, decision: Decision): number {
-  if (decision.succeeded) return collectionState.succeeded
-  if (about.cancelledAt !== null) return collectionState.cancelled
-  const isFailed = (where: string, seq: number | null): boolean =>
-    seq !== null &&
-    change.db.get(
-      `select 1 from celeriac_jobs where ${where} and state = 5 and role = 0 and archived is null limit 1`,
-      seq,
-    ) !== undefined
-  const hasFailed =
-    isFailed('seq = ?', decision.cause) || isFailed('collection = ? and collection <> seq', about.number)
-  return hasFailed ? collectionState.failed : collectionState.cancelled
+/** Settles a collection that did not succeed by whether a job of it failed. True when it is settled, or at work again. */
+export function settleBySearch(change: Change, item: WorkItem): boolean {
+  const exit = change.db.get<{ state: number; round: number; decided: number }>(
+    `select c.state, c.round, b.decided from celeriac_collections c join celeriac_barriers b on b.number = c.exit where c.number = ?`,
+    item.subject,
+  )
+  const isOpen = exit?.state === collectionState.running && exit.decided === decided.failure
+  if (!isOpen || exit.round !== item.detail) return true
+  const about = header(change, item.subject)
+  if (about.cancelledAt !== null) {
+    close(change, about, collectionState.cancelled)
+    return true
+  }
+  while (change.left > 0) {
+    const limit = 10 * Math.ceil(change.left)
+    const page = change.db.all<Closing & { seq: number }>(
+      `select seq, state, role, archived from celeriac_jobs indexed by celeriac_jobs_together
+       where collection = ? and collection <> seq and seq > ? order by seq limit ? + 0`,
+      item.subject,
+      item.after,
+      limit,
+    )
+    const hasFailed = page.some(isFailedMain)
+    change.left -= page.length / 10 // reading costs a tenth of writing
+    if (hasFailed || page.length < limit) {
+      close(change, about, hasFailed ? collectionState.failed : collectionState.cancelled)
+      return true
+    }
+    item.after = page.at(-1)?.seq ?? item.after
+  }
+  return false
 }

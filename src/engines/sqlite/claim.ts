@@ -2,7 +2,8 @@ import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
-import type { Database } from './database.ts'
+import { suspectsToTake, suspectsTogether } from '../../engine/recovery.ts'
+import type { Database, Value } from './database.ts'
 import { readInput, readShortInputs } from './gather.ts'
 import { firstOf, firstOfOne, onlyQueue, pausedQueues, type Which } from './line.ts'
 import { isCalm } from './turn.ts'
@@ -116,10 +117,9 @@ function takenBefore(change: Change, session: number, token: number): ClaimedJob
 function take(change: Change, session: number, request: ClaimRequest): ClaimedJob[] {
   const { db, now } = change
   const open = openQueues(db, request.queues)
-  // A job whose worker died is taken singly, one in a session at a time, so that another crash counts only for it.
   const late = isAnyLate(db, now) ? now : null
-  const suspect = mayTakeSuspect(db, session) ? first(db, open, { crashes: '> 0', late }, 1) : []
-  const rows = [...suspect, ...first(db, open, { crashes: '= 0', late }, request.limit - suspect.length)]
+  const suspects = takeSuspects(db, session, request.limit, (limit) => first(db, open, { crashes: '> 0', late }, limit))
+  const rows = [...suspects, ...first(db, open, { crashes: '= 0', late }, request.limit - suspects.length)]
   if (rows.length === 0) return []
   db.run(
     // `or fail`: with the usual `abort` SQLite keeps a copy of every page it changes, to undo a statement half done.
@@ -159,11 +159,16 @@ function readTogether(change: Change, rows: readonly Row[]): void {
   )
 }
 
-function mayTakeSuspect(db: Database, session: number): boolean {
-  if (db.get('select 1 from celeriac_jobs where state = 2 and crashes > 0 limit 1') === undefined) return false
-  return (
-    db.get('select 1 from celeriac_jobs where state = 3 and session = ? and crashes > 0 limit 1', session) === undefined
-  )
+/** Jobs whose worker died come first, few at a time, so that it can be told which of them ended it (see engine/recovery.ts). */
+function takeSuspects(db: Database, session: number, limit: number, queued: (limit: number) => Row[]): Row[] {
+  if (db.get('select 1 from celeriac_jobs where state = 2 and crashes > 0 limit 1') === undefined) return []
+  const levels = (where: string, ...values: Value[]): Map<number, number> =>
+    new Map(db.lists<[number, number]>(`select seq, crashes from celeriac_jobs where ${where}`, ...values))
+  const running = levels('state = 3 and session = ? and crashes > 0', session)
+  const rows = queued(Math.min(limit, suspectsTogether))
+  const found = levels('seq in (select value from json_each(?))', `[${rows.map(([seq]) => seq).join(',')}]`)
+  const inLine = rows.map(([seq]) => found.get(seq) ?? 0)
+  return rows.slice(0, suspectsToTake([...running.values()], inLine))
 }
 
 interface Open {

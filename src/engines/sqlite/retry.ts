@@ -42,6 +42,10 @@ function retrySelected(change: Change, request: RetryRequest): RetryAnswer {
   beginRound(change, about)
   const detail = (request.mode === 'all' ? taking.all : taking.failed) + addedBy(request)
   later(change, work.reset, about.number, detail)
+  if (request.mode === 'all') {
+    later(change, work.reopen, about.number)
+    later(change, work.decide, about.number)
+  }
   later(change, work.restart, about.number, detail)
   return 'retried'
 }
@@ -149,7 +153,6 @@ function failedInside(change: Change, job: Member): Member[] {
 export function resetMembers(change: Change, item: WorkItem): boolean {
   const { round } = header(change, item.subject)
   const what = takingOf(item.detail)
-  if (what === taking.all && item.after === 0) reopenAll(change, item.subject)
   return eachMember(change, item, item.subject, (job) => {
     if (job.archived !== null) return
     if (isOfForgotten(change, job)) return archive(change, job, round)
@@ -257,17 +260,43 @@ function reopen(change: Change, number: number, hadFailed: boolean): void {
   if (was.feeds !== null) reopen(change, was.feeds, was.decided === decided.failure)
 }
 
-function reopenAll(change: Change, collection: number): void {
-  change.db.run(
-    'update celeriac_barriers set decided = 0, pending = inputs, failed = 0, cause = null where collection = ?',
-    collection,
-  )
+/** Applies `step` to the barriers of a collection, for as long as the call may. True when none is left. */
+function eachBarrier(change: Change, item: WorkItem, step: (page: readonly EmptyBarrier[]) => void): boolean {
+  while (change.left > 0) {
+    const limit = 10 * Math.ceil(change.left)
+    const page = change.db.all<EmptyBarrier>(
+      `select number, inputs, decided, continues from celeriac_barriers where collection = ? and number > ? order by number limit ? + 0`,
+      item.subject,
+      item.after,
+      limit,
+    )
+    step(page)
+    change.left -= page.length / 10
+    if (page.length < limit) return true
+    item.after = page.at(-1)?.number ?? item.after
+  }
+  return false
 }
+interface EmptyBarrier {
+  readonly number: number
+  readonly inputs: number
+  readonly decided: number
+  readonly continues: number | null
+}
+
+/** Once all jobs were put back, so that none arrives at a barrier any more. */
+export const reopenAll = (change: Change, item: WorkItem): boolean =>
+  eachBarrier(change, item, (page) => {
+    change.db.run(
+      `update celeriac_barriers set decided = 0, pending = inputs, failed = 0, cause = null
+       where number in (select value from json_each(?))`,
+      `[${page.map(({ number }) => number).join(',')}]`,
+    )
+  })
 
 // ── going on ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function restartMembers(change: Change, item: WorkItem): boolean {
-  if (takingOf(item.detail) === taking.all && item.after === 0) decideEmpty(change, item.subject)
   return eachMember(change, item, item.subject, (job) => {
     if (job.archived !== null) return
     const now = change.db.get<Waiting & { continuation: number | null; state: number }>(
@@ -281,10 +310,9 @@ export function restartMembers(change: Change, item: WorkItem): boolean {
 }
 
 /** The barriers that decided at submission. */
-function decideEmpty(change: Change, collection: number): void {
-  const empty = change.db.all<{ number: number }>(
-    'select number from celeriac_barriers where collection = ? and inputs = 0 and continues is null and decided = 0',
-    collection,
-  )
-  for (const { number } of empty) decideBarrier(change, number)
-}
+export const decideEmpty = (change: Change, item: WorkItem): boolean =>
+  eachBarrier(change, item, (page) => {
+    for (const barrier of page)
+      if (barrier.inputs === 0 && barrier.continues === null && barrier.decided === decided.no)
+        decideBarrier(change, barrier.number)
+  })

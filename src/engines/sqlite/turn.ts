@@ -4,6 +4,7 @@ import {
   faultLength,
   faultShown,
   type KnownFault,
+  longestCalm,
   type SweepFault,
   turnLength,
 } from '../../engine/recovery.ts'
@@ -55,7 +56,7 @@ export function takeTurn({ db, now }: Change): boolean {
   const leases = leasesOf(db)
   if (isGap(leases, sweptAt, now)) {
     note(db, 'calm_at', now)
-    note(db, 'calm_until', now + (leases.longest ?? 0))
+    note(db, 'calm_until', now + Math.min(leases.longest ?? 0, longestCalm))
   }
   note(db, 'swept_at', now)
   return true

@@ -1,9 +1,9 @@
-import { releaseRest, settleBarriers } from './cascade.ts'
+import { releaseRest, settleBarriers, settleBySearch } from './cascade.ts'
 import type { Change, WorkItem } from './change.ts'
 import { work } from '../../engine/codes.ts'
 import { cancelInside, cancelMembers } from './control.ts'
 import { removeSome } from './retention.ts'
-import { resetMembers, restartMembers } from './retry.ts'
+import { decideEmpty, reopenAll, resetMembers, restartMembers } from './retry.ts'
 
 /** Goes on with an item for as long as the call may. True when it is done; else `item.after` says how far it came. */
 const steps: Readonly<Record<WorkItem['kind'], (change: Change, item: WorkItem) => boolean>> = {
@@ -14,6 +14,9 @@ const steps: Readonly<Record<WorkItem['kind'], (change: Change, item: WorkItem) 
   [work.reset]: resetMembers,
   [work.restart]: restartMembers,
   [work.remove]: removeSome,
+  [work.settle]: settleBySearch,
+  [work.reopen]: reopenAll,
+  [work.decide]: decideEmpty,
 }
 
 /**
