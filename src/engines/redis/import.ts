@@ -134,6 +134,8 @@ async function importJobs(batch: Batch, db: Database, rows: readonly Row[]): Pro
     for (const [key, score, member] of placesOf(row)) {
       batch.add(`ZADD ${db.prefix}${key}`, score, member)
       if (key.startsWith('queue:')) batch.add(`ZADD ${db.prefix}lines`, frontOfLine, key.slice('queue:'.length))
+      // Counted once all rows are there (see tie.ts).
+      if (key.startsWith('suspects:')) batch.add(`HSET ${db.prefix}suspects`, key.slice('suspects:'.length), '0')
     }
     const isCancelling = row.collection === row.seq && row.marked_at !== null && Number(row.state) < state.succeeded
     if (isCancelling) batch.add(`SADD ${db.prefix}cancelling`, String(row.seq))

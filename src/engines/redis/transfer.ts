@@ -289,6 +289,7 @@ async function clear(db: Database): Promise<void> {
   const queues = [
     ...(await db.send<string[]>('HKEYS', `${db.prefix}queues`)),
     ...(await db.send<string[]>('ZRANGE', `${db.prefix}lines`, '0', '-1')),
+    ...(await db.send<string[]>('HKEYS', `${db.prefix}suspects`)),
   ]
   const names = [
     ...sessions.flatMap((session) => ['session:', 'run:', 'trying:', 'tokens:'].map((kind) => `${kind}${session}`)),
