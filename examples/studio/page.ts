@@ -11,6 +11,7 @@ export async function readFiles(): Promise<ReadonlyMap<string, { readonly type: 
   const read = (name: string): Promise<string> => readFile(`${folder}${name}`, 'utf8')
   return new Map([
     ['/', { type: 'text/html', text: await read('index.html') }],
+    ['/icon.svg', { type: 'image/svg+xml', text: await read('icon.svg') }],
     ['/page.css', { type: 'text/css', text: await read('page.css') }],
     ['/page.js', { type: 'text/javascript', text: await bundle() }],
   ])

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import axe from 'axe-core'
 import { type Locator, type Page } from 'playwright-core'
 import { expect, it, onTestFinished } from 'vitest'
 import { ApiProblem, createClient } from 'celeriac/client'
+import { encodePng } from '../../examples/studio/png.ts'
 import { start, type Started } from '../fixtures/command-process.ts'
 import { inBrowser } from './browser.ts'
 
@@ -38,7 +40,7 @@ inBrowser(({ open }) => {
     await enter(page, 'Ann')
     await sendSample(page)
     await row(page, 'studio.decode')
-      .getByText(/\d+ % row/)
+      .getByText(/\d+ % · row/)
       .waitFor()
     const seen: number[] = []
     const bar = row(page, 'studio.decode').getByRole('progressbar')
@@ -47,7 +49,7 @@ inBrowser(({ open }) => {
     await page.reload()
     await row(page, 'studio.resize')
       .nth(1)
-      .getByText(/\d+ % row/)
+      .getByText(/\d+ % · row/)
       .waitFor()
     await page.getByText('6 succeeded').waitFor()
     await page.locator('figure').nth(3).waitFor()
@@ -57,7 +59,7 @@ inBrowser(({ open }) => {
       expect.stringMatching(/^400 × 267, \d+ kB$/),
       expect.stringMatching(/^200 × 133, \d+ kB$/),
     ])
-    const widths = `[...document.images].map((image) => image.decode().then(() => image.naturalWidth))`
+    const widths = `[...document.querySelectorAll('#results img')].map((image) => image.decode().then(() => image.naturalWidth))`
     expect(await page.evaluate(`Promise.all(${widths})`)).toEqual([1200, 800, 400, 200])
     const downloading = page.waitForEvent('download')
     await page.getByRole('button', { name: 'Download' }).click()
@@ -73,11 +75,11 @@ inBrowser(({ open }) => {
     const page = await open(url)
     await enter(page, 'Ann')
     await sendSample(page)
-    await row(page, /studio.resize\s*1200/)
-      .getByText(/\d+ % row/)
+    await row(page, /studio.resize.*1200/)
+      .getByText(/\d+ % · row/)
       .waitFor()
-    await row(page, /studio.resize\s*200/)
-      .getByText(/\d+ % row/)
+    await row(page, /studio.resize.*\b200\)/)
+      .getByText(/\d+ % · row/)
       .waitFor()
     const [before, killed] = [processes(1).length, processes(1).at(-1)!]
     process.kill(killed, 'SIGKILL')
@@ -125,6 +127,36 @@ inBrowser(({ open }) => {
     await bob.goto(`${url}/#${id}`)
     await bob.reload()
     await bob.getByRole('alert').getByText('There is no collection').waitFor()
+  })
+
+  it('lists what there is with its time, its state and a small picture, and says why four are alike', async () => {
+    const { url } = await studio()
+    const page = await open(url)
+    await enter(page, 'Ann')
+    const small = await encodePng({ width: 300, height: 200, pixels: Buffer.alloc(300 * 200 * 4, 200) })
+    await page.setInputFiles('#file', { name: 'small.png', mimeType: 'image/png', buffer: Buffer.from(small) })
+    await page.locator('figure').nth(3).waitFor()
+    expect(await page.locator('figcaption').allInnerTexts()).toEqual([
+      ...[1200, 800, 400].map((width) =>
+        expect.stringMatching(new RegExp(`^300 × 200, \\d+ kB\\s+not ${width}: the picture is no wider$`)),
+      ),
+      expect.stringMatching(/^200 × 133, \d+ kB$/),
+    ])
+    const item = page.locator('#list button').filter({ hasText: 'small.png' })
+    await item.getByText('✓succeeded').waitFor()
+    expect(await item.locator('time').getAttribute('datetime')).toMatch(/^\d{4}-/)
+    expect(await item.locator('time').innerText()).toMatch(/\d/)
+    await expect
+      .poll(() => page.evaluate(`document.querySelector('#list img').naturalWidth`), { timeout: 10_000 })
+      .toBe(200)
+    const cut = Buffer.from('89504e470d0a1a0a0000000d4948445200000001', 'hex')
+    await page.setInputFiles('#file', { name: 'cut.png', mimeType: 'image/png', buffer: cut })
+    await page.locator('#list').getByText('✗failed').waitFor()
+    const icon = await page.evaluate<string>(`document.querySelector('link[rel=icon]').href`)
+    expect((await fetch(icon)).headers.get('content-type')).toContain('image/svg')
+    await page.evaluate(axe.source)
+    const { violations } = await page.evaluate<axe.AxeResults>(`axe.run()`)
+    expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([])
   })
 
   it('shows why something that is no picture was refused', async () => {

@@ -36,6 +36,8 @@ function enter(given) {
 function leave() {
   following.abort()
   sessionStorage.removeItem('token')
+  for (const url of thumbnails.values()) void url.then(URL.revokeObjectURL)
+  thumbnails.clear()
   history.replaceState(null, '', ' ')
   choose('')
   at('login').hidden = false
@@ -83,16 +85,51 @@ function showList(collections) {
   if (chosen) void showChosen(chosen)
 }
 
-function listed({ id, description, state, progress: { done, total } }) {
+/** Colour is never the only sign. */
+const marks = { running: '●', succeeded: '✓', failed: '✗', cancelled: '⊘' }
+
+function listed({ id, description, state, round, created_at, progress: { done, total } }) {
   const item = document.createElement('li')
   const button = item.appendChild(document.createElement('button'))
-  button.append(
-    spanOf('', description ?? 'A picture'),
-    spanOf('state', state === 'running' ? `${done} of ${total}` : state),
-  )
+  const mark = spanOf('mark', marks[state])
+  mark.ariaHidden = 'true'
+  const about = spanOf(`state is-${state}`, state === 'running' ? `${done} of ${total}` : state)
+  about.prepend(mark)
+  button.append(thumbnailOf(id, round, state), spanOf('name', description ?? 'A picture'), timeOf(created_at), about)
   button.ariaCurrent = String(id === location.hash.slice(1))
   button.addEventListener('click', () => choose(id))
   return item
+}
+
+/** The pictures of the list, by collection and round: each is read once. */
+const thumbnails = new Map()
+
+/** Nothing to look at stands there until there is a picture. */
+function thumbnailOf(id, round, state) {
+  if (state !== 'succeeded') return spanOf('thumbnail', '')
+  const image = document.createElement('img')
+  image.className = 'thumbnail'
+  image.alt = ''
+  const key = `${id} ${round}`
+  if (!thumbnails.has(key))
+    thumbnails.set(
+      key,
+      read(id, '200.png').then((bytes) => URL.createObjectURL(bytes)),
+    )
+  void thumbnails.get(key).then((url) => (image.src = url))
+  return image
+}
+
+/** The time of today, else the day too. */
+function timeOf(text) {
+  const made = document.createElement('time')
+  const at = new Date(text)
+  const isToday = at.toDateString() === new Date().toDateString()
+  made.dateTime = text
+  made.textContent = isToday
+    ? at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
+    : at.toLocaleString([], { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
+  return made
 }
 
 function spanOf(name, text) {
@@ -145,6 +182,9 @@ async function figureOf(id, { file, width, height, bytes }) {
   image.width = Math.min(width, 220)
   const caption = figure.appendChild(document.createElement('figcaption'))
   caption.textContent = `${width} × ${height}, ${Math.ceil(bytes / 1000)} kB`
+  // The name says how wide it was to be.
+  if (width < parseInt(file))
+    caption.append(document.createElement('br'), `not ${parseInt(file)}: the picture is no wider`)
   return item
 }
 
