@@ -257,7 +257,19 @@ onEveryEngine(
         const number = fc.oneof(
           fc.double({ noNaN: true, noDefaultInfinity: true }),
           fc.maxSafeInteger(),
-          fc.constantFrom(5e-324, 1.7976931348623157e308, 1e21, 1e20, 123456789e13, 1e-6, 1e-7, 1.5e-7, 0.1),
+          fc.constantFrom(
+            47544334602642420,
+            298942643063226400,
+            5e-324,
+            1.7976931348623157e308,
+            1e21,
+            1e20,
+            123456789e13,
+            1e-6,
+            1e-7,
+            1.5e-7,
+            0.1,
+          ),
         )
         const text = fc
           .oneof(fc.string({ unit: 'binary' }), fc.constantFrom('\u007f', '\uffff', '😀', '__proto__', '10', '9'))
@@ -291,7 +303,15 @@ onEveryEngine(
       test('what is at the limits is taken', async () => {
         const { engine, enqueue } = await openDatabase(open)
         await enqueue('x'.repeat(200), [nested(64), '[{"\\\\[['], { description: 'two\nlines', queue: '😀'.repeat(64) })
-        await enqueue('a', [Number.MAX_VALUE, -Number.MAX_VALUE, 5e-324, Number.MAX_SAFE_INTEGER, 1e300, 0.1])
+        await enqueue('a', [
+          Number.MAX_VALUE,
+          -Number.MAX_VALUE,
+          5e-324,
+          Number.MAX_SAFE_INTEGER,
+          47544334602642420,
+          1e300,
+          0.1,
+        ])
         expect((await engine.jobs({ limit: 10 })).items).toHaveLength(2)
       })
 

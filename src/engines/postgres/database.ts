@@ -15,7 +15,7 @@ import {
 import { Failed, isRepeatable, isUseless, Late, storeError, troubleOf } from './errors.ts'
 import { statementsIn } from './in-schema.ts'
 import type { Settings } from './options.ts'
-import { begin, withoutLimits } from './pins.ts'
+import { pinnedBegin, withoutLimits } from './pins.ts'
 
 /** Stands for whether the request has been sent before: then what was sent first may still be on its way. */
 export const isSentAgain = Symbol('is sent again')
@@ -140,8 +140,8 @@ export class Database extends Asking {
       return body(requests, client)
     }
     try {
-      if (timeout === undefined) return await this.#inTransaction(begin, this.settings.timeout, body)
-      return await this.#inTransaction(begin, timeout, unlimited)
+      if (timeout === undefined) return await this.#inTransaction(this.#begin, this.settings.timeout, body)
+      return await this.#inTransaction(this.#begin, timeout, unlimited)
     } catch (error) {
       throw this.#asStoreError(error, false)
     }
@@ -202,7 +202,7 @@ export class Database extends Asking {
   protected ask(query: PgQuery): Promise<PgResult> {
     return this.#repeated(async (giveUpAt, tries) => {
       if (this.pins !== null)
-        return this.#transaction(begin, giveUpAt - real.elapsed(), (run) => run(sentAs(query, tries > 1)))
+        return this.#transaction(this.#begin, giveUpAt - real.elapsed(), (run) => run(sentAs(query, tries > 1)))
       const client = await this.#checkOut()
       try {
         const result = await this.#answer(client, sentAs(query, tries > 1), giveUpAt)
@@ -213,6 +213,11 @@ export class Database extends Asking {
         throw error
       }
     })
+  }
+
+  /** Where nothing is to be set right, the default isolation is the one that is needed. */
+  get #begin(): string {
+    return this.pins === null ? 'begin' : pinnedBegin
   }
 
   // ── how it is sent ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +256,7 @@ export class Database extends Asking {
     const client = await this.#checkOut()
     const run = (query: PgQuery): Promise<PgResult> => this.#answer(client, query, real.elapsed() + timeout)
     try {
-      await run({ text: `${begin}; ${this.pins ?? ''}` })
+      await run({ text: this.pins === null ? begin : `${begin}; ${this.pins}` })
       const answer = await body(run, client)
       await run({ text: 'commit' })
       client.release()

@@ -57,6 +57,9 @@ const quoted = (value: unknown): string => `'${JSON.stringify(value).replaceAll(
 /** Standing in front of a text, E says what a backslash means whatever the settings are. */
 const control = "E'[\\u0001-\\u001f\\u007f-\\u009f]'"
 
+/** Half a step above the greatest number: from here on JavaScript reads infinity. */
+const infinity = '179769313486231580793728971405301e276'
+
 /**
  * For triggers and other languages: `select celeriac.enqueue('mail.send', '["a@b.c"]', '{"queue": "mail"}')` sends one call of
  * a task and gives the id of its job. It is part of the transaction that it is called in.
@@ -175,9 +178,9 @@ end $$;
 
 create or replace function celeriac.check_number(a_number numeric) returns void language plpgsql as $$
 begin
-  -- Beyond this, half a step above the greatest number, a text is read as infinity; beyond 2^53 whole numbers are rounded.
-  if abs(a_number) < 179769313486231580793728971405301e276
-    and (abs(a_number) <= 9007199254740991 or a_number <> trunc(a_number) or a_number::float8::text::numeric = a_number) then return; end if;
+  -- Beyond 2^53 whole numbers are rounded.
+  if abs(a_number) < ${infinity}
+    and (abs(a_number) <= 9007199254740991 or a_number <> trunc(a_number) or celeriac.number_in_code(a_number)::numeric = a_number) then return; end if;
   perform celeriac.refuse(format('the arguments: the number %s cannot be held by JavaScript: send it as a text', left(a_number::text, 60)));
 end $$;
 
@@ -281,6 +284,7 @@ declare
   v_digits text;
   v_point integer;
   v_count integer;
+  v_shorter numeric;
 begin
   -- Less than half the least number is read as 0.
   if abs(a_number) < 2.5e-324 then return '0'; end if;
@@ -289,6 +293,16 @@ begin
   v_digits := ltrim(concat(v_parts[1], v_parts[2]), '0');
   v_point := length(v_parts[1]) + coalesce(v_parts[3]::integer, 0) - (length(v_parts[1]) + length(v_parts[2]) - length(v_digits));
   v_digits := rtrim(v_digits, '0');
+  -- The server is content with one digit more where the shortest text stands exactly half-way between two numbers.
+  for n in 1 .. length(v_digits) - 1 loop
+    v_count := length(v_digits) - 1;
+    select c.digits into v_shorter from unnest(array[left(v_digits, v_count)::numeric, left(v_digits, v_count)::numeric + 1]) c (digits)
+    where concat(c.digits, 'e', v_point - v_count)::numeric < ${infinity}
+      and concat(c.digits, 'e', v_point - v_count)::numeric::float8 = abs(a_number)::float8 limit 1;
+    exit when v_shorter is null;
+    v_point := v_point + length(v_shorter::text) - v_count;
+    v_digits := rtrim(v_shorter::text, '0');
+  end loop;
   v_count := length(v_digits);
   if v_point between v_count and 21 then return concat(v_sign, v_digits, repeat('0', v_point - v_count)); end if;
   if v_point between 1 and 21 then return concat(v_sign, left(v_digits, v_point), '.', substr(v_digits, v_point + 1)); end if;

@@ -19,8 +19,8 @@ export const otherSettings = `(select coalesce(json_object_agg(name, current_set
 /** SQL for whether transactions that do not say otherwise have another isolation. */
 export const otherIsolation = `(current_setting('default_transaction_isolation') <> '${isolation}')`
 
-/** What begins a transaction in which functions find the isolation that they are written for. */
-export const begin = `begin isolation level ${isolation}`
+/** What begins a transaction in which functions find the isolation that they are written for, whatever the default is. */
+export const pinnedBegin = `begin isolation level ${isolation}`
 
 /**
  * Sets what differs, until the transaction ends: a pooler may give the next one another connection, and the pool may be the
