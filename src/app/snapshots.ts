@@ -69,6 +69,7 @@ export function summaryOfJob(job: JobRecord): JobSummary {
     ...present('progress', job.progress),
     ...present('failure', job.failure),
     ...present('failedJobId', job.failedJobId),
+    ...present('shortened', job.shortened ?? null),
     ...present('actor', job.actor),
     ...present('description', job.description),
     tags: job.tags,

@@ -33,6 +33,12 @@ export function sizeOfFailure(failure: Failure): number {
   return size
 }
 
+/** Its name and the first words of its message: no stack, no cause. */
+export function briefFailure({ name, message, attempt, at }: Failure, limit: number): Failure {
+  const words = message.length > limit ? `${message.slice(0, limit - 1).toWellFormed()}…` : message
+  return { name, message: words, attempt, at }
+}
+
 const nameBytes = 200
 const messageBytes = 8 * 1024
 const stackBytes = 16 * 1024

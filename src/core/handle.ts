@@ -83,6 +83,11 @@ export interface JobSummary {
   readonly failure?: Failure
   /** Whose failure that is: this job's, or for a skipped or continued job the one that caused it. */
   readonly failedJobId?: string
+  /**
+   * In a snapshot of more than 4 MiB: arguments of more than 200 characters are left out here, and the failure and the message
+   * of its progress are cut. `app.job(id).snapshot()` has them whole.
+   */
+  readonly shortened?: true
   readonly actor?: { readonly id: string }
   readonly description?: string
   readonly tags: readonly string[]

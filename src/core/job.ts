@@ -105,6 +105,8 @@ export interface JobRecord {
   readonly failure: Failure | null
   /** The id of the job whose failure this is: its own, or for a skipped or continued job the original one. */
   readonly failedJobId: string | null
+  /** Its arguments, failure or progress are not whole: the snapshot would be too large. */
+  readonly shortened?: true
   readonly actor: Actor | null
   readonly description: string | null
   readonly tags: readonly string[]

@@ -1,12 +1,14 @@
 import { DatabaseSync, StatementSync } from 'node:sqlite'
 import pg from 'pg'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import type { Graph, GraphJob } from '../../src/core/graph.ts'
 import type { Engine } from '../../src/engine/engine.ts'
+import { partsOf } from '../../src/engine/parts.ts'
 import type { JobsQuery } from '../../src/engine/inspect.ts'
 import type { Settlement } from '../../src/engine/work.ts'
 import { Connection } from '../../src/engines/redis/connection.ts'
-import { alone, graphOf, groupOf, sideJob, submission } from '../fixtures/graphs.ts'
-import { hand, retried, succeeded } from '../fixtures/hand.ts'
+import { alone, graphOf, groupOf, plainJob, sideJob, submission } from '../fixtures/graphs.ts'
+import { failed, failure, hand, retried, succeeded } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 /**
@@ -225,4 +227,97 @@ onEveryEngine(
     })
   },
   ['sqlite'],
+)
+
+// ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** So many jobs side by side, with these arguments. */
+async function submitGroup(engine: Engine, count: number, args = '[]'): Promise<Graph> {
+  const jobs = Array.from({ length: count }, (): GraphJob => ({ ...plainJob('member'), args, feeds: 0 }))
+  const graph = { ...groupOf(), jobs, barriers: [{ inputs: count, feeds: null, gate: null }], exit: 0 }
+  const parts = partsOf(graph, engine.partSize)
+  for (let part = 0; parts.length > 1 && part < parts.length; part++) await engine.upload(graph, part, null)
+  await engine.submit([submission(graph)])
+  return graph
+}
+
+/** The characters of a snapshot, as it goes over HTTP. */
+const sizeOf = (value: unknown): number => JSON.stringify(value).length
+
+onEveryEngine((open) => {
+  test('4,000 failures with messages of 2 KB and stacks make no snapshot of 20 MB', async () => {
+    const { engine } = await open()
+    const graph = await submitGroup(engine, 4_000)
+    const worker = await hand(engine)
+    const message = 'm'.repeat(2_048)
+    const thrown = { ...failure(message), stack: `Error: ${message}\n    at handler (tasks.ts:1:1)` }
+    await worker.drain(() => ({ type: 'failed', reason: 'failed', failure: thrown }))
+    const detail = await engine.collection(graph.id)
+    expect(detail?.counts.failed).toBe(4_000)
+    expect(detail?.failure).toEqual(thrown)
+    expect(detail?.jobs.map(({ id }) => id)).toEqual(graph.jobs.map(({ id }) => id))
+    expect(detail?.jobs[0]).toMatchObject({ failure: thrown })
+    expect(detail?.jobs[0]).not.toHaveProperty('shortened')
+    const last = detail?.jobs.at(-1)
+    expect(last).toMatchObject({ shortened: true, failure: { name: 'Error', attempt: 1 } })
+    expect(last?.failure?.message).toMatch(/^m{150,200}…$/)
+    expect(sizeOf(detail)).toBeLessThan(10 * mebibyte)
+    expect((await engine.job(graph.jobs.at(-1)!.id))?.failure).toEqual(thrown)
+  })
+
+  test('100 jobs with arguments of 256 KiB make no snapshot of 25 MB', async () => {
+    const { engine } = await open()
+    const args = JSON.stringify(['x'.repeat(256 * 1024 - 4)])
+    const graph = await submitGroup(engine, 100, args)
+    const detail = await engine.collection(graph.id)
+    expect(detail?.jobs).toHaveLength(100)
+    expect(detail?.jobs[0]?.args).toBe(args)
+    expect(detail?.jobs.at(-1)).toMatchObject({ args: '[]', shortened: true })
+    expect(sizeOf(detail)).toBeLessThan(6 * mebibyte)
+    expect((await engine.job(graph.jobs.at(-1)!.id))?.args).toBe(args)
+  })
+
+  test('a snapshot of 12,000 jobs is whole, and the changes behind its cursor are those made since', async () => {
+    const { engine } = await open()
+    const graph = await submitGroup(engine, 12_000)
+    const worker = await hand(engine)
+    const jobs = await worker.claim(500)
+    await worker.fail(jobs[0]!, 'first')
+    for (const job of jobs.slice(1)) await worker.settle(job, failed('later'))
+    const detail = await engine.collection(graph.id)
+    expect(detail?.jobs.map(({ id }) => id)).toEqual(graph.jobs.map(({ id }) => id))
+    expect(detail?.counts).toMatchObject({ failed: 500, queued: 11_500 })
+    expect(detail?.progress).toEqual({ done: 500, total: 12_000 })
+    expect(detail?.failure?.message).toBe('first')
+    expect((await engine.events({ after: detail!.cursor, collections: [graph.id], limit: 100 })).changes).toEqual([])
+    const { items } = await engine.collections({ limit: 10 })
+    const { jobs: _, cursor: __, shape: ___, result: ____, ...record } = detail!
+    expect(items).toEqual([record])
+    expect(await engine.collection(graph.id, { jobs: false })).toMatchObject(record)
+  })
+})
+
+onEveryEngine(
+  (open) => {
+    test('no script of Redis goes through more than 2,000 jobs for a snapshot', async () => {
+      const { engine } = await open()
+      const graph = await submitGroup(engine, 6_000)
+      // The server does not know the scripts yet: each is sent twice.
+      await engine.collection(graph.id)
+      const sent = vi.spyOn(Connection.prototype, 'send')
+      onTestFinished(() => sent.mockRestore())
+      await engine.collection(graph.id)
+      // The collection; three counts of 2,000 and six pages of 1,000; its barrier.
+      expect(sent.mock.calls.length).toBe(11)
+      sent.mockClear()
+      await engine.collection(graph.id, { jobs: false })
+      expect(sent.mock.calls.length).toBe(4)
+      sent.mockClear()
+      const small = await submitGroup(engine, 10)
+      sent.mockClear()
+      expect((await engine.collection(small.id))?.jobs).toHaveLength(10)
+      expect(sent.mock.calls.length).toBe(1)
+    })
+  },
+  ['redis'],
 )

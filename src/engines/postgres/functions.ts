@@ -14,6 +14,7 @@ import { inspectFunctions } from './inspect.ts'
 import { journalFunctions } from './journal.ts'
 import { keyFunctions } from './keys.ts'
 import { lineFunctions } from './line.ts'
+import { recordFunctions } from './record.ts'
 import { resultFunctions } from './results.ts'
 import { retentionFunctions } from './retention.ts'
 import { retryFunctions } from './retry.ts'
@@ -61,6 +62,7 @@ export const functions: readonly string[] = [
   lineFunctions,
   dueFunctions,
   gatherFunctions,
+  recordFunctions,
   resultFunctions,
   settleFunctions,
   controlFunctions,

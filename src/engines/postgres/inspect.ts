@@ -3,6 +3,7 @@ import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { hot } from './change.ts'
 import { state } from '../../engine/codes.ts'
+import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database, Requests } from './database.ts'
 import {
@@ -25,9 +26,6 @@ import {
   toldTables,
 } from './record.ts'
 import { inlineLimit, resultsIn } from './results.ts'
-
-/** A job behind a large group names so many of the jobs it waits for. */
-const afterLimit = 1_000
 
 // ── a job ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,51 +143,24 @@ async function membersOf(
   { number, alone, id, actor, cancelled_at }: CollectionRow,
 ): Promise<JobRecord[]> {
   const told = `select ${memberColumns} from ${memberTables}`
-  const members = `${told} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
+  const all = `${told} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
   const found = await requests.all<MemberRow>(
-    alone ? `${members} union all ${told} where j.seq = $1 order by seq` : `${members} order by j.seq`,
+    alone ? `${all} union all ${told} where j.seq = $1 order by seq` : `${all} order by j.seq`,
     number,
     alone ? null : cancelled_at,
   )
-  const rows = found.map((row): JobRow => Object.assign(row, { collection_id: id, actor }))
-  const barriers = await requests.lists<[number: number, feeds: number | null]>(
-    'select number, feeds from celeriac.barriers where collection = $1',
-    number,
+  const outer = new Map(
+    await requests.lists<[number: number, feeds: number | null]>(
+      'select number, feeds from celeriac.barriers where collection = $1',
+      number,
+    ),
   )
-  const after = afterByBarrier(new Map(barriers), rows)
-  return inOrder(rows).map((row) => jobRecord(row, row.behind === null ? [] : (after.get(row.behind) ?? [])))
-}
-
-/** The ids of the jobs at each barrier; one list for all the jobs behind it. */
-function afterByBarrier(outer: ReadonlyMap<number, number | null>, rows: readonly JobRow[]): Map<number, string[]> {
-  const after = new Map<number, string[]>()
-  for (const row of rows) {
-    for (let barrier = row.feeds; barrier !== null; barrier = outer.get(barrier) ?? null) {
-      const ids = after.get(barrier) ?? []
-      if (ids.length < afterLimit) ids.push(row.id)
-      after.set(barrier, ids)
-    }
+  const members = new Members()
+  for (const row of found) {
+    const job = jobRecord(Object.assign(row, { collection_id: id, actor }), [])
+    members.add(row.is_over ? { ...job, shortened: true } : job, row.behind, row.feeds)
   }
-  return after
-}
-
-/** As written; the jobs of a continuation behind the job that continued. */
-function inOrder(rows: readonly JobRow[]): JobRow[] {
-  const inside = new Map<string, JobRow[]>()
-  for (const row of rows) {
-    if (row.parent_id === null) continue
-    const list = inside.get(row.parent_id)
-    if (list === undefined) inside.set(row.parent_id, [row])
-    else list.push(row)
-  }
-  if (inside.size === 0) return [...rows]
-  const ordered: JobRow[] = []
-  const left = rows.filter((row) => row.parent_id === null).reverse()
-  for (let row = left.pop(); row !== undefined; row = left.pop()) {
-    ordered.push(row)
-    left.push(...(inside.get(row.id) ?? []).reverse())
-  }
-  return ordered
+  return members.list((barrier) => outer.get(barrier) ?? null)
 }
 
 // ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────

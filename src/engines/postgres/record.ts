@@ -12,6 +12,7 @@ import {
 } from '../../engine/codes.ts'
 import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import { failureIn, type FoundFailure } from '../../engine/failures.ts'
+import { briefLimit, snapshotBytes } from '../../engine/members.ts'
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -54,12 +55,12 @@ export interface JobRow extends FailureColumns {
 export const failureColumns = `f.id as failed_id, f.task as failed_task, f.state as failed_state, f.reason as failed_reason,
   f.failure as failed_failure, f.attempt as failed_attempt, f.finished_at as failed_at`
 
-const ownColumns = (cancelledAt: string): string => `
+const ownColumns = (cancelledAt: string, args = 'j.args', failure = 'j.failure', ofCause = failureColumns): string => `
   j.seq, j.id, j.collection, j.task, j.state, j.reason, j.role, j.queue, j.priority,
-  j.args, p.id as parent_id, j.behind, j.feeds, j.attempt, j.failures, j.round, j.version, j.progress, j.failure, j.cause,
+  ${args} as args, p.id as parent_id, j.behind, j.feeds, j.attempt, j.failures, j.round, j.version, j.progress, ${failure} as failure, j.cause,
   j.description, j.tags, s.name as worker, j.created_at,
   coalesce(j.due_at, case when j.state = 0 then j.start_at end) as due_at, j.started_at, j.finished_at,
-  coalesce(j.marked_at, case when j.role = 0 then ${cancelledAt} end) as marked_at, j.continuation, ${failureColumns}`
+  coalesce(j.marked_at, case when j.role = 0 then ${cancelledAt} end) as marked_at, j.continuation, ${ofCause}`
 const ownTables = `
   left join celeriac.jobs p on p.seq = j.parent
   left join celeriac.sessions s on s.number = j.session
@@ -72,10 +73,22 @@ export const jobTables = `celeriac.jobs j
   left join celeriac.jobs h on h.seq = j.collection
   ${ownTables}`
 
+/** Behind the first `snapshotBytes` of a collection what is long is left with the server (see engine/members.ts). */
+const isOver = `sum(octet_length(j.args) + coalesce(octet_length(j.failure), 0) + coalesce(octet_length(f.failure), 0))
+  over (order by j.seq) > ${snapshotBytes}`
+const longest = 4 * briefLimit
+const briefly = (failure: string): string =>
+  `case when octet_length(${failure}) > ${longest} and ${isOver} then celeriac.brief_failure(${failure}) else ${failure} end`
+
 /** Of a job whose collection is known: `$2` is when that was cancelled. */
-export const memberColumns = ownColumns('$2::bigint')
+export const memberColumns = `${ownColumns(
+  '$2::bigint',
+  `case when octet_length(j.args) > ${longest} and ${isOver} then '[]' else j.args end`,
+  briefly('j.failure'),
+  failureColumns.replace('f.failure', briefly('f.failure')),
+)}, ${isOver} and greatest(octet_length(j.args), octet_length(j.failure), octet_length(f.failure)) > ${longest} as is_over`
 export const memberTables = `celeriac.jobs j ${ownTables}`
-export type MemberRow = Omit<JobRow, 'collection_id' | 'actor'>
+export type MemberRow = Omit<JobRow, 'collection_id' | 'actor'> & { readonly is_over: boolean }
 
 /** Of a graph that is still being uploaded nobody knows yet. */
 export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
@@ -273,3 +286,13 @@ function tallyIn(text: string | null): Pick<CollectionRecord, 'counts' | 'progre
   }
   return { counts, progress }
 }
+
+export const recordFunctions = `
+create or replace function celeriac.brief_failure(a_failure text) returns text language plpgsql immutable as $$
+declare
+  v_failure json := a_failure;
+begin
+  return json_build_object('name', v_failure ->> 'name', 'message', left(v_failure ->> 'message', ${longest}), 'attempt', v_failure -> 'attempt',
+    'at', v_failure ->> 'at');
+end $$;
+`

@@ -6,7 +6,7 @@ import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspe
 import { createdMargin, pageBytes, position } from '../../engine/listing.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
-import { collectionAt, collectionPart, collectionRecord } from './inspect.ts'
+import { collectionAt, collectionPart, collectionRecord, countLarge } from './collection.ts'
 import { afterOf, hidden, jobRecord, record, Rows } from './record.ts'
 import { part, reading } from './scripts.ts'
 
@@ -28,7 +28,7 @@ interface Listing<T> {
   readonly script: Script
   readonly filters: Filters
   /** What one number comes to; null where what only this side can tell rules it out. */
-  readonly tell: (rows: Rows, number: number) => T | null
+  readonly tell: (rows: Rows, number: number) => T | null | Promise<T | null>
   /** No number above this one matches; the last one given where there is none. */
   readonly from: number | null
   readonly downTo: number
@@ -51,7 +51,7 @@ async function page<T>(
     const [found, matched, reached] = await db.read<Reply>(script, [before, window, most, ...filters])
     const rows = new Rows(found)
     for (const number of matched) {
-      const item = tell(rows, number)
+      const item = await tell(rows, number)
       if (item === null) continue
       if (items.length === query.limit || left < 0) return { items, next: String(last) }
       items.push(item)
@@ -265,11 +265,14 @@ export function collections(db: Database, query: CollectionsQuery): Promise<Reco
     filters: [code, query.createdFrom ?? '', query.createdBefore ?? ''],
     from: null,
     downTo: 0,
-    tell(rows, number) {
+    async tell(rows, number) {
       const row = collectionAt(rows, number)
-      if (row === null) return null
-      const told = collectionRecord(rows, row)
-      return isAmong(told, query) ? told : null
+      if (
+        row === null ||
+        !isAmong(row.actor === null ? { ...row, actor: null } : { ...row, actor: { id: row.actor } }, query)
+      )
+        return null
+      return collectionRecord(await countLarge(db, rows, number), row)
     },
     sizeOf: ({ failure }) => (failure === null ? 0 : sizeOfFailure(failure)),
   })

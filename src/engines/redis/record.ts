@@ -3,6 +3,7 @@ import type { Failure } from '../../core/failure.ts'
 import type { JobRecord, Progress } from '../../core/job.ts'
 import { reason, reasonName, role, roleName, state, stateName } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure } from '../../engine/failures.ts'
+import { afterLimit } from '../../engine/members.ts'
 import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
 import { part } from './scripts.ts'
 
@@ -17,6 +18,11 @@ export class Rows {
 
   constructor(flat: readonly string[]) {
     for (let at = 0; at < flat.length; at += 2) this.#rows.set(flat[at] as string, flat[at + 1] as string)
+  }
+
+  /** These rows and some more. */
+  with(flat: readonly string[]): Rows {
+    return new Rows([...[...this.#rows].flat(), ...flat])
   }
 
   get(name: string): string | null {
@@ -100,9 +106,6 @@ function readCollection(number: number, row: string, standing: string | null): C
 const orNull = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
 
 // ── fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A job behind a large group names so many of the jobs it waits for. */
-const afterLimit = 1_000
 
 /**
  * `look` fetches rows once, `found` is what the script hands over. `tellJobs` fetches all that is told of jobs: their rows, those of
@@ -334,21 +337,13 @@ export function failureOf(rows: Rows, number: number): FoundFailure | null {
 /** Counts of jobs by state and role; those that were not needed, and those of history, do not count. And who failed first. */
 export const tally = part(
   `
--- areTold: they were looked at, and will be told.
-local function tallyJobs(numbers, areTold)
+local function tallyJobs(numbers)
   local counts, first, cause = {}, nil, nil
   for at = 1, 24 do counts[at] = 0 end
-  local jobs = not areTold and rowsAt('j:', numbers)
-  local standings = not areTold and rowsAt('s:', numbers)
+  local jobs, standings = rowsAt('j:', numbers), rowsAt('s:', numbers)
   for at, number in ipairs(numbers) do
-    local head, standing
-    if areTold then
-      local reading = readingOf(number)
-      if reading then head, standing = reading.head, reading.standing end
-    elseif jobs[at] then
-      head, standing = headIn(jobs[at], number), standingIn(standings[at])
-    end
-    if head then
+    if jobs[at] then
+      local head, standing = headIn(jobs[at], number), standingIn(standings[at])
       local code = standing.state or (head.behind and '${state.waiting}' or '${state.queued}')
       local isNeeded = code ~= '${state.skipped}' or standing.reason ~= '${reason.notNeeded}'
       if not standing.archived and isNeeded then
@@ -361,7 +356,7 @@ local function tallyJobs(numbers, areTold)
       end
     end
   end
-  return table.concat(counts, ','), cause
+  return table.concat(counts, ','), cause, first
 end
 `,
   record,

@@ -3,6 +3,7 @@ import type { JobDetail, JobRecord } from '../../core/job.ts'
 import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { collectionStateName, state } from '../../engine/codes.ts'
+import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
@@ -14,8 +15,8 @@ import { isVisible } from './submit.ts'
 
 /** Results up to so many characters come along with a snapshot; larger ones are loaded on demand. */
 const inlineLimit = 1_048_576
-/** A job behind a large group names so many of the jobs it waits for. */
-const afterLimit = 1_000
+/** The jobs of a collection are read so many at a time. */
+const rowsAtOnce = 500
 
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow & { readonly has_all_arguments: number }>(
@@ -168,55 +169,26 @@ export function actorsOf(db: Database, ids: readonly string[]): Map<string, stri
 
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────
 
+/** Read some at a time: of what is too large for a snapshot no more than that is in memory. */
 function membersOf(db: Database, { number, alone }: CollectionRow): JobRecord[] {
-  const own = alone === 1 ? db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number) : []
-  const rows = db.all<JobRow>(
-    `select ${jobColumns} from ${jobTables} where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} order by j.seq`,
-    number,
-  )
-  const all = [...own, ...rows]
-  const after = afterByBarrier(db, number, all)
-  return inOrder(all).map((row) => jobRecord(db, row, row.behind === null ? [] : (after.get(row.behind) ?? [])))
-}
-
-/** The ids of the jobs at each barrier; one list for all the jobs behind it. */
-function afterByBarrier(db: Database, number: number, rows: readonly JobRow[]): Map<number, string[]> {
   const outer = new Map(
-    db
-      .all<{ number: number; feeds: number | null }>(
-        'select number, feeds from celeriac_barriers where collection = ?',
-        number,
-      )
-      .map((row) => [row.number, row.feeds]),
+    db.lists<[number: number, feeds: number | null]>(
+      'select number, feeds from celeriac_barriers where collection = ?',
+      number,
+    ),
   )
-  const after = new Map<number, string[]>()
-  for (const row of rows) {
-    for (let barrier = row.feeds; barrier !== null; barrier = outer.get(barrier) ?? null) {
-      const ids = after.get(barrier) ?? []
-      if (ids.length < afterLimit) ids.push(row.id)
-      after.set(barrier, ids)
-    }
+  const members = new Members()
+  const add = (row: JobRow): void => members.add(jobRecord(db, row, []), row.behind, row.feeds)
+  if (alone === 1) db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number).forEach(add)
+  const sql = `select ${jobColumns} from ${jobTables}
+    where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} and j.seq > ? order by j.seq limit ? + 0`
+  for (let last = number; ;) {
+    const rows = db.all<JobRow>(sql, number, last, rowsAtOnce)
+    rows.forEach(add)
+    if (rows.length < rowsAtOnce) break
+    last = (rows.at(-1) as JobRow).seq
   }
-  return after
-}
-
-/** As written; the jobs of a continuation behind the job that continued. */
-function inOrder(rows: readonly JobRow[]): JobRow[] {
-  const inside = new Map<string, JobRow[]>()
-  for (const row of rows) {
-    if (row.parent_id === null) continue
-    const list = inside.get(row.parent_id)
-    if (list === undefined) inside.set(row.parent_id, [row])
-    else list.push(row)
-  }
-  if (inside.size === 0) return [...rows]
-  const ordered: JobRow[] = []
-  const left = rows.filter((row) => row.parent_id === null).reverse()
-  for (let row = left.pop(); row !== undefined; row = left.pop()) {
-    ordered.push(row)
-    left.push(...(inside.get(row.id) ?? []).reverse())
-  }
-  return ordered
+  return members.list((barrier) => outer.get(barrier) ?? null)
 }
 
 // ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────
