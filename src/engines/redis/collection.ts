@@ -170,7 +170,7 @@ export async function collection(
   const number = Number(rows.get('number'))
   const row = collectionAt(rows, number)
   if (row === null || row.removedAt !== null) return null
-  const counted = withJobs || withCounts ? await countLarge(db, rows, number) : rows
+  const counted = await countLarge(db, rows, number)
   return {
     ...collectionRecord(counted, row),
     jobs: withJobs ? await membersOf(db, rows, number) : [],
