@@ -89,6 +89,19 @@ test('a sweep that fails is told once, and tried again', async () => {
   expect(notices).toHaveLength(2)
 })
 
+test('what fails within a sweep is told once, and that it has not failed for a minute', async () => {
+  const error = new CeleriacError('STORE_FAILED', 'It is broken.')
+  let faults = [{ item: 'values', error }]
+  const { notices, pass } = start(() => Promise.resolve({ released: 0, nextAt: null, faults }))
+  await pass(6_100)
+  expect(notices).toEqual(['Upkeep of values failed: It is broken. Trying again.'])
+  faults = []
+  await pass(50_000)
+  expect(notices).toHaveLength(1)
+  await pass(15_000)
+  expect(notices.slice(1)).toEqual(['Upkeep of values has not failed for a minute.'])
+})
+
 test('once stopped it does nothing more', async () => {
   const { runtime, timekeeper, times, pass } = start(nothing)
   await pass(20)

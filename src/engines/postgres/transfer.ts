@@ -150,6 +150,9 @@ begin
   perform celeriac.finish(c);
   if exists (select 1 from celeriac.work) then return true; end if;
   update celeriac.sessions set ended_at = c.now, lost = 1 where ended_at is null;
+  update celeriac.sessions set losing = null where losing is not null;
+  -- Whoever goes on, here or at the copy, begins its turns anew.
+  delete from celeriac.meta where key in ('swept_at', 'sweep_at', 'calm_at', 'calm_until', 'chores_at');
   return false;
 end $$;
 `

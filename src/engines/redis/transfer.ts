@@ -109,6 +109,8 @@ for _, session in ipairs(sessions) do
   call('DEL', P .. 'tokens:' .. session)
 end
 call('DEL', P .. 'alive', P .. 'leases', P .. 'losing')
+-- Whoever goes on, here or at the copy, begins its turns anew.
+call('HDEL', P .. 'meta', 'sweptAt', 'sweepAt', 'calmAt', 'calmUntil', 'choresAt')
 if S.settleWork() then return {} end
 S.flush()
 call('HSET', P .. 'meta', 'closed', text, 'leaving', mark)

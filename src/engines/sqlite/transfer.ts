@@ -173,6 +173,8 @@ function bringToRest(db: Database, now: number): boolean {
   if (!isLeft) {
     db.run('update celeriac_sessions set ended_at = ?, lost = 1 where ended_at is null', now)
     db.run('update celeriac_sessions set losing = null where losing is not null')
+    // Whoever goes on, here or at the copy, begins its turns anew.
+    db.run("delete from celeriac_meta where key in ('swept_at', 'sweep_at', 'calm_at', 'calm_until', 'chores_at')")
   }
   return isLeft
 }
