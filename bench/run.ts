@@ -25,6 +25,7 @@ const caseNames = [
     'memory',
     'progress',
     'pauses',
+    'queues',
     'durability',
   ].map((name) => `sqlite/${name}`),
   ...[
@@ -35,6 +36,7 @@ const caseNames = [
     'chain',
     'chord',
     'depth',
+    'queues',
     'transaction',
     'remote',
     'crash',
@@ -48,6 +50,7 @@ const caseNames = [
     'chain',
     'chord',
     'depth',
+    'queues',
     'celery',
     'remote',
     'crash',

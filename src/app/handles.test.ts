@@ -302,6 +302,24 @@ test('a job is retried with other arguments', async () => {
   expect(calls.filter((call) => call === 'retry')).toHaveLength(1)
 })
 
+test('a job that was cancelled before its start time is held by a retry, unless it is to start now', async () => {
+  const { app, tasks } = await stage()
+  for (const retry of [
+    async (id: string, options?: { now: boolean }) => (await app.job(id)).retry(options),
+    async (id: string, options?: { now: boolean }) => (await app.collection(id)).retry(options),
+  ]) {
+    const job = await tasks.id.with({ startIn: '1h' }).delay(1)
+    await job.cancel()
+    await retry(job.id)
+    expect(await job.snapshot()).toMatchObject({ state: 'scheduled', round: 2 })
+    await job.cancel()
+    await retry(job.id, { now: true })
+    expect(await job.snapshot()).toMatchObject({ state: 'queued', round: 3 })
+  }
+  const collection = await app.submit(chain(tasks.id.s(1)))
+  await expect(collection.retry({ now: 1 as never })).rejects.toMatchObject({ code: 'BAD_OPTION' })
+})
+
 test('other arguments are checked before anything is asked, or changed', async () => {
   const { app, worker, calls } = await stage()
   const resize = app.task('resize', { input: z.object({ width: z.number() }) }, (image: { width: number }) => image)
@@ -309,6 +327,7 @@ test('other arguments are checked before anything is asked, or changed', async (
   await worker.fail(await worker.take())
   for (const [options, code] of [
     [{ args: 'wide' }, 'BAD_OPTION'],
+    [{ now: 'yes' }, 'BAD_OPTION'],
     [{ arg: [] }, 'BAD_OPTION'],
     [{ args: [new Date(0)] }, 'NOT_JSON'],
     [{ args: [{ width: 'wide' }] }, 'INVALID_ARGUMENTS'],

@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { Graph } from '../../src/core/graph.ts'
 import type { Submission } from '../../src/engine/intake.ts'
 import { alone, chainOf, groupOf, submission } from '../fixtures/graphs.ts'
-import { freshToken, hand } from '../fixtures/hand.ts'
+import { hand } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 const holding = (graph: Graph, until: 'started' | 'settled' = 'started'): Submission =>
@@ -44,37 +44,39 @@ onEveryEngine((open) => {
 
 onEveryEngine(
   (open) => {
-    test.each(kinds)(
-      'a claim that is not committed is waited for before its holder is replaced: %s',
-      async (_, make) => {
-        const { engine, clock, second } = await open()
-        const [old, fresh] = [make(), make()]
-        await engine.submit([holding(old)])
-        const { session } = await hand(engine)
-        const address = new URL(engine.url as string)
-        const schema = address.searchParams.get('schema')
-        address.search = ''
-        const [claiming, watching] = [address.href, address.href].map(
-          (connectionString) => new pg.Client({ connectionString }),
-        )
-        await Promise.all([claiming!.connect(), watching!.connect()])
-        try {
-          await claiming!.query('begin')
-          const claim = `select seq from ${schema}.claim($1, $2, $3, 1, null, null, false)`
-          const { rows } = await claiming!.query(claim, [clock.now(), session.id, freshToken()])
-          expect(rows).toHaveLength(2)
-          const replacing = second().submit([holding(fresh)])
-          const isWaiting = `select 1 from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.query like '%${schema}%'`
-          while ((await watching!.query(isWaiting)).rowCount === 0);
-          await claiming!.query('commit')
-          expect(await replacing).toMatchObject([{ type: 'created' }])
-          expect(await engine.collection(old.id)).toMatchObject({ state: 'running', cancelling: false })
-          expect((await engine.collection(old.id))?.jobs.filter(({ cancelling }) => cancelling)).toEqual([])
-        } finally {
-          await Promise.all([claiming!.end(), watching!.end()])
-        }
-      },
-    )
+    test.each(kinds)('a claim that began before is waited for, and its job runs on: %s', async (_, make) => {
+      const { engine, second } = await open()
+      const [old, fresh] = [make(), make()]
+      await engine.submit([holding(old)])
+      const worker = await hand(second())
+      const address = new URL(engine.url as string)
+      const schema = address.searchParams.get('schema')
+      address.search = ''
+      const [holder, watching] = [address.href, address.href].map(
+        (connectionString) => new pg.Client({ connectionString }),
+      )
+      await Promise.all([holder!.connect(), watching!.connect()])
+      const untilWaiting = async (count: number): Promise<void> => {
+        const waiting = `select distinct pid from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.query like '%${schema}%'`
+        while ((await watching!.query(waiting)).rowCount !== count);
+      }
+      try {
+        // The claim has taken its job out of line, and has not started it yet: its key is still held.
+        await holder!.query('begin')
+        await holder!.query(`select 1 from ${schema}.jobs for update`)
+        const claiming = worker.claim(1)
+        await untilWaiting(1)
+        const replacing = engine.submit([holding(fresh)])
+        await untilWaiting(2)
+        await holder!.query('commit')
+        expect((await claiming).map(({ collectionId }) => collectionId)).toEqual([old.id])
+        expect(await replacing).toMatchObject([{ type: 'created' }])
+        expect(await engine.collection(old.id)).toMatchObject({ state: 'running', cancelling: false })
+        expect((await engine.collection(old.id))?.jobs.filter(({ cancelling }) => cancelling)).toEqual([])
+      } finally {
+        await Promise.all([holder!.end(), watching!.end()])
+      }
+    })
   },
   ['postgres'],
 )

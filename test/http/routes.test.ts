@@ -77,6 +77,19 @@ describeEngines((engine) => {
     expect((await ask('GET', path)).body.round).toBe(3)
   })
 
+  test('what was cancelled before its start time is held by a retry, unless it is to start now', async () => {
+    const { ask } = await open()
+    const { body } = await ask('POST', '/api/tasks/add', { args: [1, 2], options: { start_in: '1h' } })
+    for (const path of [`/api/jobs/${body.id}`, `/api/collections/${body.id}`]) {
+      await ask('POST', `${path}/cancel`)
+      await ask('POST', `${path}/retry`)
+      expect((await ask('GET', `/api/jobs/${body.id}`)).body.state).toBe('scheduled')
+      await ask('POST', `${path}/cancel`)
+      expect((await ask('POST', `${path}/retry`, { now: true })).status).toBe(200)
+      expect((await ask('GET', `/api/jobs/${body.id}`)).body.state).toBe('queued')
+    }
+  })
+
   test('one job is retried, with other arguments, and cancelled', async () => {
     const { ask, app, work } = await open()
     const { body } = await ask('POST', '/api/tasks/images.resize', {
