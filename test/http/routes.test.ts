@@ -79,7 +79,7 @@ describeEngines((engine) => {
 
   test('what was cancelled before its start time is held by a retry, unless it is to start now', async () => {
     const { ask } = await open()
-    const { body } = await ask('POST', '/api/tasks/add', { args: [1, 2], options: { start_in: '1h' } })
+    const { body } = await ask('POST', '/api/tasks/math.add', { args: [1, 2], options: { start_in: '1h' } })
     for (const path of [`/api/jobs/${body.id}`, `/api/collections/${body.id}`]) {
       await ask('POST', `${path}/cancel`)
       await ask('POST', `${path}/retry`)

@@ -64,7 +64,7 @@ test.each(['one', 'two', 'three', 'four', 'five'])('a store in a cluster, of the
   expect(await engine.collection(chord.id)).toMatchObject({ state: 'succeeded' })
   expect((await engine.collection(outer.id))?.jobs.map(({ task }) => task)).toEqual(['outer', 'inner', 'after'])
   expect(await engine.cancel({ collectionId: late.id })).toBe('cancelled')
-  const retry = { selection: { collectionId: late.id }, expectedRound: 1, mode: 'failed' } as const
+  const retry = { selection: { collectionId: late.id }, expectedRound: 1, mode: 'failed', now: true } as const
   expect(await engine.retry(retry)).toBe('retried')
   expect(await worker.drain()).toEqual(['late'])
   expect((await engine.jobs({ limit: 100, states: ['succeeded'] })).items).toHaveLength(7)
