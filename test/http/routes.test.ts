@@ -79,8 +79,9 @@ describeEngines((engine) => {
 
   test('what was cancelled before its start time is held by a retry, unless it is to start now', async () => {
     const { ask } = await open()
-    const { body } = await ask('POST', '/api/tasks/math.add', { args: [1, 2], options: { start_in: '1h' } })
-    for (const path of [`/api/jobs/${body.id}`, `/api/collections/${body.id}`]) {
+    for (const kind of ['jobs', 'collections']) {
+      const { body } = await ask('POST', '/api/tasks/math.add', { args: [1, 2], options: { start_in: '1h' } })
+      const path = `/api/${kind}/${body.id}`
       await ask('POST', `${path}/cancel`)
       await ask('POST', `${path}/retry`)
       expect((await ask('GET', `/api/jobs/${body.id}`)).body.state).toBe('scheduled')
