@@ -21,6 +21,8 @@ export interface Run {
   readonly folder: string
   /** Smaller numbers, for a look in between. */
   readonly quick: boolean
+  /** How long to keep a load up where a case does so; null: as long as it thinks right. */
+  readonly seconds: number | null
   /** The servers of this run that the case needs. */
   readonly urls: Urls
 }

@@ -27,6 +27,7 @@ const caseNames = [
     'pauses',
     'queues',
     'durability',
+    'retention',
   ].map((name) => `sqlite/${name}`),
   ...[
     'drain',
@@ -41,6 +42,7 @@ const caseNames = [
     'remote',
     'crash',
     'floor',
+    'retention',
   ].map((name) => `postgres/${name}`),
   ...[
     'drain',
@@ -55,6 +57,7 @@ const caseNames = [
     'remote',
     'crash',
     'floor',
+    'retention',
   ].map((name) => `redis/${name}`),
   ...['submit', 'read', 'followers', 'progress', 'fan-out'].map((name) => `http/${name}`),
 ]
@@ -63,11 +66,13 @@ const usage = `npm run bench -- [options]
   --quick         smaller numbers and fewer rounds, for a look in between
   --only <name>   one case, such as postgres/drain, or all of a store; may be repeated. There are:
 ${['sqlite', 'postgres', 'redis', 'http'].map((store) => `                  ${store}/ ${casesOf(store).join(', ')}`).join('\n')}
+  --seconds <n>   how long the cases called retention keep up their load: 60; 600 shows that a store stays as large as it is
   --write         puts the table into docs/performance.md`
 
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    seconds: { type: 'string' },
     only: { type: 'string', multiple: true },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -119,7 +124,11 @@ async function measure(name: string, servers: Servers): Promise<Measurement> {
   const file = fileURLToPath(new URL(`cases/${name}.ts`, import.meta.url))
   const { measured } = (await import(file)) as { measured: Case }
   const urls = await servers.urlsFor(measured.needs ?? [])
-  const samples = await sampleCase(measured, file, { quick: options.quick, urls })
+  const samples = await sampleCase(measured, file, {
+    quick: options.quick,
+    seconds: options.seconds === undefined ? null : Number(options.seconds),
+    urls,
+  })
   return { name, samples, verdicts: judge(measured, samples) }
 }
 

@@ -9,6 +9,7 @@ export type Samples = Readonly<Record<string, readonly Figures[]>>
 
 export interface Asked {
   readonly quick: boolean
+  readonly seconds: number | null
   readonly urls: Urls
 }
 

@@ -16,6 +16,7 @@ export const rowNames: Readonly<Record<RowKind, string>> = {
   notes: 'kept values',
   unique: 'unique keys',
   idempotency: 'idempotency keys',
+  leaving: 'ends of retention',
   values: 'API keys and secrets',
 }
 

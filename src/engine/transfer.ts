@@ -116,8 +116,9 @@ export const rowColumns = {
   attempts: ['job', 'attempt', 'round', 'session', 'started_at', 'finished_at', 'outcome', 'failure'],
   log: ['number', 'job', 'attempt', 'at', 'level', 'message', 'data'],
   notes: ['job', 'name', 'value'],
-  unique: ['key', 'collection', 'until', 'expires_at'],
+  unique: ['key', 'collection', 'collection_id', 'until', 'expires_at'],
   idempotency: ['scope', 'key', 'fingerprint', 'collection_id', 'expires_at'],
+  leaving: ['due_at', 'runs'],
   // Last: a copy that an older version began goes on with them.
   values: ['kind', 'id', 'text', 'expires_at'],
 } as const satisfies Readonly<Record<string, readonly string[]>>

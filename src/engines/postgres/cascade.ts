@@ -1,5 +1,5 @@
 import { work } from '../../engine/codes.ts'
-import { entryOf, headsOf, lineUp, placeIn } from './change.ts'
+import { entryOf, headsOf, leave, lineUp, placeIn } from './change.ts'
 
 /** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
 const isCancelled = `(j.role = 0 and (j.marked_at is not null or d.cancelled))`
@@ -242,8 +242,9 @@ begin
   if cardinality(a_closings) = 0 then return; end if;
   with settled as (
     update celeriac.collections n set settled_at = c.now, state = k.state from unnest(a_closings) k where n.number = k.number
-    returning n.number, n.state, n.round, n.unique_claim
-  )
+    returning n.number, n.state, n.round, n.unique_claim, n.retention
+  ),
+  left_at as (${leave('settled', 'number', 'c.now')})
   select string_agg(concat_ws(',', state + 10, number, round), ',' order by number), count(*),
     array_agg(number) filter (where unique_claim is not null)
   into v_changes, v_count, v_unique from settled;

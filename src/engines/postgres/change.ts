@@ -1,5 +1,6 @@
 import { firstKept, lastKept } from '../../engine/attempts.ts'
 import type { Signal } from '../../engine/feed.ts'
+import { collectionRetention } from '../../engine/retention.ts'
 
 /** A call touches at most about so many rows; the rest is done later, from the list in celeriac.work. */
 export const rowsPerCall = 1_000
@@ -55,6 +56,14 @@ export const headsOf = (from: string): string => `
   (select array_agg(row(queue, rank, collection, seq)::celeriac.head) from (
      select queue, (-priority)::smallint as rank, min(collection) as collection, min(seq) as seq from ${from}
      where state = 2 group by queue, priority) heads)`
+
+/** Part of a query over rows that settled: notes when they leave. `number` and `retention` are columns of theirs. */
+export const leave = (from: string, number: string, now: string): string => `
+  insert into celeriac.leaving (due_at, runs)
+  select ${now} + coalesce(retention, ${collectionRetention}),
+    case when max(${number}) - min(${number}) = count(*) - 1 and count(*) > 1 then concat(min(${number}), '-', max(${number}))
+      else string_agg(${number}::text, ',') end
+  from ${from} group by retention on conflict do nothing`
 
 export const changeFunctions = `
 create or replace function celeriac.instant(a_now bigint) returns bigint language sql volatile as $$
@@ -130,6 +139,7 @@ declare
   v_arrivals celeriac.arrival[];
   v_items celeriac.item[];
   v_unique bigint[];
+  v_aside bigint[];
 begin
   if cardinality(a_ends) = 0 then return; end if;
   if cardinality(v_queued) > 0 then perform celeriac.unqueue(v_queued); end if;
@@ -153,19 +163,21 @@ begin
       start_at = case when j.attempt > 0 or j.state = 2 then null when j.state = 1 then j.due_at else j.start_at end
     from unnest(a_ends) with ordinality e (seq, was, state, reason, cause, failure, settled, place)
     where j.seq = e.seq
-    returning e.place, j.seq, j.collection, j.attempt, j.version, j.state, j.role, j.feeds, j.scope, j.reason, j.cause, j.round, j.unique_claim
-  )
+    returning e.place, j.seq, j.collection, j.attempt, j.version, j.state, j.role, j.feeds, j.scope, j.reason, j.cause, j.round, j.unique_claim, j.retention
+  ),
+  left_at as (${leave('(select seq, retention from ended where collection = seq) alone', 'seq', 'c.now')})
   select string_agg(${endEntryOf}, ',' order by place),
     array_agg(row(feeds, state = 4, cause)::celeriac.arrival order by place) filter (where feeds is not null),
     array_agg(distinct row(collection, 2, scope, collection)::celeriac.item)
       filter (where scope is not null and role = 0 and (state = 5 or (state = 6 and reason <> 5))),
-    array_agg(seq) filter (where collection = seq and unique_claim is not null)
-  into v_changes, v_arrivals, v_items, v_unique from ended;
+    array_agg(seq) filter (where collection = seq and unique_claim is not null),
+    array_agg(distinct collection) filter (where role <> 0)
+  into v_changes, v_arrivals, v_items, v_unique, v_aside from ended;
   c.changes := concat(c.changes, ',' || v_changes);
   c.arrivals := c.arrivals || v_arrivals;
   c.items := c.items || v_items;
   c.rows_left := c.rows_left - cardinality(a_ends);
-  perform celeriac.release_unique(v_unique);
+  perform celeriac.release_unique(v_unique), celeriac.leave_again(c.now, v_aside);
 end $$;
 
 create or replace function celeriac.release_unique(a_collections bigint[]) returns void language plpgsql as $$

@@ -55,6 +55,11 @@ begin
     return;
   end if;
   perform celeriac.hold_collections(array[v_collection]);
+  -- It may have been removed before it was held.
+  if (select s.collection from celeriac.selected(a_collection_id, a_job_id) s) is null then
+    return query select 0, 'not-found';
+    return;
+  end if;
   if v_seq is null then
     select s.* into r from celeriac.cancel_collection(c, v_collection) s;
     c := r.c;
@@ -73,7 +78,8 @@ create or replace function celeriac.selected(a_collection_id text, a_job_id text
 begin
   select number into collection from celeriac.collections where id = a_collection_id and removed_at is null;
   if collection is not null then return; end if;
-  select j.collection, nullif(j.seq, j.collection) into collection, seq from celeriac.jobs j where j.id = coalesce(a_job_id, a_collection_id);
+  select j.collection, nullif(j.seq, j.collection) into collection, seq from celeriac.jobs j where j.id = coalesce(a_job_id, a_collection_id)
+    and not exists (select 1 from celeriac.collections n where n.number = j.collection and n.removed_at is not null);
   if a_job_id is null and seq is not null then
     collection := null;
     seq := null;
@@ -96,8 +102,9 @@ begin
   else
     perform celeriac.hold(array[a_number]);
     select * into j from celeriac.jobs where seq = a_number;
-    answer := case when j.state > 3 then 'final' when j.state in (1, 2) then 'cancelled' else 'marked' end;
-    if j.state > 3 or j.marked_at is not null then return; end if;
+    -- A unique key held until a time may outlive who took it.
+    answer := case when j.seq is null or j.state > 3 then 'final' when j.state in (1, 2) then 'cancelled' else 'marked' end;
+    if answer = 'final' or j.marked_at is not null then return; end if;
     update celeriac.jobs set marked_at = c.now, reason = 3 where seq = a_number;
   end if;
   c.items := c.items || row(a_number, 1, a_number, 0)::celeriac.item;

@@ -64,7 +64,7 @@ export async function job(
     `select ${jobColumns}, ${afterColumn}, ${resultColumns},
        j.input is null and j.options::json ->> 'chunked' is null as has_all_arguments,
        celeriac.feed_cursor() as cursor${withHistory ? `, ${historyColumns}` : ''}
-     from ${jobTables} where j.id = $1 and ${isVisible}`,
+     from ${jobTables} where j.id = $1 and c.removed_at is null and ${isVisible}`,
     id,
   )
   if (row === undefined) return null

@@ -31,12 +31,11 @@ declare
   r record;
 begin
   for n in 1 .. 5 loop
-    insert into celeriac.unique_keys (key, collection, until, expires_at)
-    values (s ->> 'unique', a_number, s ->> 'until', c.now + (s ->> 'holds')::bigint) on conflict do nothing;
+    insert into celeriac.unique_keys (key, collection, collection_id, until, expires_at)
+    values (s ->> 'unique', a_number, s ->> 'id', s ->> 'until', c.now + (s ->> 'holds')::bigint) on conflict do nothing;
     if found then return; end if;
-    v_holder := celeriac.holder_of(s ->> 'unique', c.now);
+    select h.holder, h.id into v_holder, v_id from celeriac.holder_of(s ->> 'unique', c.now) h;
     continue when v_holder is null;
-    v_id := coalesce((select id from celeriac.collections where number = v_holder), (select id from celeriac.jobs where seq = v_holder));
     if v_id = s ->> 'id' or (s ->> 'on_conflict' = 'existing' and celeriac.calls_back(v_holder, s)) then
       answer := json_build_object('type', 'existing', 'collectionId', v_id);
       return;
@@ -78,13 +77,10 @@ begin
   perform 1 from celeriac.jobs where seq = any(v_seqs) order by seq for update;
 end $$;
 
--- The collection that holds a unique key now.
-create or replace function celeriac.holder_of(a_key text, a_now bigint) returns bigint language plpgsql as $$
-declare
-  v_holder bigint;
+-- The collection that holds a unique key now. One that holds it until a time may have been removed: its id stands with the key.
+create or replace function celeriac.holder_of(a_key text, a_now bigint, out holder bigint, out id text) language plpgsql as $$
 begin
   delete from celeriac.unique_keys where key = a_key and expires_at <= a_now;
-  select collection into v_holder from celeriac.unique_keys where key = a_key;
-  return v_holder;
+  select collection, collection_id into holder, id from celeriac.unique_keys where key = a_key;
 end $$;
 `

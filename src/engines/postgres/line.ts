@@ -35,7 +35,8 @@ class Place {
   }
 
   keep(text: string, began: number, now: number): void {
-    if (this.#text === null) this.#whole = now + Math.max(shortestWhole, (now - began) * wholeShare)
+    if (this.#text === null)
+      this.#whole = now + Math.min(Math.max(shortestWhole, (now - began) * wholeShare), longestWhole)
     this.#text = text
   }
 
@@ -45,6 +46,8 @@ class Place {
 }
 const shortestWhole = 10_000
 const wholeShare = 100
+/** Events are there for longer than that, however many there are (see retention.ts). */
+const longestWhole = 60_000
 
 /** With more calls than this since, it is quicker to begin at the front. */
 const mostArrivals = 1_000

@@ -92,7 +92,7 @@ export async function jobs(requests: Requests, query: JobsQuery): Promise<Record
       if (collection !== null) conditions.add(inCollection, collection)
       return requests.all<Row>(
         `select ${jobColumns}, ${afterColumn} from ${jobTables}
-         where j.seq >= $1 and j.seq < $2 and ${isVisible}${conditions.sql} order by j.seq desc limit $3`,
+         where j.seq >= $1 and j.seq < $2 and c.removed_at is null and ${isVisible}${conditions.sql} order by j.seq desc limit $3`,
         ...conditions.values,
       )
     },

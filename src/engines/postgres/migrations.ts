@@ -80,6 +80,8 @@ create index jobs_behind on celeriac.jobs (behind) where behind is not null;
 create index jobs_together on celeriac.jobs (collection, seq) where collection <> seq;
 create index jobs_feeding on celeriac.jobs (feeds) where feeds is not null;
 create index jobs_inside on celeriac.jobs (parent) where parent is not null;
+-- Side branches and callbacks: while one of them is not over, its collection is not removed.
+create index jobs_aside on celeriac.jobs (collection) where role <> 0;
 create index jobs_due on celeriac.jobs (due_at) where due_at is not null;
 create index jobs_lapsing on celeriac.jobs (lapses_at) where lapses_at is not null;
 create index jobs_deadline on celeriac.jobs (deadline_at) where deadline_at is not null;
@@ -126,6 +128,7 @@ create table celeriac.collections (
   created_at bigint not null,
   settled_at bigint,
   cancelled_at bigint,
+  -- Out of sight: its rows are being removed. A job alone that continued gives its place to such a row.
   removed_at bigint,
   description text,
   actor text collate "C",
@@ -233,13 +236,16 @@ create index sessions_losing on celeriac.sessions (losing) where losing is not n
 -- Settings of queues. One that has none has no row: a queue is there while a job names it.
 create table celeriac.queues (name text collate "C" primary key, paused smallint not null);
 
+-- A key held until a time outlives its collection: the id stands here, too.
 create table celeriac.unique_keys (
   key text collate "C" primary key,
   collection bigint not null,
+  collection_id text collate "C" not null,
   until text not null,
   expires_at bigint
 );
 create index unique_keys_collection on celeriac.unique_keys (collection);
+create index unique_keys_expiring on celeriac.unique_keys (expires_at) where expires_at is not null;
 
 create table celeriac.idempotency (
   scope text collate "C" not null,
@@ -250,6 +256,15 @@ create table celeriac.idempotency (
   primary key (scope, key)
 );
 create index idempotency_expiring on celeriac.idempotency (expires_at);
+
+-- Collections and jobs alone that settled, by when their retention ends: their numbers as runs (12-40,55), a row for each call
+-- and retention. A row may be out of date, so what it names is looked at again before anything is removed.
+create table celeriac.leaving (
+  due_at bigint not null,
+  runs text not null
+) with (autovacuum_vacuum_scale_factor = 0.05);
+-- Runs may be too long to be indexed.
+create unique index leaving_due on celeriac.leaving (due_at, md5(runs));
 
 -- Graphs that are being uploaded: their rows are there, between two numbers, and not to be seen yet.
 create table celeriac.uploads (

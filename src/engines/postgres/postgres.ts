@@ -309,7 +309,7 @@ class PostgresEngine implements Engine {
   }
   async sweep(): Promise<SweepAnswer> {
     const tell = (bits: number): void => this.#tell({ answer: undefined, bits })
-    return sweep({ db: await this.#ready(), runtime: this.#runtime, tell })
+    return sweep({ db: await this.#ready(), runtime: this.#runtime, tell, isClosed: () => this.#isClosed })
   }
   async notes(job: unknown): Promise<readonly Note[]> {
     return notesOf(await this.#ready(), (job as Ref).seq)

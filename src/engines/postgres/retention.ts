@@ -1,24 +1,38 @@
-import { hot, rowsPerCall } from './change.ts'
+import { hot, leave, rowsPerCall } from './change.ts'
 import { work } from '../../engine/codes.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
+import { collectionRetention, eventRetention, eventsKept, lookAgainAfter } from '../../engine/retention.ts'
 import type { Database } from './database.ts'
 
-/** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
-const collectionRetention = 7 * 24 * 60 * 60_000
-const eventRetention = 24 * 60 * 60_000
-
-/** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
-const window = 2_000
-const removedPerCall = 200
-const pause = 60_000
-/** Values that have run out are removed so many at a time. */
+/** Entries of `leaving` read in one call. */
+const entriesRead = 50
+/** A collection of more jobs is removed by itself, in several calls. */
+const smallCollection = 300
+/** When to look again at a row that somebody else has locked, in milliseconds. */
+const lookAgainAtLocked = 60_000
+/** Maximum rows removed in one call: events; keys; values, which are short. */
+const eventsPerCall = 1_000
+const keysPerCall = 500
 const valuesPerCall = 10_000
+/** Claims find jobs by the events since they looked last, within a minute (see line.ts): events of that time stay, however many. */
+const eventsNeeded = 2 * 60_000
+/** Events whose size is measured to tell what all of them take. */
+const eventsMeasured = 100
+
+/**
+ * Removes some of what was kept for long enough, in a transaction of its own. Resolves to whether more is due, what changed, and
+ * whether a large collection is being removed: `goOn` does that.
+ */
+export async function retain(db: Database): Promise<{ isLeft: boolean; isWorking: boolean; bits: number }> {
+  const [row] = await db.call<[bits: number, isLeft: boolean, isWorking: boolean]>('retain', db.now())
+  const [bits, isLeft, isWorking] = row as NonNullable<typeof row>
+  return { isLeft, isWorking, bits }
+}
 
 /** What else is removed once its time is over: functions, each in a transaction of its own. They answer whether there may be more. */
 export const chores: readonly (readonly [name: string, chore: string])[] = [
   ['abandoned uploads', 'abandon_uploads'],
   ['claims', 'forget_claims'],
-  ['old events', 'trim_events'],
   ['idempotency keys', 'trim_idempotency'],
   ['unique keys', 'trim_unique'],
   ['ended workers', 'trim_sessions'],
@@ -38,91 +52,186 @@ export async function remove(
   return { answer, bits }
 }
 
-/** Jobs of this collection that are not over: those of a canvas that is history do not count. */
+/** Settled itself, it may have side branches and callbacks that are not over: those of a canvas that is history do not count. */
 const isBusy = (collection: string): string => `exists (
-      select 1 from celeriac.jobs i where i.collection = ${collection} and i.collection <> i.seq and i.state < 4 and i.archived is null)`
-const isDueAlone = `collection = seq and state > 3 and finished_at + coalesce(retention, ${collectionRetention}) <= c.now
-      and not ${isBusy('j.seq')}`
-const isDueTogether = `removed_at is null and settled_at + coalesce(retention, ${collectionRetention}) <= c.now
-      and not ${isBusy('n.number')}`
+      select 1 from celeriac.jobs i where i.collection = ${collection} and i.role <> 0 and i.state < 4 and i.archived is null)`
+const isDueAlone = `collection = seq and state > 3 and finished_at + coalesce(retention, ${collectionRetention}) <= c.now`
+const isDueTogether = `removed_at is null and settled_at + coalesce(retention, ${collectionRetention}) <= c.now`
 
 export const retentionFunctions = `
--- Removes what has been settled for longer than it is kept. Nothing finished stands in an index for this, so passes go over all
--- rows, a window of numbers in each call however few of them are due; one pass for all processes.
-create or replace function celeriac.retain(a_now bigint) returns integer language plpgsql ${hot} set lock_timeout = '2s' as $$
+-- Numbers written as runs: 12-40,55.
+create or replace function celeriac.numbers_in(a_runs text) returns bigint[] language plpgsql immutable as $$
+begin
+  return array(
+    select n from unnest(string_to_array(a_runs, ',')) r (run)
+      cross join lateral generate_series(split_part(r.run, '-', 1)::bigint, coalesce(nullif(split_part(r.run, '-', 2), ''), r.run)::bigint) n);
+end $$;
+
+-- Notes that these settled collections, or jobs alone, may be removed, or be looked at again, from that instant on.
+create or replace function celeriac.leave_at(a_due_at bigint, a_numbers bigint[]) returns void language plpgsql as $$
+begin
+  if coalesce(cardinality(a_numbers), 0) = 0 then return; end if;
+  insert into celeriac.leaving (due_at, runs) values (a_due_at, array_to_string(a_numbers, ',')) on conflict do nothing;
+end $$;
+
+-- Something of these collections ended that may have been all that kept them.
+create or replace function celeriac.leave_again(a_now bigint, a_collections bigint[]) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  if a_collections is null then return; end if;
+  with held as (
+    select number, retention from celeriac.collections where number = any(a_collections)
+    union all select seq, retention from celeriac.jobs where seq = any(a_collections)
+  ) ${leave('held', 'number', 'a_now')};
+end $$;
+
+-- Removes some of what was kept for long enough. One process at a time is enough.
+create or replace function celeriac.retain(a_now bigint) returns table (bits integer, is_left boolean, is_working boolean)
+language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
-  v_after bigint := celeriac.noted('retained');
-  v_first bigint;
-  v_alone bigint[];
-  v_together bigint[];
+  v_more_events boolean;
+  v_numbers bigint[];
 begin
-  if c.now < celeriac.noted('retain_at') then return 0; end if;
-  -- What was removed leaves gaps.
-  v_first := least(
-    (select seq from celeriac.jobs where seq > v_after order by seq limit 1),
-    (select number from celeriac.collections where number > v_after order by number limit 1));
-  if v_first is null then
-    perform celeriac.note('retained', 0), celeriac.note('retain_at', c.now + ${pause});
-    return 0;
+  is_working := false;
+  is_left := false;
+  bits := 0;
+  if pg_try_advisory_xact_lock(hashtext('celeriac.retain'), 0) then
+    v_more_events := celeriac.trim_events(c.now);
+    -- A large collection is removed by several calls, and before any other is begun.
+    is_working := exists (select 1 from celeriac.work where kind = ${work.remove});
+    if not is_working then
+      v_numbers := celeriac.take_leaving(c.now);
+      if cardinality(v_numbers) > 0 then
+        c := celeriac.remove_alone(c, v_numbers);
+        c := celeriac.remove_together(c, v_numbers);
+      end if;
+    end if;
+    is_left := is_working or v_more_events or exists (select 1 from celeriac.leaving where due_at <= c.now);
+    bits := celeriac.finish(c);
   end if;
-  v_together := array(
-    select number from celeriac.collections n where number between v_first and v_first + ${window - 1} and ${isDueTogether}
-    order by number limit ${removedPerCall});
-  v_alone := array(
-    select seq from celeriac.jobs j where seq between v_first and v_first + ${window - 1} and ${isDueAlone}
-    order by seq limit ${removedPerCall});
-  perform celeriac.note('retained', least(v_first + ${window - 1},
-    -- A list that is full may go on within the window.
-    case when cardinality(v_together) = ${removedPerCall} then v_together[${removedPerCall}] end,
-    case when cardinality(v_alone) = ${removedPerCall} then v_alone[${removedPerCall}] end));
-  c := celeriac.forget_together(c, v_together);
-  c := celeriac.forget_alone(c, v_alone);
-  return celeriac.finish(c);
+  return next;
 end $$;
 
--- Takes settled collections out of sight at once; their rows go in this call or later. Whoever has begun to retry one was first.
-create or replace function celeriac.forget_together(inout c celeriac.change, a_numbers bigint[]) language plpgsql as $$
+-- The first numbers that are due: as many as one call may remove rows.
+create or replace function celeriac.take_leaving(a_now bigint) returns bigint[] language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_numbers bigint[] := array(
-    select number from celeriac.collections where number = any(a_numbers) order by number for no key update skip locked);
-  v_items celeriac.item[];
+  v_numbers bigint[] := '{}';
+  v_some bigint[];
+  v_room integer;
+  r record;
 begin
-  with forgotten as (
-    update celeriac.collections n set removed_at = c.now where number = any(v_numbers) and ${isDueTogether} returning number
-  )
-  select array_agg(row(number, ${work.remove}, number, 0)::celeriac.item order by number) into v_items from forgotten;
-  c.items := c.items || v_items;
+  for r in select ctid, due_at, runs from celeriac.leaving where due_at <= a_now order by due_at limit ${entriesRead} loop
+    v_room := ${rowsPerCall} - cardinality(v_numbers);
+    exit when v_room <= 0;
+    v_some := celeriac.numbers_in(r.runs);
+    delete from celeriac.leaving where ctid = r.ctid;
+    perform celeriac.leave_at(r.due_at, v_some[v_room + 1:]);
+    v_numbers := v_numbers || v_some[1:v_room];
+  end loop;
+  return v_numbers;
 end $$;
 
 -- Most jobs alone have nothing besides: they go at once.
-create or replace function celeriac.forget_alone(inout c celeriac.change, a_seqs bigint[]) language plpgsql as $$
+create or replace function celeriac.remove_alone(inout c celeriac.change, a_numbers bigint[]) language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_seqs bigint[] := array(select seq from celeriac.jobs where seq = any(a_seqs) order by seq for update skip locked);
-  v_large bigint[];
+  v_with_more bigint[] := array(
+    select collection from celeriac.jobs where collection = any(a_numbers) and collection <> seq
+    union select collection from celeriac.barriers where collection = any(a_numbers));
+  v_seqs bigint[] := array(
+    select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} and seq <> all(v_with_more) order by seq for update skip locked);
 begin
-  v_seqs := array(select seq from celeriac.jobs j where seq = any(v_seqs) and ${isDueAlone} order by seq);
-  v_large := array(
-    select seq from unnest(v_seqs) seq where exists (select 1 from celeriac.jobs where collection = seq.seq and collection <> seq)
-      or exists (select 1 from celeriac.barriers where collection = seq.seq) order by 1);
-  perform celeriac.delete_jobs(array(select seq from unnest(v_seqs) seq where seq <> all(v_large)));
+  perform celeriac.delete_jobs(v_seqs);
   c.rows_left := c.rows_left - cardinality(v_seqs);
-  c.items := c.items || array(select row(seq, ${work.remove}, seq, 0)::celeriac.item from unnest(v_large) seq);
+  if cardinality(v_seqs) = cardinality(a_numbers) then return; end if;
+  -- Somebody is at work on these: a retry, or whoever looks at them within a transaction.
+  perform celeriac.leave_at(c.now + ${lookAgainAtLocked}, array(
+    select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} and seq <> all(v_with_more)));
 end $$;
 
 create or replace function celeriac.delete_jobs(a_seqs bigint[]) returns void language plpgsql as $$
 #variable_conflict use_column
+declare
+  v_first bigint := (select min(seq) from unnest(a_seqs) seq);
+  v_last bigint := (select max(seq) from unnest(a_seqs) seq);
 begin
-  delete from celeriac.attempts where job = any(a_seqs);
-  delete from celeriac.log where job = any(a_seqs);
-  delete from celeriac.notes where job = any(a_seqs);
+  if v_first is null then return; end if;
+  if exists (select 1 from celeriac.attempts where job between v_first and v_last) then
+    delete from celeriac.attempts where job = any(a_seqs);
+  end if;
+  if exists (select 1 from celeriac.log where job between v_first and v_last) then
+    delete from celeriac.log where job = any(a_seqs);
+  end if;
+  if exists (select 1 from celeriac.notes where job between v_first and v_last) then
+    delete from celeriac.notes where job = any(a_seqs);
+  end if;
   delete from celeriac.jobs where seq = any(a_seqs);
 end $$;
 
--- Removes some of the rows of a collection. Done when none is left, or when it is at work again: a job alone may be.
+-- Removes settled collections, and jobs alone that continued: small ones whole and together, a large one by itself. Whoever has begun
+-- to retry one was first.
+create or replace function celeriac.remove_together(inout c celeriac.change, a_numbers bigint[]) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_due bigint[] := array(select number from celeriac.collections where number = any(a_numbers) and ${isDueTogether} order by number);
+  v_alone bigint[] := array(select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} order by seq);
+  v_held bigint[] := array(select number from celeriac.collections where number = any(v_due) order by number for no key update skip locked)
+    || array(select seq from celeriac.jobs where seq = any(v_alone) order by seq for update skip locked);
+  v_small bigint[] := '{}';
+  v_later bigint[] := '{}';
+  v_done boolean;
+  r record;
+  t record;
+begin
+  if cardinality(v_due) + cardinality(v_alone) = 0 then return; end if;
+  perform celeriac.leave_at(c.now + ${lookAgainAtLocked}, array(select n from unnest(v_due || v_alone) n where n <> all(v_held)));
+  -- As they stand now that they are held.
+  for r in
+    select n.number, n.is_busy, (select count(*) from (
+      select 1 from celeriac.jobs where collection = n.number and collection <> seq limit ${smallCollection + 1}) s) as size
+    from (
+      select number, ${isBusy('n.number')} as is_busy from celeriac.collections n where number = any(v_held) and ${isDueTogether}
+      union all select seq, ${isBusy('j.seq')} from celeriac.jobs j where seq = any(v_held) and ${isDueAlone}) n order by number
+  loop
+    if r.is_busy then
+      perform celeriac.leave_at(c.now + ${lookAgainAfter}, array[r.number]);
+    elsif c.rows_left <= 0 then
+      v_later := v_later || r.number;
+    elsif r.size <= ${smallCollection} then
+      v_small := v_small || r.number;
+      c.rows_left := c.rows_left - r.size - 2;
+    else
+      perform celeriac.forget(c.now, r.number);
+      select s.* into t from celeriac.remove_some(c, r.number) s;
+      c := t.c;
+      if not t.done then
+        insert into celeriac.work (collection, kind, subject) values (r.number, ${work.remove}, r.number);
+      end if;
+    end if;
+  end loop;
+  perform celeriac.leave_at(c.now, v_later);
+  if cardinality(v_small) = 0 then return; end if;
+  perform celeriac.delete_jobs(array(select seq from celeriac.jobs where collection = any(v_small) and collection <> seq) || v_small);
+  delete from celeriac.barriers where collection = any(v_small);
+  delete from celeriac.collections where number = any(v_small);
+end $$;
+
+-- Takes a settled collection out of sight at once; its rows go in this call or later. From here on nobody can retry anything of it. A
+-- job alone that continued gives its place to the row of a collection with its id.
+create or replace function celeriac.forget(a_now bigint, a_number bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  update celeriac.collections set removed_at = a_now where number = a_number;
+  if found then return; end if;
+  insert into celeriac.collections (number, id, state, round, exit, shape, created_at, removed_at)
+  select seq, id, least(state - 3, 3), round, 0, '0', created_at, a_now from celeriac.jobs where seq = a_number;
+  perform celeriac.delete_jobs(array[a_number]);
+end $$;
+
+-- Removes some of the rows of a collection that is out of sight. Done when none is left.
 create or replace function celeriac.remove_some(inout c celeriac.change, a_collection bigint, out done boolean) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -130,10 +239,9 @@ declare
   v_seqs bigint[];
   v_barriers integer;
 begin
-  done := not exists (select 1 from celeriac.collections where number = a_collection and removed_at is not null)
-    and not exists (select 1 from celeriac.jobs where seq = a_collection and collection = seq and state > 3);
-  while not done loop
-    v_limit := greatest(c.rows_left, 1);
+  done := not exists (select 1 from celeriac.collections where number = a_collection and removed_at is not null);
+  while not done and c.rows_left > 0 loop
+    v_limit := c.rows_left;
     v_seqs := array(
       select seq from celeriac.jobs where collection = a_collection and collection <> seq order by seq limit v_limit);
     perform celeriac.delete_jobs(v_seqs);
@@ -141,41 +249,69 @@ begin
       select number from celeriac.barriers where collection = a_collection limit v_limit));
     get diagnostics v_barriers = row_count;
     c.rows_left := c.rows_left - cardinality(v_seqs) - v_barriers;
-    if cardinality(v_seqs) + v_barriers = 0 then
-      perform celeriac.delete_jobs(array[a_collection]);
+    if cardinality(v_seqs) < v_limit and v_barriers < v_limit then
       delete from celeriac.collections where number = a_collection;
-      c.rows_left := c.rows_left - 2;
+      c.rows_left := c.rows_left - 1;
       done := true;
     end if;
-    exit when c.rows_left <= 0;
   end loop;
 end $$;
 
--- The newest stays, so that a reader who has come to it misses nothing.
-create or replace function celeriac.trim_events(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
+-- The newest stays, so that a reader who has come to it misses nothing. True while more is due.
+create or replace function celeriac.trim_events(a_now bigint) returns boolean language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_newest bigint := (select number from celeriac.events order by number desc limit 1);
+  v_oldest celeriac.events;
+  v_size double precision;
+  v_excess bigint;
   v_count integer;
 begin
-  delete from celeriac.events where number = any(array(select number from celeriac.events order by number limit ${rowsPerCall}))
-    and at < celeriac.instant(a_now) - ${eventRetention} and number < (select number from celeriac.events order by number desc limit 1);
+  select * into v_oldest from celeriac.events order by number limit 1;
+  select avg(pg_column_size(changes) + coalesce(pg_column_size(payloads), 0)) into v_size from (
+    (select changes, payloads from celeriac.events order by number limit ${eventsMeasured})
+    union all (select changes, payloads from celeriac.events order by number desc limit ${eventsMeasured})) e;
+  -- How many rows are too many, if they are all as long as those.
+  v_excess := ceil(v_newest - v_oldest.number - ${eventsKept} / greatest(v_size, 1));
+  if v_oldest.at >= a_now - ${eventRetention} and (v_excess <= 0 or v_oldest.at >= a_now - ${eventsNeeded}) then return false; end if;
+  delete from celeriac.events where number = any(array(select number from celeriac.events order by number limit ${eventsPerCall}))
+    and number < v_newest
+    and (at < a_now - ${eventRetention} or (number < v_oldest.number + v_excess and at < a_now - ${eventsNeeded}));
   get diagnostics v_count = row_count;
-  return v_count = ${rowsPerCall};
+  return v_count = ${eventsPerCall};
 end $$;
 
+-- A key is kept as long as its collection, and looked at again where that is still there.
 create or replace function celeriac.trim_idempotency(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
 #variable_conflict use_column
+declare
+  v_now bigint := celeriac.instant(a_now);
+  v_count integer;
 begin
-  delete from celeriac.idempotency where expires_at < celeriac.instant(a_now)
-    and not exists (select 1 from celeriac.collections where id = collection_id)
-    and not exists (select 1 from celeriac.jobs where id = collection_id);
-  return false;
+  with due as (
+    select scope, key, exists (select 1 from celeriac.collections where id = collection_id)
+      or exists (select 1 from celeriac.jobs where id = collection_id) as is_there
+    from celeriac.idempotency where expires_at < v_now order by expires_at limit ${keysPerCall}
+  ), kept as (
+    update celeriac.idempotency k set expires_at = v_now + ${lookAgainAfter} from due d
+    where d.is_there and k.scope = d.scope and k.key = d.key
+  ), gone as (
+    delete from celeriac.idempotency k using due d where not d.is_there and k.scope = d.scope and k.key = d.key
+  )
+  select count(*) into v_count from due;
+  return v_count = ${keysPerCall};
 end $$;
 
 create or replace function celeriac.trim_unique(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
+#variable_conflict use_column
+declare
+  v_now bigint := celeriac.instant(a_now);
+  v_count integer;
 begin
-  delete from celeriac.unique_keys where expires_at < celeriac.instant(a_now);
-  return false;
+  delete from celeriac.unique_keys where key = any(array(
+    select key from celeriac.unique_keys where expires_at < v_now order by expires_at limit ${keysPerCall})) and expires_at < v_now;
+  get diagnostics v_count = row_count;
+  return v_count = ${keysPerCall};
 end $$;
 
 create or replace function celeriac.trim_sessions(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
@@ -220,7 +356,7 @@ begin
   elsif not v_is_settled or ${isBusy('v_number')} then
     return query select 0, 'unsettled';
   else
-    update celeriac.collections set removed_at = c.now where number = v_number;
+    perform celeriac.forget(c.now, v_number);
     c.items := c.items || row(v_number, ${work.remove}, v_number, 0)::celeriac.item;
     return query select celeriac.finish(c), 'removed';
   end if;

@@ -64,6 +64,11 @@ begin
     return;
   end if;
   perform celeriac.hold_collections(array[v_collection]);
+  -- It may have been removed before it was held.
+  if (select s.collection from celeriac.selected(a_collection_id, a_job_id) s) is null then
+    return query select 0, 'not-found';
+    return;
+  end if;
   if v_seq is null then
     answer := celeriac.retry_refusal(v_collection, a_round, a_all, c.now);
     if answer is null then
@@ -119,9 +124,10 @@ declare
 begin
   if a_claim is null then return true; end if;
   for n in 1 .. 3 loop
-    v_holder := celeriac.holder_of(a_claim ->> 'key', a_now);
+    v_holder := (select h.holder from celeriac.holder_of(a_claim ->> 'key', a_now) h);
     if v_holder is not null then return v_holder = a_number; end if;
-    insert into celeriac.unique_keys (key, collection, until, expires_at) values (a_claim ->> 'key', a_number,
+    insert into celeriac.unique_keys (key, collection, collection_id, until, expires_at) values (a_claim ->> 'key', a_number,
+      coalesce((select id from celeriac.collections where number = a_number), (select id from celeriac.jobs where seq = a_number)),
       case when v_is_timed then 'time' else a_claim ->> 'until' end, case when v_is_timed then a_now + (a_claim ->> 'until')::bigint end)
     on conflict do nothing;
     if found then return true; end if;

@@ -1,7 +1,7 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { ClaimRequest, SettleAnswer, Settlement } from '../../engine/work.ts'
-import { endEntryOf, hot, placeIn, runOf } from './change.ts'
+import { endEntryOf, hot, leave, placeIn, runOf } from './change.ts'
 import { claimColumns, type Claimed, claimedIn, type ClaimRow, claimValues, type Ref } from './claim.ts'
 import { reasonCode } from '../../engine/codes.ts'
 import type { Requests, Value } from './database.ts'
@@ -246,8 +246,9 @@ begin
     update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = a_now, version = j.version + 1,
       deadline_at = null
     where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
-    returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim
-  )
+    returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim, j.retention
+  ),
+  left_at as (${leave('settled', 'seq', 'a_now')})
   select ${runOf('settled', `string_agg(${endEntryOf}, ',')`)}, array_agg(seq), array_agg(seq) filter (where unique_claim is not null)
   into v_changes, done, v_unique from settled;
   bits := 0;
@@ -267,6 +268,7 @@ declare
   v_changes text;
   v_arrivals celeriac.arrival[];
   v_unique bigint[];
+  v_aside bigint[];
 begin
   with settled as (
     update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = c.now, version = j.version + 1,
@@ -274,17 +276,19 @@ begin
     where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
       and a_codes[${placeIn('j.seq', 'a_seqs')}] is null
       and (j.role <> 0 or j.collection = j.seq or j.collection <> all(a_cancelled))
-    returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim, j.feeds
-  )
+    returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim, j.feeds, j.retention, j.role
+  ),
+  left_at as (${leave('(select seq, retention from settled where collection = seq) alone', 'seq', 'c.now')})
   select string_agg(${endEntryOf}, ',' order by seq), array_agg(seq order by seq),
     array_agg(row(feeds, true, null)::celeriac.arrival) filter (where feeds is not null),
-    array_agg(seq) filter (where unique_claim is not null and collection = seq)
-  into v_changes, done, v_arrivals, v_unique from settled;
+    array_agg(seq) filter (where unique_claim is not null and collection = seq),
+    array_agg(distinct collection) filter (where role <> 0)
+  into v_changes, done, v_arrivals, v_unique, v_aside from settled;
   done := coalesce(done, '{}');
   c.changes := concat(c.changes, ',' || v_changes);
   c.arrivals := c.arrivals || v_arrivals;
   c.rows_left := c.rows_left - cardinality(done);
-  perform celeriac.release_unique(v_unique);
+  perform celeriac.release_unique(v_unique), celeriac.leave_again(c.now, v_aside);
 end $$;
 
 -- Everything else, and what comes too late. Answers 0 accepted, 1 superseded, 2 cancelled.

@@ -13,10 +13,11 @@ import {
   turnLength,
   wordsShown,
 } from '../../engine/recovery.ts'
+import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { hot, readSignals } from './change.ts'
 import type { Database } from './database.ts'
-import { chores } from './retention.ts'
+import { chores, retain } from './retention.ts'
 import { noteFaults } from './turn.ts'
 import { goOn } from './work.ts'
 
@@ -29,13 +30,14 @@ export interface SweepParts {
   readonly runtime: Runtime
   /** Passes on what a call changed. */
   readonly tell: (bits: number) => void
+  readonly isClosed: () => boolean
 }
 
 /** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
 export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   const { db, runtime, tell } = parts
   const [row] = await db.call<Begun>('begin_sweep', db.now())
-  const [bits, early, isTurn, hasChores, hasLate, isRetentionDue, sessions, names, nextIn] = row as Begun
+  const [bits, early, isTurn, hasChores, hasLate, sessions, names, nextIn] = row as Begun
   tell(bits & 7)
   // The two clocks may differ: what counts for whoever waits is how long.
   const instantIn = (wait: number | null): number | null => (wait === null ? null : runtime.now() + wait)
@@ -47,13 +49,15 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   // What others left to do: some of it here, so that it comes to an end wherever anybody sweeps.
   if (readSignals(bits).isLeft) await steps.run('large changes', async () => tell(await goOn(db, db.now())))
   if (!isTurn) return { released, nextAt: instantIn(nextIn) }
-  if (isRetentionDue) await steps.run('retention', async () => tell(await bitsOf(db, 'retain')))
+  const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
   if (hasChores) await doChores(db, steps)
   const { faults } = steps
   if (faults.length > 0) await noteFaults(db, faults)
-  if (sessions.length === 0 && !hasLate) return { released, faults, nextAt: instantIn(nextIn) }
+  const soonest = (wait: number | null): number | null =>
+    instantIn(isDue ? Math.min(wait ?? restOfTurn, restOfTurn) : wait)
+  if (sessions.length === 0 && !hasLate) return { released, faults, nextAt: soonest(nextIn) }
   const [next] = await db.call<[wait: number | null]>('foresee', db.now())
-  return { released, faults, nextAt: instantIn((next as NonNullable<typeof next>)[0]) }
+  return { released, faults, nextAt: soonest((next as NonNullable<typeof next>)[0]) }
 }
 
 type Begun = readonly [
@@ -62,14 +66,18 @@ type Begun = readonly [
   isTurn: boolean,
   hasChores: boolean,
   hasLate: boolean,
-  isRetentionDue: boolean,
   sessions: readonly number[],
   names: readonly string[],
   nextIn: number | null,
 ]
 
-const bitsOf = async (db: Database, name: string): Promise<number> =>
-  ((await db.call<[bits: number]>(name, db.now()))[0] as [number])[0]
+const retainAll = ({ db, runtime, tell, isClosed }: SweepParts): Promise<boolean> =>
+  bySlices(runtime, async () => {
+    if (isClosed()) return false
+    const { isLeft, isWorking, bits } = await retain(db)
+    tell(isWorking ? bits | (await goOn(db, db.now())) : bits)
+    return isLeft
+  })
 
 /** Chores that could not come to their end go on in the next turn. */
 async function doChores(db: Database, steps: Steps): Promise<void> {
@@ -152,7 +160,7 @@ const isPastGrace = (now: string): string => `greatest(marked_at, v_calm) <= ${n
 export const sweepFunctions = `
 -- What is due, and what has expired; then, where this call has the turn, what is to be done in it.
 create or replace function celeriac.begin_sweep(a_now bigint) returns table (
-  bits integer, released integer, is_turn boolean, has_chores boolean, has_late boolean, is_retention_due boolean,
+  bits integer, released integer, is_turn boolean, has_chores boolean, has_late boolean,
   sessions bigint[], names text[], next_in bigint
 ) language plpgsql ${hot} as $$
 #variable_conflict use_column
@@ -164,7 +172,6 @@ begin
   is_turn := celeriac.take_turn(c.now);
   has_chores := false;
   has_late := false;
-  is_retention_due := false;
   sessions := '{}';
   names := '{}';
   select s.c, s.released into r from celeriac.release_due(c, 0) s;
@@ -176,7 +183,6 @@ begin
     v_calm := celeriac.noted('calm_at');
     has_chores := celeriac.take_chores(c.now);
     has_late := exists (select 1 from celeriac.late_jobs(c.now, 0, 1));
-    is_retention_due := celeriac.noted('retain_at') <= c.now;
     select coalesce(array_agg(number), '{}'), coalesce(array_agg(name), '{}') into sessions, names from (
       select number, name from celeriac.sessions where losing is not null
       union all

@@ -214,7 +214,13 @@ async function stay(requests: Requests): Promise<void> {
 // ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, notes: 2, idempotency: 2, values: 2 }
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = {
+  attempts: 2,
+  notes: 2,
+  idempotency: 2,
+  leaving: 2,
+  values: 2,
+}
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
@@ -247,7 +253,7 @@ const isText = (kind: RowKind, column: string): boolean =>
 const texts: ReadonlySet<string> = new Set([
   ...['id', 'name', 'host', 'queues', 'queue', 'task', 'args', 'options', 'input', 'shape', 'progress', 'failure'],
   ...['result', 'actor', 'description', 'tags', 'unique_claim', 'callback_url', 'callback_results', 'key', 'until'],
-  ...['fingerprint', 'collection_id', 'level', 'message', 'data', 'kind', 'text', 'value'],
+  ...['fingerprint', 'collection_id', 'level', 'message', 'data', 'kind', 'text', 'value', 'runs'],
 ])
 
 /** Read of the first rows only what fits into a page, by the sizes that the server knows without looking into them. */

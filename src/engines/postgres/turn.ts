@@ -72,7 +72,7 @@ end $$;
 create or replace function celeriac.step_back(a_now bigint, a_by bigint) returns void language plpgsql as $$
 begin
   update celeriac.sessions set expires_at = a_now + (expires_at - seen_at), seen_at = a_now where ended_at is null and seen_at > a_now;
-  update celeriac.meta set value = a_now where key in ('calm_at', 'calm_until', 'chores_at', 'retain_at') and value::bigint > a_now;
+  update celeriac.meta set value = a_now where key in ('calm_at', 'calm_until', 'chores_at') and value::bigint > a_now;
   perform celeriac.note('stepped_at', a_now), celeriac.note('stepped_by', a_by);
 end $$;
 

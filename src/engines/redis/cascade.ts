@@ -217,6 +217,7 @@ local function close(header, code)
   S.tellCollection(code, header.number, header.round)
   S.noteCancelling(header.number, false)
   S.releaseUnique(header.number)
+  S.leaveAgain(header.number)
 end
 local function settleCollection(barrier, decision)
   local header = S.headerAt(barrier.collection)

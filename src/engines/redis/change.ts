@@ -1,5 +1,6 @@
 import { reason, role, state, work } from '../../engine/codes.ts'
 import { journal } from './journal.ts'
+import { leaving } from './leaving.ts'
 import { library } from './scripts.ts'
 import { workingSet } from './working-set.ts'
 
@@ -148,13 +149,16 @@ end
 -- Readers know that a job alone settles its collection with its end. The round is said where it is not the first.
 local function settledAlone(job)
   S.releaseUnique(job.seq)
+  S.leaveAgain(job.seq)
   S.noteCancelling(job.seq, false)
   if job.round > 1 then S.tellCollection(math.min(job.state - 3, 3), job.seq, job.round) end
 end
 function S.ended(job)
   S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
   if job.feeds then S.arrive(job.feeds, job.state == ${state.succeeded}, job.cause) end
-  if job.collection == job.seq then settledAlone(job) end
+  if job.collection == job.seq then settledAlone(job)
+  -- Its collection may have settled before, and could not be removed for it.
+  elseif job.role ~= ${role.main} then S.leaveAgain(job.collection) end
   if job.scope and job.role == ${role.main} and job.state ~= ${state.succeeded} then failScope(job) end
 end
 function S.endJob(job, state, reason, cause, failure, isSettled)
@@ -173,5 +177,6 @@ function S.endJob(job, state, reason, cause, failure, isSettled)
 end
 `,
   journal,
+  leaving,
   workingSet,
 )

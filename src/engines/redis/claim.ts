@@ -2,7 +2,8 @@ import type { Runtime } from '../../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput, Settlement } from '../../engine/work.ts'
 import { isSentAgain, type ScriptArgument } from './database.ts'
 import { dueJobs } from './due.ts'
-import { roleName, state } from '../../engine/codes.ts'
+import { role, roleName, state } from '../../engine/codes.ts'
+import { collectionRetention } from '../../engine/retention.ts'
 import {
   type About,
   aboutIn,
@@ -32,6 +33,11 @@ export interface Ref {
   readonly isNextTimed: boolean
   readonly queue: string
   readonly isTimed: boolean
+  /**
+   * What its end means for retention: of a job alone how long it is kept, `aside` where it is a side branch, else empty: then its
+   * collection says so when it settles.
+   */
+  readonly leaving: string
   readonly round: number
   readonly crashes: number
 }
@@ -385,6 +391,13 @@ function begunIn(job: JobRow, text: string): Begun {
   return alike.begun
 }
 
+const leavingOf = (job: JobRow): string =>
+  job.collection === job.number
+    ? String(job.label.retention ?? collectionRetention)
+    : job.role === role.main
+      ? ''
+      : 'aside'
+
 function claimed(
   job: JobRow,
   text: string,
@@ -406,6 +419,7 @@ function claimed(
       isNextTimed: job.isNextTimed,
       queue: job.queue,
       isTimed: job.timeout !== null,
+      leaving: leavingOf(job),
       round,
       crashes: standing.crashes,
     } satisfies Ref,

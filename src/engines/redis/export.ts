@@ -81,6 +81,7 @@ export async function exportRows(
   after: string | null,
   limit: number,
 ): Promise<ExportPage> {
+  if (kind === 'leaving') return exportLeaving(db, after, limit)
   const way = numbered[kind]
   if (way === undefined) return exportFields(db, kind, after, limit)
   const [kinds, rows] = way
@@ -129,6 +130,17 @@ function exportNotes(job: number, texts: JobTexts): Row[] {
 /** Rows that stand in a hash, in the order that the server keeps them in: nothing changes it while the store is closed. */
 const fieldsScript = reading('fields', `return call('HSCAN', P .. arg(), arg(), 'COUNT', number())`)
 
+/** The due time is part of each member. */
+async function exportLeaving(db: Database, after: string | null, limit: number): Promise<ExportPage> {
+  const from = Number(after ?? 0)
+  const members = await db.send<string[]>('ZRANGE', `${db.prefix}leaving`, String(from), String(from + limit - 1))
+  const rows = members.map((member): Row => {
+    const at = member.indexOf(':')
+    return [Number(member.slice(0, at)), member.slice(at + 1)]
+  })
+  return { rows, after: rows.length === limit ? String(from + limit) : null }
+}
+
 async function exportFields(db: Database, kind: RowKind, after: string | null, limit: number): Promise<ExportPage> {
   // A page may come to somewhat more than was asked for.
   const [cursor, flat] = await db.read<[string, string[]]>(fieldsScript, [kind, after ?? 0, Math.ceil(limit / 2)])
@@ -142,8 +154,8 @@ async function exportField(db: Database, kind: RowKind, name: string, text: stri
     case 'queues':
       return [name, Number(text)]
     case 'unique': {
-      const [collection, until = '', expiresAt] = text.split(',')
-      return [name, Number(collection), until, numberIn(expiresAt)]
+      const [collection, until = '', expiresAt, ...id] = text.split(',')
+      return [name, Number(collection), id.join(','), until, numberIn(expiresAt)]
     }
     case 'idempotency': {
       const [expiresAt, fingerprint = '', id = ''] = text.split('\n')

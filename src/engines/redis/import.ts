@@ -88,8 +88,8 @@ const importers: Readonly<Record<RowKind, Import>> = {
     for (const [job, name, value] of rows) batch.add(`HSET ${prefix}notes:${job}`, String(name), String(value))
   },
   unique(batch, { prefix }, rows) {
-    for (const [key, collection, until, expiresAt] of rows) {
-      batch.add(`HSET ${prefix}unique`, String(key), `${collection},${until},${expiresAt ?? ''}`)
+    for (const [key, collection, id, until, expiresAt] of rows) {
+      batch.add(`HSET ${prefix}unique`, String(key), `${collection},${until},${expiresAt ?? ''},${id}`)
       if (expiresAt === null || expiresAt === undefined)
         batch.add(`HSET ${prefix}holds`, String(collection), String(key))
       else batch.add(`ZADD ${prefix}unique-until`, String(expiresAt), String(key))
@@ -100,6 +100,9 @@ const importers: Readonly<Record<RowKind, Import>> = {
       batch.add(`HSET ${prefix}idempotency`, `${scope}\0${key}`, `${expiresAt}\n${fingerprint}\n${id}`)
       batch.add(`ZADD ${prefix}idempotency-until`, String(expiresAt), `${scope}\0${key}`)
     }
+  },
+  leaving(batch, { prefix }, rows) {
+    for (const [dueAt, runs] of rows) batch.add(`ZADD ${prefix}leaving`, String(dueAt), `${dueAt}:${runs}`)
   },
   values(batch, { prefix }, rows) {
     for (const [kind, id, text, expiresAt] of rows) {

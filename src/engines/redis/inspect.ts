@@ -6,7 +6,7 @@ import type { Database } from './database.ts'
 import { cursorIn, position } from './feed-position.ts'
 import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
 import { logLine } from './heartbeat.ts'
-import { afterOf, hidden, type JobAt, jobRecord, record, Rows, workerOf } from './record.ts'
+import { afterOf, hidden, isOutOfSight, type JobAt, jobRecord, record, Rows, workerOf } from './record.ts'
 import { reading } from './scripts.ts'
 
 // ── a job ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -47,6 +47,7 @@ export async function job(
   if (found === undefined) return null
   const rows = new Rows(found)
   const row = rows.job(Number(rows.get('number'))) as JobAt
+  if (isOutOfSight(rows, row)) return null
   return {
     ...jobRecord(rows, row, afterOf(rows, row)),
     hasAllArguments: row.input === '' && row.options.chunked === undefined,

@@ -1,5 +1,5 @@
 import { state } from '../../engine/codes.ts'
-import { eventsKept } from './keys.ts'
+import { eventsKept } from '../../engine/retention.ts'
 import { library } from './scripts.ts'
 
 /**

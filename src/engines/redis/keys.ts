@@ -79,7 +79,11 @@ import { library } from './scripts.ts'
  * trying:<n>        those of them whose worker died before
  * tokens:<n>        list of the tokens it claimed with, newest first
  *
- * unique            hash: key → collection,until,expiresAt (until: started, settled or time)
+ * leaving           sorted set of what settled: when its retention ends → that instant:runs of the numbers of collections and jobs alone
+ *                     (12-40,55), a member for each call and retention. It may be out of date: rows are looked at again before they go
+ * look:<n>          there while a large settled collection is looked over before it is removed, and nobody retries anything of it. Expires
+ *
+ * unique            hash: key → collection,until,expiresAt,id of the collection (until: started, settled or time)
  * unique-until      sorted set: expiresAt → key
  * holds             hash: collection → the key it holds until it started or settled
  * idempotency       hash: actor NUL key → expiresAt LF fingerprint LF id of the collection
@@ -115,9 +119,6 @@ export const longArgs = 2_048
 export const longResult = 1_024
 /** And so do longer runs. */
 export const longRuns = 256
-
-/** How much is kept of events, in characters. */
-export const eventsKept = 64 * 1024 * 1024
 
 export const keys = library(`
 function S.place(number)

@@ -7,7 +7,7 @@ import { createdMargin, pageBytes, position } from '../../engine/listing.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
 import { collectionAt, collectionPart, collectionRecord, countLarge } from './collection.ts'
-import { afterOf, hidden, jobRecord, record, Rows } from './record.ts'
+import { afterOf, hidden, isOutOfSight, jobRecord, record, Rows } from './record.ts'
 import { part, reading } from './scripts.ts'
 
 /**
@@ -189,7 +189,7 @@ export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<J
     downTo: span?.[0] === undefined ? 0 : span[0] - 1,
     tell(rows, number) {
       const row = rows.job(number)
-      if (row === null) return null
+      if (row === null || isOutOfSight(rows, row)) return null
       const told = jobRecord(rows, row, afterOf(rows, row))
       return isAmong(told, query) && mentions(told, rows.get(`f:${number}`), text) ? told : null
     },

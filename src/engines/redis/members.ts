@@ -28,6 +28,7 @@ function S.select(id, isCollection)
   local job = S.jobAt(number)
   if not job or (isCollection and job.collection ~= number) then return nil end
   if job.collection == number then return S.headerAt(number) end
+  if S.headerAt(job.collection).removedAt then return nil end
   return nil, job
 end
 

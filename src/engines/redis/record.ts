@@ -270,6 +270,10 @@ end
 
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** Its collection is being removed. */
+export const isOutOfSight = (rows: Rows, { collection }: JobAt): boolean =>
+  (rows.collection(collection)?.removedAt ?? null) !== null
+
 export function jobRecord(rows: Rows, job: JobAt, after: readonly string[]): JobRecord {
   const { number } = job
   const collection = job.collection === number ? null : rows.collection(job.collection)

@@ -34,7 +34,7 @@ import { actorsOf, job } from './inspect.ts'
 import { collections, jobs } from './list.ts'
 import { greet, look, type Memory, newMemory } from './open.ts'
 import { readSettings, type RedisOptions, type Settings, settingsOfUrl, urlOf } from './options.ts'
-import { newRetentionPass, remove } from './retention.ts'
+import { remove } from './retention.ts'
 import { retry } from './retry.ts'
 import type { Runs } from './scripts.ts'
 import { settle, settleAndClaim } from './settle.ts'
@@ -89,7 +89,6 @@ class RedisEngine implements Engine {
   readonly #db: Database
   readonly #memory: Memory = newMemory()
   readonly #names = new Names()
-  readonly #pass = newRetentionPass()
   readonly #runs: Runs
   readonly #pair: Pair
   #opening: Promise<{ from: number; to: number }> | null = null
@@ -234,8 +233,8 @@ class RedisEngine implements Engine {
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
     return heartbeat(this.#runs, beat)
   }
-  sweep(): Promise<SweepAnswer> {
-    return sweep(this.#runs, this.#runtime, this.#pass)
+  async sweep(): Promise<SweepAnswer> {
+    return sweep({ db: await this.#ready(), runs: this.#runs, runtime: this.#runtime, isClosed: () => this.#isClosed })
   }
   notes(job: unknown): Promise<readonly Note[]> {
     return notesOf(this.#runs, (job as Ref).seq)

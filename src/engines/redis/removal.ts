@@ -1,20 +1,76 @@
+import { role, state } from '../../engine/codes.ts'
+import { lookAgainAfter } from '../../engine/retention.ts'
 import { cascade } from './cascade.ts'
-import { work } from '../../engine/codes.ts'
 import { library } from './scripts.ts'
 
+/** While a large collection is looked over, call by call, a retry of anything in it must not go unnoticed. In milliseconds. */
+const lookLasts = 10 * 60_000
+
 /**
- * `forget(number)` takes a settled collection, or a job alone, out of sight at once; its rows go in this call or later, by
- * `removeSome(item)`: true when none is left.
+ * A collection is removed in two steps, each as far as a call may go: first its jobs are looked over, in case a side branch or
+ * callback is not over; then it is out of sight, so that nobody can retry anything of it, and its rows go.
+ *
+ * ```
+ * lookOver(item)              free, busy, or more: not all of a settled collection has been looked at; item.after says how far it came
+ * noticeRetry(collection)     something of it is retried: whoever is looking it over begins anew
+ * forget(number)              takes a settled collection, or a job alone, out of sight
+ * removeSome(item)            the work item: detail 0 looks it over first, 1 removes its rows. True when none is left
+ * ```
  */
 export const removal = library(
   `
+local function isRunning(job, number)
+  return job and job.seq ~= number and job.role ~= ${role.main} and not job.archived and job.state < ${state.succeeded}
+end
+local function lookAt(item, span)
+  while math.max(item.after + 1, span.first) <= span.last do
+    if S.left <= 0 then return 'more' end
+    local numbers = {}
+    local from = math.max(item.after + 1, span.first)
+    for seq = from, math.min(from + math.ceil(4 * S.left) - 1, span.last) do numbers[#numbers + 1] = seq end
+    S.loadJobs(numbers)
+    for _, seq in ipairs(numbers) do
+      if isRunning(S.jobAt(seq), item.subject) then return 'busy' end
+    end
+    item.after = numbers[#numbers]
+    S.left = S.left - #numbers / 4
+  end
+  return 'free'
+end
+function S.lookOver(item)
+  local mark = P .. 'look:' .. item.subject
+  if item.after > 0 and call('EXISTS', mark) == 0 then item.after = 0 end
+  local isNew = item.after == 0
+  for _, span in ipairs(S.membersOf(item.subject)) do
+    local found = lookAt(item, span)
+    if found == 'more' and isNew then call('SET', mark, 1, 'PX', ${lookLasts}) end
+    if found ~= 'free' then return found end
+  end
+  call('DEL', mark)
+  return 'free'
+end
+function S.noticeRetry(collection)
+  call('DEL', P .. 'look:' .. collection)
+end
+
+-- A job alone that has more than its own row gives its place to the row of a collection: jobs of it are out of sight by that one.
+local function replace(job)
+  local id = S.idOf(job)
+  S.removedIds = {}
+  S.removeJob(job.seq)
+  change('HDEL', P .. 'ids', S.removedIds)
+  S.put(P .. 'c:' .. job.seq, job.created .. ',' .. job.seq .. ',0,0,0\\n\\n' .. id .. '\\n0\\n{}')
+  S.put(P .. 'k:' .. job.seq, math.min(job.state - 3, 3) .. ',' .. job.round .. ',,,' .. S.digits[now])
+end
 function S.forget(number)
   local header = S.headerAt(number)
-  if not header.isAlone then
+  if header.isAlone then replace(S.jobAt(number))
+  else
     header.removedAt = now
     S.saveHeader(header)
   end
-  S.later(${work.remove}, number)
+  S.headers[number] = nil
+  S.flush()
 end
 
 function S.removeJob(seq)
@@ -48,30 +104,32 @@ local function removeSpan(item, span)
   end
   return true
 end
-function S.removeSome(item)
-  local header, isDone = S.headerAt(item.subject), true
+local function eraseSome(item)
+  local header, number = S.headerAt(item.subject), item.subject
   S.removedIds = {}
-  for _, span in ipairs(S.membersOf(item.subject)) do
-    if span.first ~= item.subject and isDone then
-      span.barrierCount = span.barrierCount or header.barrierCount
-      isDone = removeSpan(item, span)
+  for _, span in ipairs(S.membersOf(number)) do
+    span.barrierCount = span.barrierCount or header.barrierCount
+    if not removeSpan(item, span) then
+      change('HDEL', P .. 'ids', S.removedIds)
+      return false
     end
   end
-  if isDone then
-    if header.isAlone then S.removeJob(item.subject)
-    else
-      local id = string.match(call('GET', P .. 'c:' .. item.subject) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
-      S.removedIds[#S.removedIds + 1] = id
-      S.erase(P .. 'c:' .. item.subject)
-      S.erase(P .. 'k:' .. item.subject)
-      S.erase(P .. 'u:' .. item.subject)
-      S.headers[item.subject] = nil
-    end
-    S.erase(P .. 'm:' .. item.subject)
-    S.left = S.left - 2
-  end
+  S.removedIds[#S.removedIds + 1] = string.match(call('GET', P .. 'c:' .. number) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
+  for _, kind in ipairs({'c:', 'k:', 'u:', 'm:'}) do S.erase(P .. kind .. number) end
+  S.headers[number] = nil
+  S.left = S.left - 2
   change('HDEL', P .. 'ids', S.removedIds)
-  return isDone
+  return true
+end
+function S.removeSome(item)
+  if item.detail == 0 then
+    local found = S.lookOver(item)
+    if found == 'busy' then S.leave(item.subject, ${lookAgainAfter}) end
+    if found ~= 'free' then return found == 'busy' end
+    S.forget(item.subject)
+    item.detail, item.after = 1, 0
+  end
+  return eraseSome(item)
 end
 `,
   cascade,

@@ -1,76 +1,53 @@
-import { state } from '../../engine/codes.ts'
+import { state, work } from '../../engine/codes.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
-import type { Script } from './database.ts'
+import { collectionRetention, eventRetention, lookAgainAfter } from '../../engine/retention.ts'
 import { members } from './members.ts'
 import { removal } from './removal.ts'
-import { part, rowsPerCall, type Runs } from './scripts.ts'
+import type { Database, Script } from './database.ts'
+import { part, reading, rowsPerCall, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
 
-/** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
-const collectionRetention = 7 * 24 * 60 * 60_000
-const eventRetention = 24 * 60 * 60_000
-
-/** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
-const window = 2_000
-const removedPerCall = 200
-const pause = 60_000
-
+/** Entries of `leaving` read in one call. */
+const entriesRead = 50
 /** Keys that have run out are looked at so many at a time. */
 const keysPerCall = 500
 const sessionsPerCall = 500
 const uploadMemory = 60 * 60_000
 /** Values are all alike, and go in one command. */
 const valuesPerCall = 10_000
-/** An idempotency key is kept as long as its collection: when to look again. */
-const lookAgainAfter = 60 * 60_000
-
-/** Where this process stands in its pass over what has settled: oldest first, some numbers a call, then a pause. */
-export interface RetentionPass {
-  after: number
-  nextAt: number
-}
-export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
-
-const isOver = part(
-  `
-local function isBusy(number)
-  for _, span in ipairs(S.membersOf(number)) do
-    for first = span.first, span.last, 1000 do
-      local numbers = {}
-      for seq = first, math.min(first + 999, span.last) do numbers[#numbers + 1] = seq end
-      S.loadJobs(numbers)
-      for _, seq in ipairs(numbers) do
-        local job = S.jobAt(seq)
-        if job and seq ~= number and not job.archived and job.state < ${state.succeeded} then return true end
-      end
-    end
-  end
-  return false
-end
-`,
-  members,
-)
 
 // ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const removeScript = writing(
   'remove',
   `
-local header = S.select(arg(), true)
-if not header then return 'not-found' end
+local header, after = S.select(arg(), true), number()
+if not header then return {'not-found', 0} end
 local isSettled = header.state ~= 0
 if header.isAlone then isSettled = S.jobAt(header.number).state >= ${state.succeeded} end
-if not isSettled or isBusy(header.number) then return 'unsettled' end
+if not isSettled then return {'unsettled', 0} end
+local item = {subject = header.number, after = after}
+local found = S.lookOver(item)
+if found == 'busy' then return {'unsettled', 0} end
+if found == 'more' then return {'looking', item.after} end
 S.forget(header.number)
-return 'removed'
+S.later(${work.remove}, header.number, 1)
+return {'removed', 0}
 `,
-  isOver,
+  members,
   removal,
 )
 
-/** Removes a settled collection on request. */
-export function remove(runs: Runs, id: string): Promise<'removed' | 'unsettled' | 'not-found'> {
-  return runs.write(removeScript, [id])
+/** Removes a settled collection on request. A large one is looked over first, in several calls. */
+export async function remove(runs: Runs, id: string): Promise<'removed' | 'unsettled' | 'not-found'> {
+  for (let after = 0; ;) {
+    const [answer, reached] = await runs.write<['removed' | 'unsettled' | 'not-found' | 'looking', number]>(
+      removeScript,
+      [id, after],
+    )
+    if (answer !== 'looking') return answer
+    after = reached
+  }
 }
 
 // ── by time ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,6 +89,31 @@ end
 return 0
 `,
       removal,
+    ),
+  ],
+  // Entries are numbered by the characters before them, and are in the order of time: so the first one to stay is found by halving.
+  [
+    'old events',
+    writing(
+      'trimEvents',
+      `
+local events = P .. 'events'
+local function timeAt(id)
+  local entry = call('XRANGE', events, string.format('%.0f', id), '+', 'COUNT', 1)[1]
+  return entry and tonumber(entry[2][2]), entry and entry[1]
+end
+local before = now - ${eventRetention}
+local oldest, first = timeAt(0)
+if not oldest or oldest >= before then return 0 end
+local low, high = tonumber(string.match(first, '^%d+')), tonumber(call('GET', P .. 'events-end')) + 1
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  local at = timeAt(middle)
+  if at and at < before then low = middle + 1 else high = middle end
+end
+call('XTRIM', events, 'MINID', string.format('%.0f', low))
+return 0
+`,
     ),
   ],
   // Entries are numbered by the characters before them, and are in the order of time: so the first one to stay is found by halving.
@@ -207,74 +209,159 @@ return #sessions == ${sessionsPerCall} and 1 or 0
   ],
 ]
 
-/**
- * Nothing finished stands in an index for this, so passes go over all rows, a window of numbers in each call however few of them
- * are due.
- */
 const dueNumbers = part(
   `
-local function dueAlone(number, row, standing)
-  local code, finishedAt = string.match(standing or '', '^(%d),%d+,%d+,[^,]*,%d*,%d*,(%d*)')
-  if not code or tonumber(code) < ${state.succeeded} or finishedAt == '' then return false end
-  local line = string.match(row, '^[^\\n]*')
-  if string.find(line, ',', 1, true) and tonumber(string.match(line, '^%d+,%d+,(%d+)')) ~= number then return false end
-  local kept = tonumber(string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(%d*)')) or ${collectionRetention}
-  return finishedAt + kept <= now
-end
-local function dueTogether(row, standing)
+local function isDueTogether(row, standing)
   local settledAt, removedAt = string.match(standing or '', '^%d,%d+,(%d*),%d*,(%d*)')
   if not settledAt or settledAt == '' or removedAt ~= '' then return false end
   local kept = tonumber(string.match(row, '^[^\\n]*\\n(%d*)')) or ${collectionRetention}
   return settledAt + kept <= now
 end
-local function rowsOf(kind, numbers)
-  local keys = {}
-  for at = 1, #numbers do keys[at] = P .. kind .. numbers[at] end
-  return many('MGET', nil, keys)
+local erased, filled = {}, 0
+local function eraseAll()
+  change('UNLINK', nil, erased)
+  change('HDEL', P .. 'ids', S.removedIds)
+  erased, filled, S.removedIds = {}, 0, {}
 end
--- Forgets what is due of a window; gives the number that it came to, and whether it found anything at all.
-local function forgetDue(first, last)
-  local numbers, count, isEmpty = {}, 0, true
-  for number = first, last do numbers[#numbers + 1] = number end
-  local jobs, collections = rowsOf('j:', numbers), rowsOf('c:', numbers)
-  local standings, settled = rowsOf('s:', numbers), rowsOf('k:', numbers)
-  for at, number in ipairs(numbers) do
-    local isDue = false
-    if collections[at] then isDue = dueTogether(collections[at], settled[at])
-    elseif jobs[at] then isDue = dueAlone(number, jobs[at], standings[at]) end
-    if collections[at] or jobs[at] then isEmpty = false end
-    if isDue and not isBusy(number) then
-      S.forget(number)
-      count = count + 1
-      if count == ${removedPerCall} then return number, false end
-    end
+-- Removes a collection, or a job alone that may have more than its own rows, as far as this call may.
+local function removeWhole(number)
+  eraseAll()
+  local item = {subject = number, detail = 0, after = 0}
+  if not S.removeSome(item) then S.later(${work.remove}, number, item.detail, item.after) end
+end
+local function removeOther(number)
+  local rows = call('MGET', P .. 'c:' .. number, P .. 'k:' .. number)
+  S.left = S.left - 0.1
+  if rows[1] and isDueTogether(rows[1], rows[2]) then removeWhole(number) end
+end
+local ends = '^(%d),%d+,(%d+),[^,]*,%d*,%d*,(%d*)()'
+local parts = '^%d+(,?)[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n[^\\n]*\\n(%d*)'
+-- Most jobs alone have run once, and succeeded: of the keys that a job may have few are there, and nothing else goes with it.
+local function removeJob(number, digits, jobKey, row, standingKey, standing)
+  local code, attempt, finishedAt, to = string.match(standing, ends)
+  if not code or tonumber(code) < ${state.succeeded} or finishedAt == '' then return end
+  local comma, id, kept = string.match(row, parts)
+  if comma ~= '' and tonumber(string.match(row, '^%d+,%d+,(%d+)')) ~= number then return end
+  if finishedAt + (tonumber(kept) or ${collectionRetention}) > now then return end
+  local behind = string.byte(standing, to)
+  if code == '${state.failed}' or attempt ~= '1' or behind == 59 then return removeWhole(number) end
+  erased[filled + 1], erased[filled + 2], erased[filled + 3] = jobKey, standingKey, P .. 'p:' .. digits
+  erased[filled + 4], erased[filled + 5] = P .. 'log:' .. digits, P .. 'u:' .. digits
+  filled = filled + 5
+  if behind == 13 then
+    filled = filled + 1
+    erased[filled] = P .. 'r:' .. digits
   end
-  return last, isEmpty
+  if string.byte(row, -1) == 13 then
+    filled = filled + 1
+    erased[filled] = P .. 'g:' .. digits
+  end
+  S.removedIds[#S.removedIds + 1] = id
+  S.left = S.left - 1
+end
+-- Gives the first number that it did not come to.
+local function removeRun(first, last)
+  local reach, count = math.min(last, first + math.ceil(S.left) - 1), 0
+  local keys, names, J, T = {}, {}, P .. 'j:', P .. 's:'
+  for number = first, reach do
+    local digits = tostring(number)
+    names[#names + 1] = digits
+    keys[count + 1], keys[count + 2] = J .. digits, T .. digits
+    count = count + 2
+  end
+  local rows = many('MGET', nil, keys)
+  for at = 1, #names do
+    if S.left <= 0 then return first + at - 1 end
+    local row, standing = rows[2 * at - 1], rows[2 * at]
+    if not row then removeOther(first + at - 1)
+    elseif standing then removeJob(first + at - 1, names[at], keys[2 * at - 1], row, keys[2 * at], standing) end
+  end
+  return reach + 1
+end
+local function removeDue()
+  local key = P .. 'leaving'
+  local entries = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, ${entriesRead})
+  for _, entry in ipairs(entries) do
+    if S.left <= 0 then return true end
+    local due, runs = string.match(entry, '^(%d+):(.*)$')
+    local rest = {}
+    for first, last in string.gmatch(runs, '(%d+)%-?(%d*)') do
+      first, last = tonumber(first), tonumber(last) or tonumber(first)
+      local nextOne = S.left > 0 and removeRun(first, last) or first
+      if nextOne <= last then rest[#rest + 1] = nextOne == last and S.digits[last] or S.digits[nextOne] .. '-' .. S.digits[last] end
+    end
+    call('ZREM', key, entry)
+    if #rest > 0 then call('ZADD', key, due, due .. ':' .. table.concat(rest, ',')) end
+  end
+  return #entries == ${entriesRead} or S.left <= 0
 end
 `,
-  isOver,
   removal,
 )
 
 const retainScript = writing(
   'retain',
   `
-local after = number()
-local oldest = tonumber(call('HGET', P .. 'meta', 'oldest') or '1')
-local last = tonumber(call('GET', P .. 'numbers') or '0')
-local first = math.max(after + 1, oldest)
-if first > last then return -1 end
-local reached, isEmpty = forgetDue(first, math.min(first + ${window - 1}, last))
-if isEmpty and first == oldest then call('HSET', P .. 'meta', 'oldest', reached + 1) end
-return reached
+-- A large collection is removed by several calls, and before any other is begun.
+for _, item in ipairs(call('HVALS', P .. 'work')) do
+  if string.find(item, '^${work.remove},') then return {1, 1} end
+end
+local left = S.left
+local isLeft = removeDue()
+eraseAll()
+return {isLeft and 1 or 0, S.left < left and 1 or 0}
 `,
   dueNumbers,
 )
 
-/** Removes what has been settled for longer than it is kept. */
-export async function retain(runs: Runs, now: number, pass: RetentionPass): Promise<void> {
-  if (now < pass.nextAt) return
-  const reached = await runs.write<number>(retainScript, [pass.after])
-  pass.after = Math.max(reached, 0)
-  if (reached < 0) pass.nextAt = now + pause
+export interface Retained {
+  /** More is due: the caller goes on in another call. */
+  readonly isLeft: boolean
+  readonly hasRemoved: boolean
+}
+
+/** Removes some of what was kept for long enough. */
+export async function retain(runs: Runs): Promise<Retained> {
+  const [isLeft, hasRemoved] = await runs.write<[number, number]>(retainScript)
+  return { isLeft: isLeft === 1, hasRemoved: hasRemoved === 1 }
+}
+
+/** Numbers looked at in one command, and in one sweep. */
+const window = 1_000
+const windowsPerSweep = 200
+
+/** What numbers there are, and from which on some are taken by uploads whose rows are not all there yet. */
+const numbersScript = reading(
+  'numbersLeft',
+  `
+local first = tonumber(call('HGET', P .. 'meta', 'oldest') or '1')
+local last = tonumber(call('GET', P .. 'numbers') or '0')
+for _, upload in ipairs(call('HVALS', P .. 'uploads')) do
+  local collection, base = string.match(upload, '^(%d+),(%d+)')
+  last = math.min(last, collection - 1, base - 2)
+end
+return {first, last}
+`,
+)
+const oldestScript = reading(
+  'noteOldest',
+  `
+local oldest = number()
+if oldest > tonumber(call('HGET', P .. 'meta', 'oldest') or '1') then call('HSET', P .. 'meta', 'oldest', oldest) end
+return 0
+`,
+)
+
+/** Notes below which number nothing is left, so that whoever goes over all numbers begins there. */
+export async function noteOldest(db: Database): Promise<void> {
+  const [first, last] = await db.read<[number, number]>(numbersScript)
+  let oldest = first
+  for (let windows = 0; windows < windowsPerSweep && oldest <= last; windows++) {
+    const end = Math.min(oldest + window - 1, last)
+    const keys: string[] = []
+    for (let number = oldest; number <= end; number++) keys.push(`${db.prefix}j:${number}`, `${db.prefix}c:${number}`)
+    if ((await db.send<number>('EXISTS', ...keys)) > 0) break
+    oldest = end + 1
+  }
+  if (oldest > first) await db.read(oldestScript, [oldest])
 }

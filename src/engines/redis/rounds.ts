@@ -1,6 +1,7 @@
 import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { members } from './members.ts'
+import { removal } from './removal.ts'
 import { library } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 
@@ -213,6 +214,7 @@ local function retryJob(job, expectedRound, added)
   if stateOf(header) ~= 'running' and not S.takeUniqueAgain(header) then return 'unique' end
   -- A side branch changes nothing about its collection, which may stay settled.
   if job.role == ${role.main} then beginRound(header) end
+  S.noticeRetry(header.number)
   local seeds = {}
   failedInside(job, seeds)
   seeds[#seeds + 1] = job
@@ -233,6 +235,7 @@ function S.retry(id, isCollection, expectedRound, detail)
   if settled == 'succeeded' and what == ${taking.failed} then return 'succeeded' end
   if not S.takeUniqueAgain(header) then return 'unique' end
   beginRound(header)
+  S.noticeRetry(header.number)
   S.later(${work.reset}, header.number, detail)
   if what == ${taking.all} then
     S.later(${work.reopen}, header.number)
@@ -243,5 +246,6 @@ function S.retry(id, isCollection, expectedRound, detail)
 end
 `,
   members,
+  removal,
   uniqueKeys,
 )

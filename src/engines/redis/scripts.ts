@@ -170,7 +170,7 @@ S = setmetatable({
     end
   }),
   isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown',
-  removedIds = {}, letGo = false
+  removedIds = {}, letGo = false, leaving = {}
 }, {
   __index = function(all, name)
 ${makers.join('\nelse')}

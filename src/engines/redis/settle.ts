@@ -195,7 +195,8 @@ end
 
 local function untouched()
   local session, old, begin, seldom, attempt, version = arg(), arg(), arg(), arg(), number(), number()
-  local queue, stride, isTimed, size = arg(), number(), arg() == 't', number()
+  local queue, stride, isTimed, leaving, size = arg(), number(), arg() == 't', arg(), number()
+  local kept = tonumber(leaving)
   local from = argAt - stride
   argAt = argAt + stride * size
   local isRare, names, refused = rareIn(stride, from, size), {}, {}
@@ -221,6 +222,7 @@ local function untouched()
       answers[before + n] = 'a'
       S.tell(${state.succeeded}, stride == 2 and '0' or ARGV[at + 3], seq, attempt, version)
       if stride == 5 then letGoBehind(section, n, at) elseif stride == 4 then arriveAt(seq, ARGV[at + 4]) end
+      if kept then S.leave(tonumber(seq), kept) elseif leaving ~= '' then S.leaveAgain(tonumber(ARGV[at + 3])) end
     else
       answers[before + n] = ''
       refused[#refused + 1] = n
@@ -354,12 +356,17 @@ interface Section {
   readonly queue: string
   readonly stride: number
   readonly isNextTimed: boolean
+  readonly leaving: string
   /** Where in the arguments it is said how many there are. */
   readonly sizeAt: number
 }
 
-const isOf = ({ standing, stride, queue, isNextTimed }: Section, ref: Ref): boolean =>
-  standing === ref.standing && stride === strideOf(ref) && queue === ref.queue && isNextTimed === ref.isNextTimed
+const isOf = ({ standing, stride, queue, isNextTimed, leaving }: Section, ref: Ref): boolean =>
+  standing === ref.standing &&
+  stride === strideOf(ref) &&
+  queue === ref.queue &&
+  isNextTimed === ref.isNextTimed &&
+  leaving === ref.leaving
 
 /** How many arguments tell of one. */
 function strideOf({ seq, collection, feeds, next, isTimed }: Ref): number {
@@ -375,9 +382,10 @@ function beginSection(args: Args, ref: Ref): Section {
   const version = Number(before) + 1
   const begin = `${state.succeeded},${version},${attempt},${token},${session},${startedAt},`
   const stride = strideOf(ref)
-  const { isNextTimed } = ref
-  args.push('untouched', session, standing, begin, seldom, attempt, version, queue, stride, isNextTimed ? 't' : '', 0)
-  return { standing, queue, stride, isNextTimed, sizeAt: args.length - 1 }
+  const { isNextTimed, leaving } = ref
+  args.push('untouched', session, standing, begin, seldom, attempt, version)
+  args.push(queue, stride, isNextTimed ? 't' : '', leaving, 0)
+  return { standing, queue, stride, isNextTimed, leaving, sizeAt: args.length - 1 }
 }
 
 function pushQuick(args: Args, ref: Ref, result: string | null, stride: number): void {

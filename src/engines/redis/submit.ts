@@ -91,16 +91,12 @@ local function recall(key)
   local row = call('HGET', P .. 'idempotency', key)
   if row then return string.match(row, '^[^\\n]*\\n([^\\n]*)\\n(.*)$') end
 end
--- The id of a collection, and how it calls back.
+-- How a collection calls back. One that holds a key until a time may have been removed.
 local function called(collection)
   local row = call('GET', P .. 'c:' .. collection)
-  if row then
-    local id, label = string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n(.*)$')
-    local callback = cjson.decode(label).callback
-    return id, type(callback) == 'table' and callback.results .. ' ' .. callback.url or ''
-  end
-  local job = S.jobAt(collection)
-  return job and S.idOf(job) or '', ''
+  if not row then return '' end
+  local callback = cjson.decode(string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(.*)$')).callback
+  return type(callback) == 'table' and callback.results .. ' ' .. callback.url or ''
 end
 -- Remembers what was made under an idempotency key.
 local function remember(key, fingerprint, id)
@@ -111,8 +107,8 @@ end
 local function holderOf(key)
   -- It may have come in this very call.
   S.flush()
-  local holder = S.holderOf(key)
-  if holder then return holder, called(holder) end
+  local holder, id = S.holderOf(key)
+  if holder then return holder, id, called(holder) end
 end
 -- What a submission meets whose key is held: what it becomes, nil where it replaces the holder.
 local function meetHolder(id, holderId, onConflict, wanted, callback)
@@ -133,7 +129,8 @@ local function meetKeys(id, key, fingerprint, unique, onConflict, wanted)
   local what = meetHolder(id, holderId, onConflict, wanted, callback)
   if what == 'existing' and key ~= '' then remember(key, fingerprint, holderId) end
   if what then return what, holderId end
-  S.cancelCollection(S.headerAt(holder))
+  -- A key held until a time may outlive who took it.
+  if call('HEXISTS', P .. 'ids', holderId) == 1 then S.cancelCollection(S.headerAt(holder)) end
   S.dropUnique(unique)
 end
 
@@ -183,7 +180,7 @@ local function one(kind)
   if key ~= '' then remember(key, fingerprint, id) end
   if unique ~= '' then
     S.put(P .. 'u:' .. holder, till .. '\\n' .. unique)
-    S.holdUnique(holder, till, unique)
+    S.holdUnique(holder, till, unique, id)
   end
 end
 

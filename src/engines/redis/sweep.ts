@@ -16,16 +16,26 @@ import {
   suspicionAfter,
   turnLength,
 } from '../../engine/recovery.ts'
+import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { dueJobs } from './due.ts'
-import { chores, retain, type RetentionPass } from './retention.ts'
+import type { Database } from './database.ts'
+import { chores, noteOldest, retain } from './retention.ts'
 import { part, reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
 import { leaveChores, noteFaults, turns } from './turn.ts'
 import { writing } from './work.ts'
 
+export interface SweepParts {
+  readonly db: Database
+  readonly runs: Runs
+  readonly runtime: Runtime
+  readonly isClosed: () => boolean
+}
+
 /** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
-export async function sweep(runs: Runs, runtime: Runtime, pass: RetentionPass): Promise<SweepAnswer> {
+export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
+  const { runs, runtime } = parts
   const [early, isTurn, hasChores, sessions, hasLate, next] = await runs.write<Begun>(beginScript)
   if (isTurn === 0) {
     const wait = next === 'later' ? await runs.read<Wait>(nextScript) : next
@@ -36,13 +46,26 @@ export async function sweep(runs: Runs, runtime: Runtime, pass: RetentionPass): 
   for (const session of sessions)
     released += (await steps.run(`worker number ${session}`, () => lose(runs, steps, session))) ?? 0
   if (hasLate === 1) released += (await steps.run('deadlines', () => stopLate(runs, steps, runtime))) ?? 0
-  await steps.run('retention', () => retain(runs, runtime.now(), pass))
+  const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
   if (hasChores === 1) await doChores(runs, steps)
   const { faults } = steps
   if (faults.length > 0) await noteFaults(runs, faults)
   // Where nothing was to be done it has said so itself: idle workers ask once.
   const wait = next === 'later' ? await runs.write<Wait>(foreseeScript) : next
-  return { released, faults, nextAt: instantIn(wait, runtime) }
+  const soonest = isDue ? Math.min(wait === '' ? restOfTurn : Number(wait), restOfTurn) : wait
+  return { released, faults, nextAt: instantIn(soonest, runtime) }
+}
+
+async function retainAll({ db, runs, runtime, isClosed }: SweepParts): Promise<boolean> {
+  let hasRemovedAny = false
+  const isDue = await bySlices(runtime, async () => {
+    if (isClosed()) return false
+    const { isLeft, hasRemoved } = await retain(runs)
+    hasRemovedAny ||= hasRemoved
+    return isLeft
+  })
+  if (hasRemovedAny && !isClosed()) await noteOldest(db)
+  return isDue
 }
 
 async function doChores(runs: Runs, steps: Steps): Promise<void> {

@@ -179,6 +179,7 @@ async function census(db: Database): Promise<Census> {
   const [sessions, queues, unique, idempotency, values] = await Promise.all(
     ['sessions', 'queues', 'unique', 'idempotency', 'values'].map(length),
   )
+  const leaving = await db.send<number>('ZCARD', `${db.prefix}leaving`)
   return {
     rows: {
       sessions,
@@ -191,6 +192,7 @@ async function census(db: Database): Promise<Census> {
       notes,
       unique,
       idempotency,
+      leaving,
       values,
     } as Census['rows'],
     jobs: Object.fromEntries(jobStates.map((name, at) => [name, states[at] ?? 0])) as Census['jobs'],
@@ -256,6 +258,7 @@ const numberedKinds = [
   'k:',
   'm:',
   'scope:',
+  'look:',
 ]
 const whole = [
   ...[
@@ -277,7 +280,7 @@ const whole = [
     'faults',
   ],
   ...['unique', 'unique-until', 'holds', 'idempotency', 'idempotency-until', 'uploads', 'work', 'cancelling', 'events'],
-  ...['values', 'values-ids', 'values-until'],
+  ...['values', 'values-ids', 'values-until', 'leaving'],
 ]
 
 /** Removes all but what is known of the store itself. Cursors into what was told before lead nowhere from here on. */

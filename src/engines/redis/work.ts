@@ -75,7 +75,7 @@ end
 const untouched = part(`
 function S.isClean()
   return #S.told == 0 and #S.writes == 0 and #S.changedJobs == 0 and #S.changedBarriers == 0 and #S.erased == 0
-    and not S.letGo and not next(S.additions) and not next(S.removals)
+    and not S.letGo and not next(S.additions) and not next(S.removals) and not next(S.leaving)
 end
 `)
 
@@ -85,6 +85,7 @@ local isLeft = false
 if next(S.arrivals) or #S.pending > 0 or call('EXISTS', P .. 'work') == 1 then isLeft = S.settleWork() end
 if not S.isClean() then
   S.flush()
+  S.writeLeaving()
   S.writeJournal()
 end
 local bits = (S.wakes and 1 or 0) + (#S.told > 0 and 2 or 0) + (S.stops and 4 or 0)

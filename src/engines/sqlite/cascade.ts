@@ -9,6 +9,7 @@ import {
   endingColumns,
   header,
   later,
+  leaves,
   releaseUnique,
   type WorkItem,
 } from './change.ts'
@@ -203,6 +204,7 @@ type WaitingRow = readonly [
   role: number,
   feeds: number | null,
   scope: number | null,
+  retention: number | null,
   behind: number,
   fit: number,
   startIn: number | null,
@@ -212,8 +214,10 @@ type WaitingRow = readonly [
 ]
 
 function waitingIn(row: WaitingRow): Waiting {
-  const [seq, collection, attempt, version, role, feeds, scope, behind, fit, start_in, due_at, marked_at, reason] = row
-  return { seq, collection, attempt, version, role, feeds, scope, behind, fit, start_in, due_at, marked_at, reason }
+  const [seq, collection, attempt, version, role, feeds, scope, retention, ...waiting] = row
+  const [behind, fit, start_in, due_at, marked_at, reason] = waiting
+  const ending = { seq, collection, attempt, version, role, feeds, scope, retention }
+  return { ...ending, behind, fit, start_in, due_at, marked_at, reason }
 }
 
 /** A job whose barrier has decided, or that stands behind none. */
@@ -321,6 +325,7 @@ function close(change: Change, about: Header, code: number): void {
   )
   change.journal.collection(code, about.number, about.round)
   releaseUnique(change, about.number)
+  leaves(change, about.number, about.retention)
 }
 
 /** Settles a collection that did not succeed by whether a job of it failed. True when it is settled, or at work again. */

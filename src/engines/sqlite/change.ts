@@ -1,6 +1,7 @@
 import type { StoredResult } from '../../core/job.ts'
 import { reason, role, settling, state, work } from '../../engine/codes.ts'
 import type { Database } from './database.ts'
+import { collectionRetention, numbersPerRow, runsOf } from '../../engine/retention.ts'
 import { Journal } from './journal.ts'
 
 /** A call touches at most about so many rows; the rest is done later, from the list in celeriac_work. */
@@ -31,6 +32,8 @@ export interface Change {
   readonly scopeCauses: Map<number, number | null>
   /** The first number not taken, where this call has taken any. */
   next: number | null
+  /** Collections and jobs alone that settled, by how long they are kept. */
+  readonly leaving: Map<number, Set<number>>
   hasUniqueKeys: boolean | null
 }
 
@@ -57,6 +60,7 @@ export interface Header {
   readonly round: number
   readonly cancelledAt: number | null
   readonly actor: string | null
+  readonly retention: number | null
 }
 
 export function newChange(db: Database, now: number): Change {
@@ -73,6 +77,7 @@ export function newChange(db: Database, now: number): Change {
     scopes: new Set(),
     scopeCauses: new Map(),
     next: null,
+    leaving: new Map(),
     hasUniqueKeys: null,
   }
 }
@@ -91,13 +96,20 @@ export function readHeaders(change: Change, numbers: Iterable<number>): void {
   const wanted = [...new Set(numbers)].filter((number) => !change.headers.has(number))
   if (wanted.length === 0) return
   const rows = change.db.lists<
-    readonly [number: number, id: string, round: number, cancelledAt: number | null, actor: string | null]
+    readonly [
+      number: number,
+      id: string,
+      round: number,
+      cancelledAt: number | null,
+      actor: string | null,
+      retention: number | null,
+    ]
   >(
-    `select number, id, round, cancelled_at, actor from celeriac_collections where number in (select value from json_each(?))`,
+    `select number, id, round, cancelled_at, actor, retention from celeriac_collections where number in (select value from json_each(?))`,
     `[${wanted.join(',')}]`,
   )
-  for (const [number, id, round, cancelledAt, actor] of rows) {
-    change.headers.set(number, { number, id, alone: false, round, cancelledAt, actor })
+  for (const [number, id, round, cancelledAt, actor, retention] of rows) {
+    change.headers.set(number, { number, id, alone: false, round, cancelledAt, actor, retention })
   }
 }
 
@@ -106,14 +118,36 @@ function readHeader(change: Change, number: number): Header {
   const known = change.headers.get(number)
   if (known !== undefined) return known
   const job = change.db.get<Omit<Header, 'alone'>>(
-    'select seq as number, id, round, marked_at as cancelledAt, actor from celeriac_jobs where seq = ?',
+    'select seq as number, id, round, marked_at as cancelledAt, actor, retention from celeriac_jobs where seq = ?',
     number,
   )
-  return { number, id: '', round: 1, cancelledAt: null, actor: null, ...job, alone: true }
+  return { number, id: '', round: 1, cancelledAt: null, actor: null, retention: null, ...job, alone: true }
 }
 
 export function later(change: Change, kind: WorkItem['kind'], subject: number, detail = 0): void {
   change.pending.push({ number: null, kind, subject, detail, after: 0 })
+}
+
+/** Notes that a collection, or a job alone, may be removed when this time is over. */
+export function leaves(change: Change, collection: number, retention: number | null): void {
+  const kept = retention ?? collectionRetention
+  const noted = change.leaving.get(kept)
+  if (noted === undefined) change.leaving.set(kept, new Set([collection]))
+  else noted.add(collection)
+}
+
+/** Stores what the call noted: what leaves, and the events. */
+export function writeChange({ db, now, journal, next, leaving }: Change): void {
+  for (const [kept, noted] of leaving) {
+    const numbers = [...noted]
+    for (let at = 0; at < numbers.length; at += numbersPerRow)
+      db.run(
+        'insert into celeriac_leaving (due_at, runs) values (?, ?) on conflict do nothing',
+        now + kept,
+        runsOf(numbers.slice(at, at + numbersPerRow)),
+      )
+  }
+  journal.write(db, now, next)
 }
 
 /** Takes `count` numbers, never given before: the first of them. */
@@ -147,8 +181,10 @@ export interface Ending {
   readonly role: number
   readonly feeds: number | null
   readonly scope: number | null
+  /** Of a job alone. */
+  readonly retention: number | null
 }
-export const endingColumns = 'seq, collection, attempt, version, role, feeds, scope'
+export const endingColumns = 'seq, collection, attempt, version, role, feeds, scope, retention'
 
 export interface End {
   readonly state: number
@@ -191,12 +227,15 @@ export function ended(change: Change, job: Ending, end: End, version: number): v
   change.journal.job(end.state, job.collection, job.seq, job.attempt, version)
   if (job.feeds !== null) arrive(change, job.feeds, end.state === state.succeeded, end.cause)
   if (job.collection === job.seq) settledAlone(change, job, end, version)
+  // Its collection may have settled before, and could not be removed for it.
+  else if (job.role !== role.main) leaves(change, job.collection, header(change, job.collection).retention)
   if (job.scope !== null && job.role === role.main && end.state !== state.succeeded) failScope(change, job, end)
 }
 
 /** Readers know that a job alone settles its collection with its end. The round is said where it is not the first. */
 function settledAlone(change: Change, job: Ending, end: End, version: number): void {
   releaseUnique(change, job.collection)
+  leaves(change, job.collection, job.retention)
   // A second round takes more changes than this: queued, running, over.
   if (version <= 3) return
   const { round } = header(change, job.collection)

@@ -18,6 +18,7 @@ export interface Ref {
   readonly feeds: number | null
   readonly scope: number | null
   readonly depth: number
+  readonly retention: number | null
 }
 
 /** At most so many due or expired jobs are moved by one claim. */
@@ -78,7 +79,7 @@ export function expire(change: Change): number {
 // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round, failures,
-  input, behind, token, created_at, timeout, deadline_at, actor`
+  input, behind, token, created_at, timeout, deadline_at, actor, retention`
 type Row = readonly [
   seq: number,
   collection: number,
@@ -102,6 +103,7 @@ type Row = readonly [
   timeout: number | null,
   deadlineAt: number | null,
   actor: string | null,
+  retention: number | null,
 ]
 
 /** What a claim asked for before already holds: asked again because its answer was lost. */
@@ -237,7 +239,7 @@ function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt
   const about = collection === seq ? null : header(change, collection)
   const actor = about === null ? row[21] : about.actor
   return {
-    ref: { seq, collection, attempt, version, role: roleOf, feeds, scope, depth } satisfies Ref,
+    ref: { seq, collection, attempt, version, role: roleOf, feeds, scope, depth, retention: row[22] } satisfies Ref,
     token,
     id,
     collectionId: about === null ? id : about.id,

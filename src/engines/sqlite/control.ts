@@ -20,10 +20,14 @@ export function select(change: Change, selection: Selection): { collection: Head
     if (row !== undefined) return { collection: header(change, row.number) }
   }
   const id = 'jobId' in selection ? selection.jobId : selection.collectionId
-  const job = change.db.get<Member>(`select ${memberColumns} from celeriac_jobs j where id = ?`, id)
+  const job = change.db.get<Member>(`select ${memberColumns} from celeriac_jobs j where id = ? and ${isInSight}`, id)
   if (job === undefined || ('collectionId' in selection && job.collection !== job.seq)) return null
   return job.collection === job.seq ? { collection: header(change, job.seq) } : { job }
 }
+
+/** A job `j` is out of sight when its collection is: from then on nothing of it changes, until its rows are removed. */
+export const isInSight =
+  'not exists (select 1 from celeriac_collections n where n.number = j.collection and n.removed_at is not null)'
 
 export interface Member extends Ending {
   readonly state: number
@@ -56,8 +60,8 @@ export function cancelCollection(change: Change, about: Header): CancelAnswer {
 function isSettled(change: Change, about: Header): boolean {
   if (about.alone)
     return (
-      (change.db.get<{ state: number }>('select state from celeriac_jobs where seq = ?', about.number)?.state ?? 0) >=
-      state.succeeded
+      (change.db.get<{ state: number }>('select state from celeriac_jobs where seq = ?', about.number)?.state ??
+        state.succeeded) >= state.succeeded
     )
   return change.db.get('select 1 from celeriac_collections where number = ? and state = 0', about.number) === undefined
 }

@@ -21,7 +21,7 @@ const rowsAtOnce = 500
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow & { readonly has_all_arguments: number }>(
     `select ${jobColumns}, j.result, j.input is null and j.options ->> 'chunked' is null as has_all_arguments
-     from ${jobTables} where j.id = ? and ${isVisible}`,
+     from ${jobTables} where j.id = ? and c.removed_at is null and ${isVisible}`,
     id,
   )
   if (row === undefined) return null

@@ -34,13 +34,16 @@ export class Journal {
   /** @param next the first number not taken, where this call took any */
   write(db: Database, now: number, next: number | null): void {
     if (this.#changes.length === 0 && next === null) return
+    const changes = JSON.stringify(this.#changes)
+    const payloads = this.#payloads.length === 0 ? null : `[${this.#payloads.join(',')}]`
     db.run(
-      `insert into celeriac_events (at, changes, payloads, next)
-       values (?, ?, ?, coalesce(?, (select next from celeriac_events order by number desc limit 1)))`,
+      `insert into celeriac_events (at, changes, payloads, next, total)
+       select ?, ?, ?, coalesce(?, next), total + ? from celeriac_events order by number desc limit 1`,
       now,
-      JSON.stringify(this.#changes),
-      this.#payloads.length === 0 ? null : `[${this.#payloads.join(',')}]`,
+      changes,
+      payloads,
       next,
+      changes.length + (payloads?.length ?? 0),
     )
   }
 

@@ -107,7 +107,7 @@ export function meetHolder(change: Change, submission: Submission): SubmitAnswer
   if (holder === null) return null
   const answer = answerOfHolder(holderAt(change, holder), submission)
   if (answer !== null) return answer
-  cancelCollection(change, header(change, holder))
+  cancelCollection(change, header(change, holder.number))
   change.db.run('delete from celeriac_unique where key = ?', key)
   return null
 }
@@ -136,22 +136,28 @@ function holderNow(change: Change, key: string): Holder | null {
   return holder === null ? null : holderAt(change, holder)
 }
 
-function holderAt(change: Change, holder: number): Holder {
+/** One that holds a key until a time may have been removed: then it calls nobody back. */
+function holderAt(change: Change, { number, collectionId }: KeyHolder): Holder {
   const row = change.db.get<CallbackColumns>(
     'select callback_url, callback_results from celeriac_collections where number = ?',
-    holder,
+    number,
   )
-  return { id: header(change, holder).id, callback: row === undefined ? null : callbackOf(row) }
+  return { id: collectionId, callback: row === undefined ? null : callbackOf(row) }
 }
 
-/** The collection that holds a unique key. */
-export function holderOf(change: Change, key: string): number | null {
-  const row = change.db.get<{ collection: number; expires_at: number | null }>(
-    'select collection, expires_at from celeriac_unique where key = ?',
+interface KeyHolder {
+  readonly number: number
+  readonly collectionId: string
+}
+
+/** The collection that holds a unique key. One that holds it until a time may have been removed. */
+export function holderOf(change: Change, key: string): KeyHolder | null {
+  const row = change.db.get<KeyHolder & { expires_at: number | null }>(
+    'select collection as number, collection_id as collectionId, expires_at from celeriac_unique where key = ?',
     key,
   )
   if (row === undefined) return null
-  if (row.expires_at === null || row.expires_at > change.now) return row.collection
+  if (row.expires_at === null || row.expires_at > change.now) return row
   change.db.run('delete from celeriac_unique where key = ?', key)
   return null
 }
@@ -160,13 +166,18 @@ export function holdUnique(
   change: Change,
   { key, until }: NonNullable<Submission['unique']>,
   collection: number,
+  collectionId: string,
 ): void {
   const values: Value[] = [
     key,
     collection,
+    collectionId,
     typeof until === 'number' ? 'time' : until,
     typeof until === 'number' ? change.now + until : null,
   ]
-  change.db.run('insert into celeriac_unique (key, collection, until, expires_at) values (?, ?, ?, ?)', ...values)
+  change.db.run(
+    'insert into celeriac_unique (key, collection, collection_id, until, expires_at) values (?, ?, ?, ?, ?)',
+    ...values,
+  )
   change.hasUniqueKeys = true
 }

@@ -114,7 +114,7 @@ const topMember = `select * from (
   order by number desc limit 1`
 
 function jobConditions(query: JobsQuery): Condition[] {
-  const conditions: Condition[] = [[isVisible]]
+  const conditions: Condition[] = [[`c.removed_at is null and ${isVisible}`]]
   if (query.states !== undefined)
     conditions.push([
       'j.state in (select value from json_each(?))',

@@ -27,6 +27,7 @@ create table celeriac_jobs (
   -- How strongly it is suspected of ending its workers.
   crashes integer not null default 0,
   role integer not null default 0,
+  retention integer,
   args text not null,
   options text,
   -- What it stands behind, what it feeds, and what is put before its arguments.
@@ -62,7 +63,6 @@ create table celeriac_jobs (
   actor text,
   description text,
   tags text,
-  retention integer,
   unique_claim text
 ) strict;
 create index celeriac_jobs_queued on celeriac_jobs (queue, priority desc, collection, seq) where state = 2 and crashes = 0;
@@ -74,6 +74,8 @@ create index celeriac_jobs_expiring on celeriac_jobs (expires_at) where expires_
 create index celeriac_jobs_together on celeriac_jobs (collection) where collection <> seq;
 create index celeriac_jobs_feeding on celeriac_jobs (feeds) where feeds is not null;
 create index celeriac_jobs_inside on celeriac_jobs (parent) where parent is not null;
+-- Side branches and callbacks that are not over: while there is one, its collection is not removed.
+create index celeriac_jobs_aside on celeriac_jobs (collection) where role <> 0 and state < 4 and archived is null;
 
 create table celeriac_collections (
   number integer primary key,
@@ -85,6 +87,7 @@ create table celeriac_collections (
   created_at integer not null,
   settled_at integer,
   cancelled_at integer,
+  -- Out of sight: its rows are being removed. A job alone that continued gives its place to such a row.
   removed_at integer,
   description text,
   actor text,
@@ -151,7 +154,9 @@ create table celeriac_events (
   changes text not null,
   payloads text,
   -- The first number not taken yet: jobs, barriers and collections are numbered by the row that tells of them.
-  next integer not null
+  next integer not null,
+  -- The characters of all events up to and with this one.
+  total integer not null
 ) strict;
 
 create table celeriac_sessions (
@@ -176,13 +181,16 @@ create index celeriac_sessions_losing on celeriac_sessions (losing) where losing
 -- Settings of queues. One that has none has no row: a queue is there while a job names it.
 create table celeriac_queues (name text primary key, paused integer not null) strict, without rowid;
 
+-- A key held until a time outlives its collection: the id stands here, too.
 create table celeriac_unique (
   key text primary key,
   collection integer not null,
+  collection_id text not null,
   until text not null,
   expires_at integer
 ) strict, without rowid;
 create index celeriac_unique_collection on celeriac_unique (collection);
+create index celeriac_unique_expiring on celeriac_unique (expires_at) where expires_at is not null;
 
 create table celeriac_idempotency (
   scope text not null,
@@ -191,6 +199,15 @@ create table celeriac_idempotency (
   collection_id text not null,
   expires_at integer not null,
   primary key (scope, key)
+) strict, without rowid;
+create index celeriac_idempotency_expiring on celeriac_idempotency (expires_at);
+
+-- Collections and jobs alone that settled, by when their retention ends: their numbers as runs (12-40,55), a row for each call
+-- and retention. A row may be out of date, so what it names is looked at again before anything is removed.
+create table celeriac_leaving (
+  due_at integer not null,
+  runs text not null,
+  primary key (due_at, runs)
 ) strict, without rowid;
 
 -- Graphs that are being uploaded: their rows are there, between two numbers, and not to be seen yet.
@@ -212,7 +229,7 @@ create table celeriac_work (
   after integer not null default 0
 ) strict;
 
-insert into celeriac_events (at, changes, next) values (0, '[]', 1);
+insert into celeriac_events (at, changes, next, total) values (0, '[]', 1, 0);
 insert into celeriac_meta (key, value) values ('epoch', lower(hex(randomblob(6)))), ('swept_at', 0), ('calm_until', 0);
 `,
   `

@@ -1,128 +1,196 @@
-import { type Change, later, rowsPerCall, type WorkItem } from './change.ts'
-import { work } from '../../engine/codes.ts'
+import { type Change, later, leaves, rowsPerCall, type WorkItem } from './change.ts'
+import { state, work } from '../../engine/codes.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
+import {
+  collectionRetention,
+  eventRetention,
+  eventsKept,
+  lookAgainAfter,
+  type NumberRun,
+  readRuns,
+  runsText,
+} from '../../engine/retention.ts'
 import type { Database } from './database.ts'
 import { trimTallies } from './statistics.ts'
 import { abandonUploads } from './submit.ts'
 
-/** Defaults, in milliseconds: a settled collection is kept for a week, events for a day. */
-const collectionRetention = 7 * 24 * 60 * 60_000
-const eventRetention = 24 * 60 * 60_000
-
-/** Numbers looked at in one call, the most that are removed of them, and the rest between two passes. */
-const window = 2_000
-const removedPerCall = 200
-const pause = 60_000
-/** Values that have run out are removed so many at a time. */
+/** Rows of `leaving` read in one call. */
+const rowsRead = 50
+/** Maximum rows removed in one call: events, which may be long; keys; values, which are short. */
+const eventsPerCall = 200
+const keysPerCall = 500
 const valuesPerCall = 10_000
 
-/** Where this process stands in its pass over what has settled: oldest first, some numbers a call, then a pause. */
-export interface RetentionPass {
-  after: number
-  nextAt: number
-}
-export const newRetentionPass = (): RetentionPass => ({ after: 0, nextAt: 0 })
-
 /**
- * Removes what has been settled for longer than it is kept. Nothing finished stands in an index for this (see the
- * migrations), so passes go over all rows, a window of numbers in each call however few of them are due.
+ * Removes some of what was kept for long enough. Returns whether more is due: then the caller goes on in a transaction of its
+ * own.
  */
-export function retain(change: Change, pass: RetentionPass): void {
-  if (change.now < pass.nextAt) return
-  const first = firstAfter(change.db, pass.after)
-  if (first === null) {
-    pass.after = 0
-    pass.nextAt = change.now + pause
-    return
-  }
-  const due = [dueAlone(change, first), dueTogether(change, first)]
-  for (const number of due.flat()) forget(change, number)
-  // A list that is full may go on within the window.
-  const reached = due.flatMap((numbers) => (numbers.length < removedPerCall ? [] : [numbers.at(-1) as number]))
-  pass.after = Math.min(first + window - 1, ...reached)
+export function retain(change: Change): boolean {
+  const hasMoreEvents = trimEvents(change)
+  // A large collection is removed by several calls, and before any other is begun.
+  if (change.db.get('select 1 from celeriac_work where kind = ? limit 1', work.remove) !== undefined) return true
+  return removeDue(change) || hasMoreEvents
 }
 
-/** The first number behind this one that a job or a collection has: what was removed leaves gaps. */
-function firstAfter(db: Database, after: number): number | null {
-  const job = db.get<{ seq: number }>('select seq from celeriac_jobs where seq > ? order by seq limit 1', after)?.seq
-  const collection = db.get<{ number: number }>(
-    'select number from celeriac_collections where number > ? order by number limit 1',
-    after,
-  )?.number
-  const known = [job, collection].filter((number) => number !== undefined)
-  return known.length === 0 ? null : Math.min(...known)
-}
+// ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-function dueAlone({ db, now }: Change, first: number): number[] {
-  const rows = db.all<{ seq: number }>(
-    `select seq from celeriac_jobs j where seq between ? and ? and collection = seq and state > 3
-       and finished_at + coalesce(retention, ?) <= ? and not exists (
-         select 1 from celeriac_jobs i where i.collection = j.seq and i.collection <> i.seq and i.state < 4 and i.archived is null)
-     order by seq limit ? + 0`,
-    first,
-    first + window - 1,
-    collectionRetention,
+function removeDue(change: Change): boolean {
+  const { db, now } = change
+  const rows = db.all<{ due_at: number; runs: string }>(
+    'select due_at, runs from celeriac_leaving where due_at <= ? order by due_at, runs limit ? + 0',
     now,
-    removedPerCall,
+    rowsRead,
+  )
+  for (const { due_at, runs } of rows) {
+    if (change.left <= 0) return true
+    const rest = removeRuns(change, readRuns(runs))
+    db.run('delete from celeriac_leaving where due_at = ? and runs = ?', due_at, runs)
+    if (rest !== '')
+      db.run('insert into celeriac_leaving (due_at, runs) values (?, ?) on conflict do nothing', due_at, rest)
+  }
+  return rows.length === rowsRead || change.left <= 0
+}
+
+/** Removes what these numbers stand for, as far as the call may. Returns the runs that remain. */
+function removeRuns(change: Change, runs: readonly NumberRun[]): string {
+  const rest: NumberRun[] = []
+  for (const { first, last } of runs) {
+    const next = change.left > 0 ? removeRun(change, first, last) : first
+    if (next <= last) rest.push({ first: next, last })
+  }
+  return runsText(rest)
+}
+
+/** Returns the first number that it did not come to. */
+function removeRun(change: Change, first: number, last: number): number {
+  const reach = Math.min(last, first + Math.ceil(change.left) - 1)
+  change.left -= 1 + removeAlone(change, first, reach)
+  const others = [...dueTogether(change, first, reach), ...dueWithMembers(change, first, reach)]
+  for (const number of others.toSorted((one, other) => one - other)) {
+    if (change.left <= 0) return number
+    if (isBusy(change.db, number)) leaves(change, number, lookAgainAfter)
+    else forget(change, number)
+  }
+  return reach + 1
+}
+
+const isDueAlone = `collection = seq and state > 3 and finished_at + coalesce(retention, ${collectionRetention}) <= ?`
+
+/** Removes the jobs alone that are due among these numbers, and have nothing besides. Returns how many. */
+function removeAlone({ db, now }: Change, first: number, last: number): number {
+  const removed = db.run(
+    `delete from celeriac_jobs where seq between ? and ? and ${isDueAlone} and not exists (
+       select 1 from celeriac_jobs i indexed by celeriac_jobs_together where i.collection = celeriac_jobs.seq and i.collection <> i.seq)`,
+    first,
+    last,
+    now,
+  )
+  for (const table of ['celeriac_attempts', 'celeriac_log', 'celeriac_notes'])
+    db.run(
+      `delete from ${table} where job between ? and ? and not exists (select 1 from celeriac_jobs where seq = job)`,
+      first,
+      last,
+    )
+  return removed
+}
+
+function dueWithMembers({ db, now }: Change, first: number, last: number): number[] {
+  const hasMembers = db.get(
+    'select 1 from celeriac_jobs indexed by celeriac_jobs_together where collection between ? and ? and collection <> seq limit 1',
+    first,
+    last,
+  )
+  if (hasMembers === undefined) return []
+  const rows = db.all<{ seq: number }>(
+    `select seq from celeriac_jobs j where seq between ? and ? and ${isDueAlone} and exists (
+       select 1 from celeriac_jobs i indexed by celeriac_jobs_together where i.collection = j.seq and i.collection <> i.seq)`,
+    first,
+    last,
+    now,
   )
   return rows.map(({ seq }) => seq)
 }
 
-function dueTogether({ db, now }: Change, first: number): number[] {
+function dueTogether({ db, now }: Change, first: number, last: number): number[] {
   const rows = db.all<{ number: number }>(
-    `select number from celeriac_collections c where number between ? and ? and removed_at is null
-       and settled_at + coalesce(retention, ?) <= ? and not exists (
-         select 1 from celeriac_jobs j where j.collection = c.number and j.collection <> j.seq and j.state < 4 and j.archived is null)
-     order by number limit ? + 0`,
+    `select number from celeriac_collections where number between ? and ? and removed_at is null
+       and settled_at + coalesce(retention, ${collectionRetention}) <= ?`,
     first,
-    first + window - 1,
-    collectionRetention,
+    last,
     now,
-    removedPerCall,
   )
   return rows.map(({ number }) => number)
 }
 
-/** Takes a settled collection, or a job alone, out of sight at once; its rows go in this call or later. */
+/** A settled collection may have side branches and callbacks that are not over; the rest of it is. */
+const isBusy = (db: Database, number: number): boolean =>
+  db.get(
+    'select 1 from celeriac_jobs indexed by celeriac_jobs_aside where collection = ? and role <> 0 and state < 4 and archived is null limit 1',
+    number,
+  ) !== undefined
+
+/**
+ * Takes a settled collection out of sight at once; its rows go in this call or later. From here on nobody can retry it, so its
+ * rows need not be looked at again. A job alone that continued gives its place to a row of the same id.
+ */
 function forget(change: Change, number: number): void {
-  change.db.run('update celeriac_collections set removed_at = ? where number = ?', change.now, number)
-  later(change, work.remove, number)
+  const { db, now } = change
+  const changed = db.run('update celeriac_collections set removed_at = ? where number = ?', now, number)
+  if (changed === 0) {
+    db.run(
+      `insert into celeriac_collections (number, id, state, exit, shape, created_at, removed_at)
+       select seq, id, min(state - 3, 3), 0, '0', created_at, ? from celeriac_jobs where seq = ?`,
+      now,
+      number,
+    )
+    removeJobs(db, [number])
+  }
+  change.headers.delete(number)
+  const item: WorkItem = { number: null, kind: work.remove, subject: number, detail: 0, after: 0 }
+  if (!removeSome(change, item)) later(change, work.remove, number)
 }
 
 /** Removes some of the rows of a collection. True when none is left. */
-export function removeSome(change: Change, item: WorkItem): boolean {
+export function removeSome(change: Change, { subject }: Pick<WorkItem, 'subject'>): boolean {
   const { db } = change
-  const limit = Math.max(Math.ceil(change.left), 1)
-  const jobs = db.all<{ seq: number }>(
-    'select seq from celeriac_jobs indexed by celeriac_jobs_together where collection = ? and collection <> seq order by seq limit ? + 0',
-    item.subject,
-    limit,
-  )
-  for (const { seq } of jobs) removeJob(db, seq)
-  const barriers = db.run(
-    'delete from celeriac_barriers where number in (select number from celeriac_barriers where collection = ? limit ? + 0)',
-    item.subject,
-    limit,
-  )
-  change.left -= jobs.length + barriers
-  if (jobs.length + barriers > 0) return change.left > 0 && removeSome(change, item)
-  removeJob(db, item.subject)
-  db.run('delete from celeriac_collections where number = ?', item.subject)
-  change.left -= 2
-  return true
+  while (change.left > 0) {
+    const limit = Math.ceil(change.left)
+    const jobs = db.lists<readonly [seq: number]>(
+      'select seq from celeriac_jobs indexed by celeriac_jobs_together where collection = ? and collection <> seq order by seq limit ? + 0',
+      subject,
+      limit,
+    )
+    removeJobs(
+      db,
+      jobs.map(([seq]) => seq),
+    )
+    const barriers = db.run(
+      'delete from celeriac_barriers where number in (select number from celeriac_barriers where collection = ? limit ? + 0)',
+      subject,
+      limit,
+    )
+    change.left -= jobs.length + barriers
+    if (jobs.length < limit && barriers < limit) {
+      db.run('delete from celeriac_collections where number = ?', subject)
+      change.left--
+      return true
+    }
+  }
+  return false
 }
 
-function removeJob(db: Database, seq: number): void {
-  db.run('delete from celeriac_attempts where job = ?', seq)
-  db.run('delete from celeriac_log where job = ?', seq)
-  db.run('delete from celeriac_notes where job = ?', seq)
-  db.run('delete from celeriac_jobs where seq = ?', seq)
+function removeJobs(db: Database, seqs: readonly number[]): void {
+  if (seqs.length === 0) return
+  const list = `[${seqs.join(',')}]`
+  db.run('delete from celeriac_attempts where job in (select value from json_each(?))', list)
+  db.run('delete from celeriac_log where job in (select value from json_each(?))', list)
+  db.run('delete from celeriac_notes where job in (select value from json_each(?))', list)
+  db.run('delete from celeriac_jobs where seq in (select value from json_each(?))', list)
 }
 
 /** What else is removed once its time is over: each in a transaction of its own. True where there may be more. */
 export const chores: readonly (readonly [name: string, chore: (change: Change) => boolean])[] = [
   ['abandoned uploads', abandonUploads],
-  ['old events', trimEvents],
   ['idempotency keys', trimIdempotency],
   ['unique keys', trimUnique],
   ['ended workers', trimSessions],
@@ -130,28 +198,34 @@ export const chores: readonly (readonly [name: string, chore: (change: Change) =
   ['statistics', trimTallies],
 ]
 
-function trimEvents({ db, now }: Change): boolean {
-  const count = db.run(
-    `delete from celeriac_events where number in (select number from celeriac_events order by number limit ?)
-       and at < ? and number < (select max(number) from celeriac_events)`,
-    rowsPerCall,
-    now - eventRetention,
-  )
-  return count === rowsPerCall
-}
+// ── events ──────────────────────────────────────────────────────────────────────────────────────────────
 
-function trimIdempotency({ db, now }: Change): boolean {
-  db.run(
-    `delete from celeriac_idempotency where expires_at < ? and not exists (select 1 from celeriac_collections where id = collection_id)
-       and not exists (select 1 from celeriac_jobs where id = collection_id)`,
-    now,
+/** The newest event stays: it says which number comes next, and where the feed stands. Returns whether more is due. */
+function trimEvents({ db, now }: Change): boolean {
+  const edge = (order: 'asc' | 'desc'): { number: number; at: number; total: number } =>
+    db.get(`select number, at, total from celeriac_events order by number ${order} limit 1`) as never
+  const [oldest, newest] = [edge('asc'), edge('desc')]
+  const [before, total] = [now - eventRetention, newest.total - eventsKept]
+  if (oldest.at >= before && oldest.total > total) return false
+  const removed = db.run(
+    `delete from celeriac_events where number in (select number from celeriac_events where number < ? order by number limit ?)
+       and (at < ? or total <= ?)`,
+    newest.number,
+    eventsPerCall,
+    before,
+    total,
   )
-  return false
+  return removed === eventsPerCall
 }
 
 function trimUnique({ db, now }: Change): boolean {
-  db.run('delete from celeriac_unique where expires_at is not null and expires_at < ?', now)
-  return false
+  const count = db.run(
+    `delete from celeriac_unique where key in (
+       select key from celeriac_unique where expires_at is not null and expires_at < ? order by expires_at limit ? + 0)`,
+    now,
+    keysPerCall,
+  )
+  return count === keysPerCall
 }
 
 function trimSessions({ db, now }: Change): boolean {
@@ -174,24 +248,38 @@ function trimValues({ db, now }: Change): boolean {
   return count === valuesPerCall
 }
 
+/** A key is kept as long as its collection, and looked at again where that is still there. */
+function trimIdempotency({ db, now }: Change): boolean {
+  const isThere = `(exists (select 1 from celeriac_collections where id = collection_id)
+    or exists (select 1 from celeriac_jobs where id = collection_id))`
+  const due =
+    '(scope, key) in (select scope, key from celeriac_idempotency where expires_at < ? order by expires_at limit ? + 0)'
+  const gone = db.run(`delete from celeriac_idempotency where ${due} and not ${isThere}`, now, keysPerCall)
+  const kept = db.run(
+    `update celeriac_idempotency set expires_at = ? where ${due} and ${isThere}`,
+    now + lookAgainAfter,
+    now,
+    keysPerCall,
+  )
+  return gone + kept >= keysPerCall
+}
+
+// ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /** Removes a settled collection on request. */
 export function remove(change: Change, id: string): 'removed' | 'unsettled' | 'not-found' {
+  const { db } = change
   const row =
-    change.db.get<{ number: number; settled: number }>(
+    db.get<{ number: number; settled: number }>(
       'select number, state > 0 as settled from celeriac_collections where id = ? and removed_at is null',
       id,
     ) ??
-    change.db.get<{ number: number; settled: number }>(
-      'select seq as number, state > 3 as settled from celeriac_jobs where id = ? and collection = seq',
+    db.get<{ number: number; settled: number }>(
+      `select seq as number, state >= ${state.succeeded} as settled from celeriac_jobs where id = ? and collection = seq`,
       id,
     )
   if (row === undefined) return 'not-found'
-  const isBusy =
-    change.db.get(
-      'select 1 from celeriac_jobs where collection = ? and collection <> seq and state < 4 and archived is null limit 1',
-      row.number,
-    ) !== undefined
-  if (row.settled === 0 || isBusy) return 'unsettled'
+  if (row.settled === 0 || isBusy(db, row.number)) return 'unsettled'
   forget(change, row.number)
   return 'removed'
 }

@@ -84,8 +84,8 @@ function takeUniqueAgain(change: Change, about: Header): boolean {
   if (text === undefined || text === null) return true
   const claim = JSON.parse(text) as UniqueClaim
   const holder = holderOf(change, claim.key)
-  if (holder === null) holdUnique(change, claim, about.number)
-  return holder === null || holder === about.number
+  if (holder === null) holdUnique(change, claim, about.number, about.id)
+  return holder === null || holder.number === about.number
 }
 
 function beginRound(change: Change, about: Header): void {

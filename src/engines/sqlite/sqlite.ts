@@ -20,7 +20,7 @@ import type {
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import type { Values } from '../../engine/values.ts'
-import { type Change, newChange, rowsPerCall } from './change.ts'
+import { type Change, newChange, rowsPerCall, writeChange } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { counts } from './counts.ts'
@@ -35,7 +35,7 @@ import { collections, jobs } from './list.ts'
 import { migrate, migrateInside } from './migrate.ts'
 import { hasTables, holdsStore, isSound, openFile, openPatiently, openMemory, prepare } from './open.ts'
 import { readSettings, type Settings, settingsOfUrl, type SqliteOptions, urlOf } from './options.ts'
-import { newRetentionPass, remove } from './retention.ts'
+import { remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle } from './settle.ts'
 import { statistics } from './statistics.ts'
@@ -89,7 +89,6 @@ class SqliteEngine implements Engine {
   readonly #settings: Settings
   readonly #runtime: Runtime
   readonly #numbers = new Numbers()
-  readonly #pass = newRetentionPass()
   #opened: Promise<Opened> | null = null
   #opening: Promise<{ from: number; to: number }> | null = null
   #db: Database | null = null
@@ -198,7 +197,7 @@ class SqliteEngine implements Engine {
     const change = newChange(db, this.#runtime.now())
     const answer = body(change)
     const isLeft = settleWork(change)
-    change.journal.write(db, change.now, change.next)
+    writeChange(change)
     return { answer, change, isLeft }
   }
 
@@ -282,7 +281,7 @@ class SqliteEngine implements Engine {
       runtime: this.#runtime,
       write: (body) => this.#write(body),
       read: (body) => this.#read(body),
-      pass: this.#pass,
+      isClosed: () => this.#isClosed,
     })
   }
   notes(job: unknown): Promise<readonly Note[]> {

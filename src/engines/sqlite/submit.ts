@@ -53,7 +53,7 @@ function submitOne(change: Change, submission: Submission, number: number): Subm
     graph.exit === null ? storeAlone(change, submission, number) : storeCollection(change, submission, number)
   if (stored === null) return { type: 'existing', collectionId: graph.id }
   if (submission.idempotency !== null) remember(change, submission, graph.id)
-  if (submission.unique !== null) holdUnique(change, submission.unique, stored)
+  if (submission.unique !== null) holdUnique(change, submission.unique, stored, graph.id)
   return { type: 'created', at: change.now }
 }
 

@@ -17,11 +17,12 @@ import {
   suspicionAfter,
   turnLength,
 } from '../../engine/recovery.ts'
+import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
 import { expire, nextDueAt, type Ref, releaseDue } from './claim.ts'
 import type { Database } from './database.ts'
-import { chores, retain, type RetentionPass } from './retention.ts'
+import { chores, retain } from './retention.ts'
 import { putBack, recordAttempt, retryLater } from './settle.ts'
 import { longestPause, note, noted, noteFaults, takeChores, takeTurn } from './turn.ts'
 
@@ -30,12 +31,12 @@ export interface SweepParts {
   /** Runs its body in a transaction of its own, with what follows from it. */
   readonly write: <T>(body: (change: Change) => T) => Promise<T>
   readonly read: <T>(body: (db: Database) => T) => Promise<T>
-  readonly pass: RetentionPass
+  readonly isClosed: () => boolean
 }
 
 /** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
 export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
-  const { write, read, pass, runtime } = parts
+  const { write, read, runtime } = parts
   const begun = await write(begin)
   if (!begun.isTurn) return { released: begun.released, nextAt: await read((db) => nextSweepAt(db, runtime.now())) }
   const steps = new Steps()
@@ -43,13 +44,17 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   for (const session of begun.sessions)
     released += (await steps.run(`worker ${session.name}`, () => lose(parts, steps, session))) ?? 0
   if (begun.hasLate) released += (await steps.run('deadlines', () => stopLate(parts, steps))) ?? 0
-  if (pass.nextAt <= runtime.now()) await steps.run('retention', () => write((change) => retain(change, pass)))
+  const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
   if (begun.hasChores) await doChores(parts, steps)
   const { faults } = steps
   if (faults.length > 0) await write((change) => noteFaults(change, faults))
   const isAtRest = begun.sessions.length === 0 && !begun.hasLate
-  return { released, faults, nextAt: isAtRest ? begun.nextAt : await write(foresee) }
+  const nextAt = isAtRest ? begun.nextAt : await write(foresee)
+  return { released, faults, nextAt: isDue ? Math.min(nextAt ?? Infinity, runtime.now() + restOfTurn) : nextAt }
 }
+
+const retainAll = ({ write, runtime, isClosed }: SweepParts): Promise<boolean> =>
+  bySlices(runtime, async () => !isClosed() && (await write(retain)))
 
 /** Chores that could not come to their end go on in the next turn. */
 async function doChores({ write }: SweepParts, steps: Steps): Promise<void> {

@@ -20,7 +20,7 @@ import {
   type Standing,
   type Transfer,
 } from '../../engine/transfer.ts'
-import { newChange, nextNumber } from './change.ts'
+import { newChange, nextNumber, writeChange } from './change.ts'
 import type { Database } from './database.ts'
 import { giveBackAll } from './heartbeat.ts'
 import { settleWork } from './work.ts'
@@ -109,6 +109,7 @@ const tables = [
   'queues',
   'unique',
   'idempotency',
+  'leaving',
   'values',
   'tallies',
   'uploads',
@@ -169,7 +170,7 @@ function bringToRest(db: Database, now: number): boolean {
   const change = newChange(db, now)
   giveBackAll(change)
   const isLeft = settleWork(change)
-  change.journal.write(db, change.now, change.next)
+  writeChange(change)
   if (!isLeft) {
     db.run('update celeriac_sessions set ended_at = ?, lost = 1 where ended_at is null', now)
     db.run('update celeriac_sessions set losing = null where losing is not null')
@@ -189,7 +190,13 @@ function stay(db: Database): void {
 
 const tableOf = (kind: RowKind): string => `celeriac_${kind}`
 /** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = { attempts: 2, notes: 2, idempotency: 2, values: 2 }
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = {
+  attempts: 2,
+  notes: 2,
+  idempotency: 2,
+  leaving: 2,
+  values: 2,
+}
 const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
@@ -270,7 +277,7 @@ function clear(db: Database): void {
 
 /** The newest row of events says which number is the next: see the migrations. */
 function tellNext(db: Database, now: number, next: number): void {
-  db.run("insert into celeriac_events (at, changes, next) values (?, '[]', ?)", now, next)
+  db.run("insert into celeriac_events (at, changes, next, total) values (?, '[]', ?, 0)", now, next)
 }
 
 function finish(db: Database, now: number, next: number): void {

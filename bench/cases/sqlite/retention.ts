@@ -1,0 +1,3 @@
+import { retentionCase } from '../../contenders/full-load.ts'
+
+export const measured = retentionCase('sqlite')
