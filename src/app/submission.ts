@@ -101,7 +101,7 @@ export async function checkArguments(registry: Registry, graph: Graph): Promise<
     if (!definition) continue
     if (definition.schema && !hasInput) await validate(definition.schema, JSON.parse(args) as unknown[], task)
     if (definition.schema === null && definition.terms.expose)
-      checkArity(definition, (JSON.parse(args) as unknown[]).length + (hasInput ? 1 : 0))
+      checkArity(definition, (JSON.parse(args) as unknown[]).length, hasInput)
   }
 }
 

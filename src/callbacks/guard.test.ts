@@ -22,7 +22,9 @@ test.each([
   ['it is no address', [four('127.1')]],
 ])('a name is not called where %s, and it is not told what was found', async (_, addresses) => {
   const asked = ask('https://a.example/?token=hunter2', addresses)
-  await expect(asked).rejects.toThrow(/^a\.example leads to an address that is not public: nothing was sent;/)
+  await expect(asked).rejects.toThrow(
+    /^a\.example was not found, or leads to an address that is not public: nothing was sent;/,
+  )
   await asked.catch(({ message }: Error) => {
     expect(message).not.toContain('hunter2')
     for (const { address } of addresses) expect(message).not.toContain(address)
@@ -48,12 +50,16 @@ test('what is allowed by name may be anywhere', async () => {
   await expect(ask('http://localhost:4001/', [four('127.0.0.1')], 'localhost:4000')).rejects.toThrow('not public')
 })
 
-test('a name that leads nowhere is told so', async () => {
-  await expect(ask('http://a.example/', [])).rejects.toThrow('a.example was not found: it has no address')
+test('a name that leads nowhere is told in the same words as one that leads into this network', async () => {
   const failing = () => Promise.reject(new Error('getaddrinfo ENOTFOUND a.example'))
-  await expect(addressesFor(new URL('http://a.example./'), [], failing)).rejects.toThrow(
-    'a.example was not found: getaddrinfo ENOTFOUND a.example',
-  )
+  const asked = [
+    ask('http://a.example/', []),
+    ask('http://a.example/', [four('10.0.0.1')]),
+    addressesFor(new URL('http://a.example/'), [], failing),
+  ]
+  const said = await Promise.all(asked.map((one) => one.catch(({ message, cause }: Error) => [message, cause])))
+  expect(new Set(said.map((one) => JSON.stringify(one))).size).toBe(1)
+  expect(said[0]).toEqual([expect.stringMatching(/^a\.example was not found, or leads to /), undefined])
 })
 
 test('a connection goes to the addresses that were looked at, whatever name it asks for', () => {

@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import { type AllowedHost, hostOf, isAllowed } from '../app/callback-url.ts'
 import { isPublicAddress } from '../app/public-address.ts'
-import { CallbackFailed, reasonIn } from './failed.ts'
+import { CallbackFailed } from './failed.ts'
 
 /** All addresses of a host. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>
@@ -24,20 +24,22 @@ export async function addressesFor(
 ): Promise<readonly LookupAddress[]> {
   const host = hostOf(url)
   const family = isIP(host)
-  const addresses = family === 0 ? await resolved(host, resolve) : [{ address: host, family }]
+  const addresses = family === 0 ? await resolved(url, host, resolve) : [{ address: host, family }]
   if (isAllowed(url, allowed) || addresses.every(({ address }) => isPublicAddress(address))) return addresses
-  const advice =
-    'nothing was sent; if it is meant to be called, allow it: callbacks: { allow: […] } or CELERIAC_CALLBACK_ALLOW'
-  throw new CallbackFailed(`${url.host} leads to an address that is not public: ${advice}`)
+  throw noPublicAddress(url)
 }
 
-async function resolved(host: string, resolve: Resolve): Promise<readonly LookupAddress[]> {
-  const addresses = await resolve(host).catch((error: unknown) => {
-    throw new CallbackFailed(`${host} was not found: ${reasonIn(error)}`)
-  })
-  if (addresses.length === 0) throw new CallbackFailed(`${host} was not found: it has no address`)
+async function resolved(url: URL, host: string, resolve: Resolve): Promise<readonly LookupAddress[]> {
+  const addresses = await resolve(host).catch(() => [])
+  if (addresses.length === 0) throw noPublicAddress(url)
   return addresses
 }
+
+/** One sentence for both: whoever gave the URL would learn which names there are in this network. */
+const noPublicAddress = ({ host }: URL): CallbackFailed =>
+  new CallbackFailed(
+    `${host} was not found, or leads to an address that is not public: nothing was sent; check the name or, if it is meant to be called there, allow it: callbacks: { allow: […] } or CELERIAC_CALLBACK_ALLOW`,
+  )
 
 /** Has a connection go to addresses that were looked at. Were the name asked for again, it could lead elsewhere by then. */
 export function pinned(addresses: readonly LookupAddress[]): LookupFunction {

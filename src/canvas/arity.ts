@@ -12,14 +12,15 @@ const known = new WeakMap<object, Arity>()
 /**
  * Checks how many arguments a call has. It is all that can be known of a task that has no schema.
  *
+ * @param hasInput a result is put before them, which the handler may leave alone
  * @throws CeleriacError INVALID_ARGUMENTS
  */
-export function checkArity({ name, handler }: TaskDefinition, count: number): void {
+export function checkArity({ name, handler }: TaskDefinition, count: number, hasInput = false): void {
   if (handler === null) return
   let arity = known.get(handler)
   if (arity === undefined) known.set(handler, (arity = arityOf(handler)))
   const { least, most } = arity
-  if (count >= least && (most === null || count <= most)) return
+  if (count + (hasInput ? 1 : 0) >= least && (most === null || count <= most)) return
   const takes = most === least ? `${least}` : most === null ? `at least ${least}` : `${least} to ${most}`
   throw new CeleriacError(
     'INVALID_ARGUMENTS',

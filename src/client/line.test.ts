@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { all } from '../../test/fixtures/app-by-hand.ts'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
@@ -17,11 +17,12 @@ interface Order {
 }
 
 /** A server that says what the test tells it to, to a client whose time the test moves. */
-async function standIn() {
+async function standIn(before: (response: ServerResponse, n: number) => boolean = () => false) {
   const tickets: string[] = []
   const asked: (string | undefined)[] = []
   const server = createServer(({ url }, response) => {
     asked.push(url)
+    if (before(response, asked.length)) return
     tickets.push(`t${tickets.length + 1}`)
     response.setHeader('content-type', 'application/json')
     response.end(JSON.stringify({ ticket: tickets.at(-1) }))
@@ -205,4 +206,44 @@ it('asks for no more than is read', async () => {
   expect(read).toEqual(Array.from({ length: 2_000 }, (_, n) => `c${n + 1}`))
   await events.return?.()
   await more
+})
+
+describe.each(['WebSocket', 'server-sent events'])('what is not the API, followed by %s', (way) => {
+  const begin = async (before: (response: ServerResponse, n: number) => boolean) => {
+    const there = await standIn(before)
+    const Real = globalThis.WebSocket
+    onTestFinished(() => void (globalThis.WebSocket = Real))
+    if (way !== 'WebSocket') globalThis.WebSocket = undefined as never
+    return there
+  }
+  /** An answer of a proxy while it has no server behind it. */
+  const page = (response: ServerResponse, status: number): true => {
+    response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>nginx</h1>')
+    return true
+  }
+
+  it('is asked again while a server may be being replaced', async () => {
+    const statuses = [404, 403, 421, 400]
+    const { client, clock, asked } = await begin((response, n) => page(response, statuses[(n - 1) % 4]!))
+    const events = client.collection('a').follow()[Symbol.asyncIterator]()
+    let ended = false
+    const next = events.next().finally(() => (ended = true))
+    for (let n = 0; asked.length < 6; n++) {
+      clock.pass(1_000)
+      await turns()
+    }
+    expect(ended).toBe(false)
+    await events.return?.()
+    await next
+  })
+
+  it('is given up after a while: the address may be wrong', async () => {
+    const { client, clock } = await begin((response) => page(response, 404))
+    const following = all(client.collection('a').follow()).catch((error: unknown) => error)
+    let found: unknown
+    void following.then((error) => (found = error))
+    for (; found === undefined; await turns(5)) clock.pass(5_000)
+    expect(found).toMatchObject({ name: 'ApiProblem', status: 404, isForeign: true })
+    expect(clock.elapsed()).toBeGreaterThanOrEqual(300_000)
+  })
 })

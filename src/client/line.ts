@@ -1,7 +1,7 @@
 import { Backoff } from '../core/backoff.ts'
 import type { Timer } from '../core/runtime.ts'
 import type { AnyEvent, Inbox } from './inbox.ts'
-import { ApiProblem, isLasting, type Problem } from './problem.ts'
+import { ApiProblem, isLasting, Patience, type Problem } from './problem.ts'
 import type { Requests } from './requests.ts'
 import { streamInto } from './stream.ts'
 import { onWake } from './wake.ts'
@@ -51,6 +51,7 @@ export class Line {
   #wake: ((why: 'online' | 'visible') => void) | undefined
   #isRunning = false
   #nobody = new AbortController()
+  readonly #patience: Patience
   #backoff: Backoff
   #kept: Timer | undefined
   #failedHandshakes = 0
@@ -59,6 +60,7 @@ export class Line {
   constructor(requests: Requests) {
     this.#requests = requests
     this.#backoff = this.#newBackoff()
+    this.#patience = new Patience(requests.runtime)
   }
 
   /** Tells it everything from where it stands, through whatever happens to connections. */
@@ -110,11 +112,12 @@ export class Line {
     try {
       const signal = AbortSignal.any([this.#nobody.signal, asking.signal])
       const { ticket } = await this.#requests.json<{ ticket: string }>('POST', '/api/tickets', { signal })
+      this.#patience.reset()
       ended = await this.#hold(ticket)
       if (ended.wasOpen) this.#failedHandshakes = 0
       else if (ended.code !== hungUp) this.#failedHandshakes++
     } catch (error) {
-      if (isLasting(error)) this.#endAll(error)
+      if (this.#patience.isOver(error)) this.#endAll(error)
     }
     this.#wake = undefined
     if (this.#failedHandshakes >= mostHandshakes) {

@@ -3,7 +3,7 @@ import type { JobState } from '../core/job.ts'
 import type { Runtime, Timer } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
 import type { AnyEvent, Inbox, Subject } from './inbox.ts'
-import { isLasting } from './problem.ts'
+import { Patience } from './problem.ts'
 import type { Requests } from './requests.ts'
 import { onWake } from './wake.ts'
 
@@ -21,6 +21,7 @@ export async function streamInto(
   { signal, isEnough }: { readonly signal: AbortSignal; readonly isEnough: () => boolean },
 ): Promise<void> {
   const backoff = new Backoff(requests.runtime, longestPause, shortestPause)
+  const patience = new Patience(requests.runtime)
   signal.addEventListener('abort', () => backoff.cancel())
   let quiet = new AbortController()
   const stop = onWake((why) => {
@@ -33,9 +34,10 @@ export async function streamInto(
       try {
         quiet = new AbortController()
         if ((await streamOnce(inbox, requests, { signal, quiet, backoff })) === 'over') return inbox.end()
+        patience.reset()
       } catch (error) {
         if (signal.aborted) return
-        if (isLasting(error)) return inbox.end({ error })
+        if (patience.isOver(error)) return inbox.end({ error })
       }
       inbox.connected(false)
       await backoff.wait()

@@ -18,6 +18,7 @@ import { collectionRoutes } from './routes/collections.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { systemRoutes } from './routes/system.ts'
 import { taskRoutes } from './routes/tasks.ts'
+import { Scans } from './scans.ts'
 import { Trust } from './trust.ts'
 import { Turns } from './turns.ts'
 
@@ -76,6 +77,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     owners: rememberedOwners(connect),
     trust,
     openings: new Turns(mostAtOnce),
+    scans: new Scans(parts.runtime),
     explain,
   }
   const turns = new Turns(mostAtOnce)

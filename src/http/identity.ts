@@ -42,6 +42,9 @@ export function demand(identity: Identity, scope: Scope): void {
   throw new RequestError('FORBIDDEN', `This needs the scope "${scope}", and what was sent has ${has}.`)
 }
 
+/** Whether it may be answered with what is in the store, and not only with whether it was done. */
+export const mayRead = ({ scopes }: Identity): boolean => scopes.includes('read') || scopes.includes('admin')
+
 /** For what belongs to nobody in particular: queues, workers, statistics. @throws RequestError FORBIDDEN */
 export function demandEverything(identity: Identity): void {
   if (identity.actor === null && identity.collectionId === null) return

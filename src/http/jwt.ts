@@ -1,5 +1,12 @@
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose'
-import { CeleriacError } from '../core/errors.ts'
+import {
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  type FetchImplementation,
+  type JWTPayload,
+  jwtVerify,
+  type JWTVerifyGetKey,
+} from 'jose'
 import { anything, badOption, functionOption, type OptionReaders, readOptions, shortText } from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { checkedGrant, type Identity, type Scope, scopes } from './identity.ts'
@@ -74,7 +81,7 @@ function verifier({ issuer, audience, jwks, secret, algorithms }: JwtOptions) {
     requiredClaims: ['exp', 'sub'],
     clockTolerance,
   }
-  const key = jwks === undefined ? secretBytes(secret as string | Uint8Array) : createRemoteJWKSet(new URL(jwks))
+  const key = jwks === undefined ? secretBytes(secret as string | Uint8Array) : remoteKeys(new URL(jwks))
   return async (token: string, currentDate: Date): Promise<JWTPayload> => {
     const all = { ...terms, currentDate }
     const verified = await (key instanceof Uint8Array
@@ -94,13 +101,53 @@ async function read(verify: () => Promise<JWTPayload>): Promise<JWTPayload> {
   try {
     return await verify()
   } catch (error) {
-    const isTheirs = error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError)
-    if (isTheirs)
-      throw new CeleriacError('STORE_UNREACHABLE', 'The keys of the identity provider cannot be read.', {
-        cause: error,
-      })
+    if (isOfProvider(error)) throw unreachable(error)
     const why = error instanceof errors.JWTExpired ? 'it has expired' : 'it is not valid here'
     throw new RequestError('UNAUTHENTICATED', `The token was refused: ${why}.`)
+  }
+}
+
+/** Its keys did not come, or what came were none: no word of the token. */
+function isOfProvider(error: unknown): boolean {
+  if (error instanceof KeysNotRead || !(error instanceof errors.JOSEError)) return true
+  // An answer of another status, and one that is no JSON, have no class of their own.
+  return [errors.JWKSTimeout.code, errors.JWKSInvalid.code, errors.JOSEError.code].includes(error.code)
+}
+
+/** A key that is not known may have been added since its keys were read, which was too short a time ago to do it again. */
+class KeysNotRead extends Error {}
+
+const unreachable = (cause: unknown): RequestError =>
+  Object.assign(
+    new RequestError(
+      'IDENTITY_PROVIDER_UNREACHABLE',
+      'The keys of the identity provider cannot be read now. Try again later.',
+      {
+        headers: { 'retry-after': String(keysEvery / 1000) },
+      },
+    ),
+    { cause },
+  )
+
+/** How often its keys are read at most for a key that is not among them, in milliseconds. */
+const keysEvery = 10_000
+
+/** The keys that are read from an address. */
+function remoteKeys(url: URL): JWTVerifyGetKey {
+  let reads = 0
+  const count: FetchImplementation = (...given) => {
+    reads++
+    return fetch(...given)
+  }
+  const keys = createRemoteJWKSet(url, { cooldownDuration: keysEvery, [customFetch]: count })
+  return async (header, token) => {
+    const before = reads
+    try {
+      return await keys(header, token)
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey && reads === before) throw new KeysNotRead(error.message)
+      throw error
+    }
   }
 }
 

@@ -23,7 +23,7 @@ export async function foreignSign(incoming: Incoming | undefined): Promise<strin
   if (httpVersion !== '1.1') return `HTTP/${httpVersion} is what proxies speak`
   if (!url.startsWith('/')) return 'it was written for a proxy'
   if (!isOfClient(headers)) return `"connection: ${headers.connection}" is what proxies send`
-  if (!hostsOf(socket).includes(headers.host ?? '')) return `its host is not ${hostsOf(socket)[0]}`
+  if (!hostsOf(socket).includes(headers.host ?? '')) return `the header host is not ${hostsOf(socket)[0]}`
   if (!(await isOfSameUser(socket))) return 'it came from a program of another user'
   return null
 }

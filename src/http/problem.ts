@@ -11,6 +11,7 @@ export type RequestCode =
   | 'REQUEST_TIMED_OUT'
   | 'TOO_MANY_REQUESTS'
   | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'IDENTITY_PROVIDER_UNREACHABLE'
   | 'INTERNAL'
 export type ProblemCode = ErrorCode | RequestCode
 
@@ -57,6 +58,7 @@ const requestStatus: Readonly<Record<RequestCode, number>> = {
   TOO_MANY_REQUESTS: 429,
   UNSUPPORTED_MEDIA_TYPE: 415,
   INTERNAL: 500,
+  IDENTITY_PROVIDER_UNREACHABLE: 503,
 }
 
 const titles: Readonly<Record<number, string>> = {
@@ -107,7 +109,7 @@ export function problemOf(thrown: unknown): { readonly problem: Problem; readonl
     const { code, message, errors } = thrown
     return {
       problem: problem(requestStatus[code], code, message, errors && { errors }),
-      isInternal: code === 'INTERNAL',
+      isInternal: requestStatus[code] >= 500,
     }
   }
   if (!(thrown instanceof CeleriacError)) return { problem: internal('INTERNAL'), isInternal: true }
@@ -120,7 +122,8 @@ export function problemOf(thrown: unknown): { readonly problem: Problem; readonl
 export function problemReply(about: Problem, headers: Readonly<Record<string, string>> = {}): Reply {
   // The rest of a body that is not read cannot be told from the next request.
   const closing = about.status === 408 || about.status === 413 ? { connection: 'close' } : {}
-  return json(about.status, about, { 'content-type': 'application/problem+json', ...closing, ...headers })
+  const later = about.status === 503 ? { 'retry-after': '5' } : {}
+  return json(about.status, about, { 'content-type': 'application/problem+json', ...closing, ...later, ...headers })
 }
 
 function problem(status: number, code: ProblemCode, detail: string, more: Partial<Problem> = {}): Problem {

@@ -5,6 +5,7 @@ import type { AppParts } from '../app/parts.ts'
 import { type Identity, type Scope } from './identity.ts'
 import { type Problem, RequestError } from './problem.ts'
 import type { Reply } from './reply.ts'
+import type { Scans } from './scans.ts'
 import type { Trust } from './trust.ts'
 import type { Turns } from './turns.ts'
 
@@ -16,6 +17,7 @@ export interface Service {
   readonly trust: Trust
   /** Of those who follow: a snapshot may be megabytes. */
   readonly openings: Turns
+  readonly scans: Scans
   /** What was thrown, as it is told to who asked; what went wrong inside is reported. */
   readonly explain: (thrown: unknown, asked: AskedOf) => Problem
 }

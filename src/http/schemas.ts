@@ -244,3 +244,15 @@ export const notTaken = {
 export const location = z.object({
   location: z.string().register(described, { description: 'Where the collection is.' }),
 })
+
+const withoutRead = 'To a key without the scope `read`: that it is there, and how it stands.'
+const collectionReceipt = z
+  .object({ id, state: collectionState, round: z.int() })
+  .register(described, { id: 'CollectionReceipt', description: withoutRead })
+const jobReceipt = z
+  .object({ id, collection_id: id, state: jobState })
+  .register(described, { id: 'JobReceipt', description: withoutRead })
+
+/** What an operation answers: all of it to those who may read. */
+export const operatedCollection = z.union([collectionDetail, collectionReceipt])
+export const operatedJob = z.union([jobDetail, jobReceipt])

@@ -1,9 +1,11 @@
 import type { CanvasNode } from '../canvas/node.ts'
 import { snapshotOfCollection } from '../app/snapshots.ts'
+import type { CollectionDetail } from '../core/collection.ts'
 import { CeleriacError, NotFound } from '../core/errors.ts'
 import { submitTerms } from '../core/call-options.ts'
 import type { SubmitOptions } from '../core/options.ts'
 import { tell } from './answers.ts'
+import { mayRead } from './identity.ts'
 import { checkOverrides } from './overrides.ts'
 import { RequestError } from './problem.ts'
 import { json, type Reply } from './reply.ts'
@@ -51,13 +53,24 @@ export async function accept(
     if (!identity.scopes.includes('admin')) checkOverrides(parts.registry, node, terms)
     const submitted = await parts.submit(node, terms)
     const connection = await connect()
-    const found = submitted.asStored() ?? (await seeCollection(connection, identity, submitted.id, true))
-    const body = tell(identity, await snapshotOfCollection(connection.engine, found))
-    return json(202, body, { location: `${base}/api/collections/${submitted.id}` })
+    const headers = { location: `${base}/api/collections/${submitted.id}` }
+    const sent = submitted.asStored()
+    // What was sent may be told back; what was there before is for those who may read.
+    if (sent === null && !mayRead(identity))
+      return json(202, receiptOf(await seeCollection(connection, identity, submitted.id, false)), headers)
+    const found = sent ?? (await seeCollection(connection, identity, submitted.id, true))
+    return json(202, tell(identity, await snapshotOfCollection(connection.engine, found)), headers)
   } catch (error) {
     throw identity.actor === null ? error : asOfNobody(error)
   }
 }
+
+/** What those are answered who may not read: that it is there, and how it stands. */
+export const receiptOf = ({ id, state, round }: Pick<CollectionDetail, 'id' | 'state' | 'round'>) => ({
+  id,
+  state,
+  round,
+})
 
 /** A task may have a unique key of its own, and somebody else may hold it: whose work that is, is not told. */
 function asOfNobody(error: unknown): unknown {

@@ -132,7 +132,7 @@ describeEngines((engine) => {
     const chained = (...args: number[]) => ({ canvas: { type: 'chain', links: [call(1, 2), call(...args)] } })
     expect((await ask('POST', '/api/collections', chained())).status).toBe(422)
     expect((await ask('POST', '/api/collections', chained(1))).status).toBe(202)
-    expect((await ask('POST', '/api/collections', chained(1, 2))).status).toBe(422)
+    expect((await ask('POST', '/api/collections', chained(1, 2, 3))).status).toBe(422)
   })
 })
 

@@ -33,7 +33,7 @@ const ofEachJob = (told: readonly string[]): unknown => Object.groupBy(told, (on
 it.each(['WebSocket', 'server-sent events'])(
   '200 listeners to 100 collections are told every change once, in order, while connections are cut: by %s',
   async (way) => {
-    const { app, url, stage, work } = await served()
+    const { app, url, stage, work } = await served({ auth: 'none' })
     const retry = { limit: 1, backoff: { base: 1 } }
     const step = app.task('step', { retry }, async (_before: unknown, gate: string) => {
       await stage.wait(gate, currentJob().signal)

@@ -1,9 +1,10 @@
-import type { IncomingMessage } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Authenticator } from '../authenticate.ts'
 import { demand } from '../identity.ts'
-import { type Problem, RequestError } from '../problem.ts'
+import { problemReply, RequestError } from '../problem.ts'
+import type { Reply } from '../reply.ts'
 import type { Service } from '../route.ts'
 import { Outlets } from './outlets.ts'
 import { LiveSocket } from './socket.ts'
@@ -56,7 +57,8 @@ export class Live {
         if (this.#isClosed) live.close()
       })
     } catch (error) {
-      refuse(socket, this.#service.explain(error, { method: 'GET', path: this.#path }))
+      const problem = this.#service.explain(error, { method: 'GET', path: this.#path })
+      refuse(socket, problemReply(problem, error instanceof RequestError ? error.headers : {}))
     }
   }
 }
@@ -77,13 +79,8 @@ function headersOf({ headers }: IncomingMessage): Headers {
 }
 
 /** The answer to a handshake that is not taken: an ordinary one, with the problem. */
-function refuse(socket: Duplex, problem: Problem): void {
-  const body = JSON.stringify(problem)
-  const head = [
-    `HTTP/1.1 ${problem.status} ${problem.title}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+function refuse(socket: Duplex, { status, headers, text }: Reply): void {
+  const fields = { ...headers, 'content-length': Buffer.byteLength(text), connection: 'close' }
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`)
+  socket.end([`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', text].join('\r\n'))
 }

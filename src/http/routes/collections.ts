@@ -8,13 +8,14 @@ import { snapshotOfCollection, summaryOfCollection } from '../../app/snapshots.t
 import { tell } from '../answers.ts'
 import { settledCallback } from '../callback-terms.ts'
 import { checkExposed } from '../exposed.ts'
-import { demandMany } from '../identity.ts'
+import { demandMany, mayRead } from '../identity.ts'
 import { calledBack, idempotencyHeader, listQuery, options } from '../inputs.ts'
+import { lookAt, nothing } from '../listed.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
 import { json, type Reply } from '../reply.ts'
 import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
-import { accept, optionsOf } from '../submitting.ts'
+import { accept, optionsOf, receiptOf } from '../submitting.ts'
 import { narrowed, seeCollection } from '../visible.ts'
 import { described } from '../described.ts'
 
@@ -23,6 +24,7 @@ const params = z.object({ id: z.string() })
 const page = schemas.pageOf(schemas.collection, 'CollectionPage')
 const { notFound, conflict } = schemas
 const whole = { 200: { description: 'The collection.', schema: schemas.collectionDetail } }
+const operated = { 200: { description: 'The collection.', schema: schemas.operatedCollection } }
 
 export const collectionRoutes = [
   route({
@@ -43,7 +45,7 @@ export const collectionRoutes = [
       ...calledBack,
     }),
     answers: {
-      202: { description: 'All of it is stored.', schema: schemas.collectionDetail, headers: schemas.location },
+      202: { description: 'All of it is stored.', schema: schemas.operatedCollection, headers: schemas.location },
       ...schemas.notTaken,
     },
     callbacks: settledCallback({ callback_url: 'canvasSettled', 'callback/url': 'canvasSettledAsAsked' }),
@@ -62,11 +64,12 @@ export const collectionRoutes = [
     scope: 'read',
     query: z.strictObject({ state: schemas.collectionState.optional(), ...listQuery }),
     answers: { 200: { description: 'A page.', schema: page } },
-    async handle({ service, identity, query }) {
+    async handle(given) {
+      const { service, identity, query } = given
       demandMany(identity)
       const { engine, runtime } = await service.connect()
       const own = narrowed(identity, readCollectionQuery(query, runtime.now()))
-      const found = own === null ? { items: [], next: null } : await engine.collections(own)
+      const found = own === null ? nothing : await lookAt(given, ['collections'], () => engine.collections(own))
       return json(200, tell(identity, pageOf(found, summaryOfCollection)))
     },
   }),
@@ -91,7 +94,7 @@ export const collectionRoutes = [
     scope: 'operate',
     params,
     body: z.strictObject({ mode: z.enum(['failed', 'all']).optional(), now: schemas.startsNow }).optional(),
-    answers: { ...whole, ...notFound, ...conflict },
+    answers: { ...operated, ...notFound, ...conflict },
     async handle(given) {
       const { service, identity, params, body } = given
       await seeCollection(await service.connect(), identity, params.id, false)
@@ -107,7 +110,7 @@ export const collectionRoutes = [
     summary: 'Cancel all that is not over yet',
     scope: 'operate',
     params,
-    answers: { ...whole, ...notFound },
+    answers: { ...operated, ...notFound },
     async handle(given) {
       const { service, identity, params } = given
       await seeCollection(await service.connect(), identity, params.id, false)
@@ -162,6 +165,7 @@ async function readWhole({
   params,
 }: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Reply> {
   const connection = await service.connect()
-  const found = await seeCollection(connection, identity, params.id, true)
+  const found = await seeCollection(connection, identity, params.id, mayRead(identity))
+  if (!mayRead(identity)) return json(200, receiptOf(found))
   return json(200, tell(identity, await snapshotOfCollection(connection.engine, found)))
 }

@@ -4,8 +4,9 @@ import { jobEvents } from '../../app/job-events.ts'
 import { pageOf, readJobQuery } from '../../app/listing.ts'
 import { snapshotOfJob, summaryOfJob } from '../../app/snapshots.ts'
 import { tell } from '../answers.ts'
-import { demand } from '../identity.ts'
+import { demand, mayRead } from '../identity.ts'
 import { listQuery } from '../inputs.ts'
+import { lookAt, nothing } from '../listed.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
 import { json, type Reply } from '../reply.ts'
 import { type Given, route } from '../route.ts'
@@ -18,6 +19,7 @@ const params = z.object({ id: z.string() })
 const page = schemas.pageOf(schemas.job, 'JobPage')
 const { notFound, conflict } = schemas
 const whole = { 200: { description: 'The job.', schema: schemas.jobDetail } }
+const operated = { 200: { description: 'The job.', schema: schemas.operatedJob } }
 
 export const jobRoutes = [
   route({
@@ -48,10 +50,11 @@ export const jobRoutes = [
       ...listQuery,
     }),
     answers: { 200: { description: 'A page.', schema: page } },
-    async handle({ service, identity, query }) {
+    async handle(given) {
+      const { service, identity, query } = given
       const { engine, runtime } = await service.connect()
       const own = narrowed(identity, readJobQuery(query, runtime.now()))
-      const found = own === null ? { items: [], next: null } : await engine.jobs(own)
+      const found = own === null ? nothing : await lookAt(given, ['jobs'], () => engine.jobs(own))
       return json(200, tell(identity, pageOf(found, summaryOfJob)))
     },
   }),
@@ -77,7 +80,7 @@ export const jobRoutes = [
     params,
     body: z.strictObject({ args: z.array(z.unknown()).optional(), now: schemas.startsNow }).optional(),
     answers: {
-      ...whole,
+      ...operated,
       ...notFound,
       ...conflict,
       422: { description: 'Its task does not take these arguments.', schema: schemas.problem },
@@ -98,7 +101,7 @@ export const jobRoutes = [
     summary: 'Cancel a job',
     scope: 'operate',
     params,
-    answers: { ...whole, ...notFound },
+    answers: { ...operated, ...notFound },
     async handle(given) {
       const { service, identity, params } = given
       const { collectionId } = await seeJob(await service.connect(), identity, params.id, false)
@@ -132,6 +135,7 @@ async function readWhole({
   params,
 }: Pick<Given<{ readonly id: string }, unknown, unknown>, 'service' | 'identity' | 'params'>): Promise<Reply> {
   const connection = await service.connect()
-  const found = await seeJob(connection, identity, params.id)
+  const found = await seeJob(connection, identity, params.id, mayRead(identity))
+  if (!mayRead(identity)) return json(200, { id: found.id, collection_id: found.collectionId, state: found.state })
   return json(200, tell(identity, await snapshotOfJob(connection.engine, found)))
 }

@@ -5,7 +5,7 @@ import { collectionStates } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
 import { shortText } from '../../core/option.ts'
 import { toSnake } from '../../core/snake.ts'
-import { demandMany } from '../identity.ts'
+import { demandMany, mayRead } from '../identity.ts'
 import { followFeed } from '../live/feed.ts'
 import { feedAnswers, feedQuery, streamEvents } from '../live/sse.ts'
 import { RequestError } from '../problem.ts'
@@ -21,6 +21,7 @@ const countsOf = (states: readonly string[]) => z.object(Object.fromEntries(stat
 const queue = z
   .object({ name: z.string(), paused: z.boolean(), counts: countsOf(['waiting', 'scheduled', 'queued', 'running']) })
   .register(described, { id: 'Queue' })
+const queueReceipt = z.object({ name: z.string(), paused: z.boolean() })
 const queueParams = z.object({ name: z.string() })
 
 const worker = z
@@ -88,7 +89,9 @@ export const systemRoutes = [
       scope: 'operate',
       isOfEverybody: true,
       params: queueParams,
-      answers: { 200: { description: 'The queue.', schema: queue } },
+      answers: {
+        200: { description: 'The queue; its counts to those who may read.', schema: z.union([queue, queueReceipt]) },
+      },
       handle: (given) => setQueue(given, verb === 'pause'),
     }),
   ),
@@ -124,7 +127,8 @@ export const systemRoutes = [
       }
       const { engine } = await service.connect()
       const actor = identity.actor ?? (query.actor === undefined ? undefined : shortText(256)(query.actor, 'actor'))
-      return json(200, await engine.counts(actor === undefined ? {} : { actor }))
+      const look = () => engine.counts(actor === undefined ? {} : { actor })
+      return json(200, await service.scans.find(['counts', actor], look))
     },
   }),
   route({
@@ -223,12 +227,17 @@ export const systemRoutes = [
 ]
 
 async function setQueue(
-  { service, params }: Pick<Given<{ readonly name: string }, unknown, unknown>, 'service' | 'params'>,
+  {
+    service,
+    identity,
+    params,
+  }: Pick<Given<{ readonly name: string }, unknown, unknown>, 'service' | 'identity' | 'params'>,
   paused: boolean,
 ): Promise<Reply> {
   const { engine } = await service.connect()
   const { name } = params
   await setPaused(engine, name, paused)
+  if (!mayRead(identity)) return json(200, { name, paused })
   const found = (await listQueues(engine)).find((one) => one.name === name)
   return json(200, toSnake(found ?? { name, paused, counts: { waiting: 0, scheduled: 0, queued: 0, running: 0 } }))
 }

@@ -81,7 +81,7 @@ export const taskRoutes = [
       })
       .optional(),
     answers: {
-      202: { description: 'It is stored.', schema: schemas.collectionDetail, headers: schemas.location },
+      202: { description: 'It is stored.', schema: schemas.operatedCollection, headers: schemas.location },
       ...notFound,
       ...schemas.notTaken,
     },
