@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { SignJWT } from 'jose'
 import { WebSocket } from 'ws'
 import { appByHand } from '../../../test/fixtures/app-by-hand.ts'
+import type { ManualRuntime } from '../../../test/fixtures/clock.ts'
 import { turns } from '../../../test/fixtures/working.ts'
 import type { Celeriac } from '../../app/celeriac.ts'
 import { group } from '../../index.ts'
@@ -181,9 +182,9 @@ describe('a line', () => {
   })
 
   it('lets a reader go that reads nothing, and says so', async () => {
-    const { clock, socket, follow, pending } = await unread()
+    const { clock, socket, follow, full } = await unread()
     for (let n = 0; n < 20; n++) follow(String(n))
-    while (clock.pending === pending) await turns()
+    await full
     clock.pass(15_000)
     socket.resume()
     const [code] = (await once(socket, 'close')) as [number]
@@ -191,9 +192,9 @@ describe('a line', () => {
   })
 
   it('ends one that reads nothing and does not say goodbye either', async () => {
-    const { clock, socket, follow, pending } = await unread()
+    const { clock, socket, follow, full } = await unread()
     follow('all')
-    while (clock.pending === pending) await turns()
+    await full
     clock.pass(15_000)
     clock.pass(15_000)
     socket.resume()
@@ -202,19 +203,19 @@ describe('a line', () => {
   })
 
   it('reads no more of the store than a reader takes, however much it asks for', async () => {
-    const { clock, follow, pending, looks } = await unread()
+    const { follow, full, looks } = await unread()
     const before = looks()
     for (let n = 0; n < 300; n++) follow(String(n))
-    while (clock.pending === pending) await turns()
+    await full
     await turns(200)
     // One is under way, and those that the network took before.
     expect(looks() - before).toBeLessThan(5)
   })
 
   it('hears no more than it carries out', async () => {
-    const { clock, socket, follow, say, pending } = await unread()
+    const { socket, follow, say, full } = await unread()
     follow('one')
-    while (clock.pending === pending) await turns()
+    await full
     for (let n = 0; n < 200_000; n++) say({ type: 'unfollow', collection: 'of nobody', as: 'whatever it is called' })
     // All that the network holds has gone: the rest stays where it comes from.
     let left = NaN
@@ -230,10 +231,10 @@ describe('a line', () => {
     const { id } = await add.delay(1, 2)
     say({ type: 'follow', job: 'nobody' })
     await until(({ type }) => type === 'problem')
-    const { pending } = clock
+    const waits = timerOf(clock, 100)
     for (let n = 1; n < 2_000; n++) say({ type: 'unfollow', collection: id })
     say({ type: 'follow', collection: id })
-    while (clock.pending === pending) await turns()
+    await waits
     await turns(50)
     expect(heard).toHaveLength(1)
     clock.pass(100)
@@ -262,6 +263,19 @@ describe('a line', () => {
   })
 })
 
+/** Resolves when a timer of this length is set. */
+function timerOf(clock: ManualRuntime, wanted: number): Promise<void> {
+  const { after } = clock
+  return new Promise((resolve) => {
+    Object.assign(clock, {
+      after: (ms: number, call: () => void) => {
+        if (ms === wanted) resolve()
+        return after(ms, call)
+      },
+    })
+  })
+}
+
 /** A line on which nothing is read any more, and a collection that is larger than what the network holds. */
 async function unread() {
   const there = await line()
@@ -271,8 +285,8 @@ async function unread() {
   say({ type: 'follow', job: 'nobody' })
   await until(({ type }) => type === 'problem')
   socket.pause()
-  const { pending } = clock
-  return { ...there, pending, follow: (as: string) => say({ type: 'follow', collection: id, as }) }
+  const full = timerOf(clock, 15_000)
+  return { ...there, full, follow: (as: string) => say({ type: 'follow', collection: id, as }) }
 }
 
 describe('what goes wrong inside', () => {
