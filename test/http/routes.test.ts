@@ -102,7 +102,9 @@ describeEngines((engine) => {
     expect((await ask('POST', `${path}/cancel`)).body).toMatchObject({ state: 'cancelled' })
     const refused = await ask('POST', `${path}/retry`, { args: [{ width: 'wide' }] })
     expect(refused).toMatchObject({ status: 422, body: { code: 'INVALID_ARGUMENTS' } })
-    expect((await ask('POST', `${path}/retry`, { args: [{ width: 7 }] })).body).toMatchObject({ args: [{ width: 7 }] })
+    expect((await ask('POST', `${path}/retry`, { args: [{ width: 7 }], now: true })).body).toMatchObject({
+      args: [{ width: 7 }],
+    })
     await work()
     expect(await (await app.job(body.id)).result()).toEqual({ width: 7, done: true })
   })
