@@ -84,9 +84,7 @@ function verifier({ issuer, audience, jwks, secret, algorithms }: JwtOptions) {
   const key = jwks === undefined ? secretBytes(secret as string | Uint8Array) : remoteKeys(new URL(jwks))
   return async (token: string, currentDate: Date): Promise<JWTPayload> => {
     const all = { ...terms, currentDate }
-    const verified = await (key instanceof Uint8Array
-      ? jwtVerify(token, key, all)
-      : jwtVerify(token, key as JWTVerifyGetKey, all))
+    const verified = await (key instanceof Uint8Array ? jwtVerify(token, key, all) : jwtVerify(token, key, all))
     return verified.payload
   }
 }
