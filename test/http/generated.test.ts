@@ -69,6 +69,12 @@ function goodValueOf(schema: Json, schemas: Json, depth: number): fc.Arbitrary<u
   }
 }
 
+/** A call with as many arguments as its task takes, and of their kinds: any other is refused. */
+const fitting = fc.constantFrom(
+  { type: 'signature', task: 'math.add', args: [1, 2] },
+  { type: 'signature', task: 'images.resize', args: [{ width: 3 }] },
+)
+
 const { canvas } = fc.letrec<{ canvas: unknown }>((tie) => {
   const task = fc.constantFrom('math.add', 'images.resize', 'steps', 'fail', 'hidden', 'nothing')
   const signature = fc.record({
@@ -79,6 +85,7 @@ const { canvas } = fc.letrec<{ canvas: unknown }>((tie) => {
   return {
     canvas: fc.oneof(
       { maxDepth: 3, withCrossShrink: true },
+      fitting,
       signature,
       fc.record({ type: fc.constant('chain'), links: fc.array(tie('canvas'), { maxLength: 3 }) }),
       fc.record({
@@ -102,7 +109,7 @@ function requests({ documented }: Api, ids: () => readonly string[]): fc.Arbitra
       operation: operation as Json,
     })),
   )
-  return fc.constantFrom(...operations).chain(({ path, method, operation }) => {
+  const drawn = fc.constantFrom(...operations).chain(({ path, method, operation }) => {
     const parameters: readonly Json[] = operation['parameters'] ?? []
     const ofQuery = parameters.filter((one) => one['in'] === 'query' && one['name'] !== 'live')
     const schema = operation['requestBody']?.content['application/json'].schema as Json | undefined
@@ -124,7 +131,16 @@ function requests({ documented }: Api, ids: () => readonly string[]): fc.Arbitra
       ),
     })
   })
+  return fc.oneof({ weight: 20, arbitrary: drawn }, { weight: 1, arbitrary: taken })
 }
+
+/** What is taken: with options and arguments that are drawn, nearly all is refused. */
+const taken: fc.Arbitrary<Sent> = fitting.chain(({ task, args, ...rest }) =>
+  fc.constantFrom(
+    { method: 'POST', path: `/api/tasks/${task}`, query: '', body: { args }, headers: {} },
+    { method: 'POST', path: '/api/collections', query: '', body: { canvas: { task, args, ...rest } }, headers: {} },
+  ),
+)
 
 function pathOf(template: string, ids: () => readonly string[]): fc.Arbitrary<string> {
   const names = fc.constantFrom('math.add', 'images.resize', 'steps', 'fail', 'default', 'shop')
