@@ -102,9 +102,9 @@ export async function jobs(requests: Requests, query: JobsQuery): Promise<Record
   })
 }
 
-/** PostgreSQL keeps no NUL, so there is none to be found; asking for it would be an error. */
-const hasNul = (query: JobsQuery | CollectionsQuery): boolean =>
-  Object.values(query).some((value) => typeof value === 'string' && value.includes('\0'))
+/** PostgreSQL keeps no NUL, so there is none to be found; asking for it would be an error. A cursor with one is refused as any other that is none. */
+const hasNul = ({ cursor: _, ...filters }: JobsQuery | CollectionsQuery): boolean =>
+  Object.values(filters).some((value) => typeof value === 'string' && value.includes('\0'))
 
 async function numberOf(requests: Requests, id: string): Promise<number | undefined> {
   const [row] = await requests.lists<[number]>(
