@@ -34,7 +34,9 @@ export function withReadBody(incoming: NodeRequest, request: Request): Request {
   headers.delete('transfer-encoding')
   headers.delete('content-length')
   const body = incoming.body === undefined ? broken() : textOf(incoming.body)
-  return new Request(request.url, { method, headers, body, duplex: 'half' })
+  // The types of the DOM do not know `duplex`, which Node asks for where the body is a stream.
+  const init: RequestInit & { readonly duplex: 'half' } = { method, headers, body, duplex: 'half' }
+  return new Request(request.url, init)
 }
 
 /** What parsers make of a body is an object, a text or bytes: here it is read again, by the same rules as any other. */

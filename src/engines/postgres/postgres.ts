@@ -248,6 +248,7 @@ class PostgresEngine implements Engine {
     const { settings } = own
     if (this.#held === null) {
       const db = settings.pool === undefined ? new Database(settings, this.#runtime) : own
+      db.pins = own.pins
       this.#held = { db, gate: new Gate(db === own ? Math.max(1, own.connections.most - 1) : settings.size) }
     }
     await this.#held.db.open()
