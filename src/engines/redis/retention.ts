@@ -116,31 +116,6 @@ return 0
 `,
     ),
   ],
-  // Entries are numbered by the characters before them, and are in the order of time: so the first one to stay is found by halving.
-  [
-    'old events',
-    writing(
-      'trimEvents',
-      `
-local events = P .. 'events'
-local function timeAt(id)
-  local entry = call('XRANGE', events, string.format('%.0f', id), '+', 'COUNT', 1)[1]
-  return entry and tonumber(entry[2][2]), entry and entry[1]
-end
-local before = now - ${eventRetention}
-local oldest, first = timeAt(0)
-if not oldest or oldest >= before then return 0 end
-local low, high = tonumber(string.match(first, '^%d+')), tonumber(call('GET', P .. 'events-end')) + 1
-while low < high do
-  local middle = math.floor((low + high) / 2)
-  local at = timeAt(middle)
-  if at and at < before then low = middle + 1 else high = middle end
-end
-call('XTRIM', events, 'MINID', string.format('%.0f', low))
-return 0
-`,
-    ),
-  ],
   [
     'idempotency keys',
     writing(
