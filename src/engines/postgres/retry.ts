@@ -1,14 +1,10 @@
 import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
 import { work } from '../../engine/codes.ts'
+import { insideOf, startingNow, taking } from '../../engine/resets.ts'
 import { releaseOf } from './cascade.ts'
 import { entryOf, hot } from './change.ts'
 import { collectionIdIn, jobIdIn } from './control.ts'
 import type { Requests } from './database.ts'
-
-/** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
-const taking = { failed: 0, all: 1, heldUp: 2 } as const
-/** Added to one of those: none of the jobs is held by `startIn` or `startAt`. */
-const startingNow = 4
 
 /**
  * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
@@ -42,6 +38,7 @@ const isOfForgotten = `j.parent is not null and not exists (
 /** The job `j` is to be put back, or to be called back where it waits behind what has been. */
 const isTaken = `case
           when v_taking = ${taking.all} or (v_taking = ${taking.failed} and j.role = 0 and j.state > 4) then true
+          when v_root > 0 and j.role = 0 and j.state > 4 and celeriac.is_inside(j.parent, v_root) then true
           when case when j.role = 0 then j.state <= 4 else j.state = 0 and j.continuation is null end then false
           else exists (select 1 from celeriac.barriers b where b.number = j.behind and b.decided = 0) end`
 
@@ -154,6 +151,7 @@ declare
   j celeriac.jobs;
   h record;
   v_seq bigint;
+  v_detail bigint := ${taking.heldUp} + a_added;
 begin
   select * into j from celeriac.jobs where seq = a_seq;
   h := celeriac.header(j.collection);
@@ -168,14 +166,15 @@ begin
   answer := 'retried';
   -- A side branch changes nothing about its collection, which may stay settled.
   if j.role = 0 then c := celeriac.begin_round(c, j.collection); end if;
-  foreach v_seq in array celeriac.failed_inside(a_seq) || a_seq || celeriac.around(j.parent) loop
-    c := celeriac.reset(c, array[v_seq], celeriac.round_of(j.collection), ${taking.failed} + a_added);
+  foreach v_seq in array a_seq || celeriac.around(j.parent) loop
+    c := celeriac.reset(c, array[v_seq], celeriac.round_of(j.collection), v_detail);
   end loop;
-  c.items := c.items || row(j.collection, 4, j.collection, ${taking.heldUp} + a_added)::celeriac.item
-    || row(j.collection, 5, j.collection, ${taking.heldUp} + a_added)::celeriac.item;
+  c.items := c.items
+    || row(j.collection, ${work.reset}, j.collection, v_detail + case when j.continuation is null then 0 else ${insideOf} * a_seq end)::celeriac.item
+    || row(j.collection, ${work.restart}, j.collection, v_detail)::celeriac.item;
 end $$;
 
--- The jobs whose canvas this one belongs to: they failed with it.
+-- The jobs whose canvas this one belongs to: they failed with it. A worker lets no more than 100 continue within each other.
 create or replace function celeriac.around(a_parent bigint) returns bigint[] language plpgsql stable as $$
 begin
   return (with recursive outward as (
@@ -186,16 +185,14 @@ begin
   select coalesce(array_agg(seq order by step), '{}') from outward);
 end $$;
 
--- What failed in the canvas that a job continued as, however deep.
-create or replace function celeriac.failed_inside(a_seq bigint) returns bigint[] language plpgsql stable as $$
+-- Whether a job of this parent is part of the canvas that the job a_root continued as, however deep: each job in between was met
+-- before it, and put back.
+create or replace function celeriac.is_inside(a_parent bigint, a_root bigint) returns boolean language plpgsql stable as $$
 begin
-  return (with recursive inward as (
-    select seq, continuation, array[]::bigint[] as way from celeriac.jobs where seq = a_seq
-    union all
-    select j.seq, j.continuation, i.way || j.seq from inward i join celeriac.jobs j on j.parent = i.seq
-    where i.continuation is not null and j.archived is null and j.role = 0 and j.state > 4
-  )
-  select coalesce(array_agg(seq order by way), '{}') from inward where seq <> a_seq);
+  while a_parent <> a_root loop
+    a_parent := (select parent from celeriac.jobs where seq = a_parent and state = 0 and continuation is not null);
+  end loop;
+  return a_parent is not null;
 end $$;
 
 -- ── resetting ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,6 +205,7 @@ create or replace function celeriac.reset_members(
 #variable_conflict use_column
 declare
   v_taking bigint := a_detail % ${startingNow};
+  v_root bigint := a_detail / ${insideOf};
   v_round integer := celeriac.round_of(a_collection);
   v_page bigint[];
   v_inside bigint;
@@ -254,7 +252,7 @@ create or replace function celeriac.reset(inout c celeriac.change, a_seqs bigint
 #variable_conflict use_column
 declare
   v_taking bigint := a_detail % ${startingNow};
-  v_is_now boolean := a_detail >= ${startingNow};
+  v_is_now boolean := a_detail % ${insideOf} >= ${startingNow};
   v_changes text;
   v_is_running boolean;
   v_inputs celeriac.arrival[];

@@ -20,6 +20,7 @@ import {
   type Standing,
   type Transfer,
 } from '../../engine/transfer.ts'
+import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Database, Requests } from './database.ts'
 import { anywhere } from './line.ts'
 
@@ -124,31 +125,32 @@ begin
   return null;
 end $$;
 
--- What large changes left to do is gone on with; then what is marked as running though no worker lives is given back. True
--- while there is more to do.
+-- Goes on with what large changes left to do; then gives back what is marked as running though no worker lives, in whole claims up to
+-- about so many jobs. True while there may be more to do.
 create or replace function celeriac.come_to_rest(a_now bigint) returns boolean language plpgsql as $$
 #variable_conflict use_column
 declare
-  c celeriac.change := celeriac.begin_change(a_now);
-  v_running bigint[] := array(
-    select j.seq from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-    where j.state = 3 and j.session = k.session and j.token = k.token and j.marked_at is null order by j.seq);
-  v_marked celeriac.ending[] := array(
-    select row(j.seq, 3, 6, coalesce(j.reason, 3), j.seq, null, false)::celeriac.ending
-    from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-    where j.state = 3 and j.session = k.session and j.token = k.token and j.marked_at is not null order by j.seq);
+  c celeriac.change;
+  v_claims celeriac.claims[];
 begin
   if exists (select 1 from celeriac.work) then
     perform celeriac.go_on(a_now);
     return true;
   end if;
-  delete from celeriac.claims;
-  c := celeriac.end_jobs(c, v_marked);
-  c := celeriac.record_attempts(c, v_running, 5, null);
-  c := celeriac.put_back(c, array(
-    select row(seq, 0, null, false, true, false, null)::celeriac.putting from unnest(v_running) seq));
-  perform celeriac.finish(c);
-  if exists (select 1 from celeriac.work) then return true; end if;
+  c := celeriac.begin_change(a_now);
+  v_claims := array(
+    select w.claim from (
+      select k as claim, sum(cardinality(k.seqs)) over (order by k.session, k.token) - cardinality(k.seqs) as before
+      from (select * from celeriac.claims order by session, token limit ${jobsPerStep}) k) w
+    where w.before < ${jobsPerStep});
+  if cardinality(v_claims) > 0 then
+    c := celeriac.give_back(c, array(
+      select j.seq from unnest(v_claims) k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
+      where j.state = 3 and j.session = k.session and j.token = k.token order by j.seq));
+    delete from celeriac.claims k using unnest(v_claims) d where k.session = d.session and k.token = d.token;
+    perform celeriac.finish(c);
+    return true;
+  end if;
   update celeriac.sessions set ended_at = c.now, lost = 1 where ended_at is null;
   update celeriac.sessions set losing = null where losing is not null;
   -- Whoever goes on, here or at the copy, begins its turns anew.

@@ -1,7 +1,8 @@
 import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
 import { selected } from './control.ts'
 import { longArgs } from './keys.ts'
-import { retrying, startingNow, taking } from './rounds.ts'
+import { startingNow, taking } from '../../engine/resets.ts'
+import { retrying } from './rounds.ts'
 import type { Runs } from './scripts.ts'
 import { writing } from './work.ts'
 

@@ -1,14 +1,10 @@
 import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
+import { insideOf, startingNow, taking } from '../../engine/resets.ts'
 import { members } from './members.ts'
 import { removal } from './removal.ts'
 import { library } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
-
-/** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
-export const taking = { failed: 0, all: 1, heldUp: 2 } as const
-/** Added to one of those: none of the jobs is held by `startIn` or `startAt`. */
-export const startingNow = 4
 
 /**
  * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
@@ -110,7 +106,7 @@ function S.reopenAll(item)
   end)
 end
 local function takingOf(detail)
-  return detail % ${startingNow}, detail >= ${startingNow}
+  return detail % ${startingNow}, detail % ${insideOf} >= ${startingNow}, math.floor(detail / ${insideOf})
 end
 -- Puts a job back to waiting, its last attempt into history, and reopens what it feeds.
 local function reset(job, round, detail)
@@ -134,24 +130,35 @@ local function reset(job, round, detail)
   S.tell(job.state, job.collection, job.seq, job.attempt, job.version)
   if job.feeds and was >= ${state.succeeded} and what ~= ${taking.all} then reopen(job.feeds, was ~= ${state.succeeded}) end
 end
+local function isLost(job)
+  return job.role == ${role.main} and job.state > ${state.succeeded}
+end
+-- It is part of the canvas that the job root continued as, however deep: each job in between was met before it, and put back. Zero: of
+-- none.
+local function isInside(job, root)
+  local at = root > 0 and job.parent
+  while at and at ~= root do
+    local outer = S.jobAt(at)
+    at = outer and outer.state == ${state.waiting} and outer.continuation and outer.parent
+  end
+  return at == root
+end
 local function isTaken(job, what)
   if what == ${taking.all} then return true end
-  local isMain = job.role == ${role.main}
-  local isLost = isMain and job.state > ${state.succeeded}
-  if isLost and what == ${taking.failed} then return true end
-  if isMain then
-    if not isLost then return false end
+  if isLost(job) and what == ${taking.failed} then return true end
+  if job.role == ${role.main} then
+    if not isLost(job) then return false end
   elseif job.state == ${state.waiting} and not job.continuation then return false end
   local barrier = job.behind and S.barrierAt(job.behind)
   return barrier and barrier.decided == ${decided.no}
 end
 function S.resetMembers(item)
   local header = S.headerAt(item.subject)
-  local what = takingOf(item.detail)
+  local what, _, root = takingOf(item.detail)
   return S.eachMember(item, item.subject, function(job)
     if job.archived then return end
     if isOfForgotten(job) then archive(job, header.round)
-    elseif isTaken(job, what) then reset(job, header.round, item.detail) end
+    elseif isTaken(job, what) or (isLost(job) and isInside(job, root)) then reset(job, header.round, item.detail) end
   end)
 end
 
@@ -184,24 +191,12 @@ local function isBlocked(job)
   local barrier = S.barrierAt(job.behind)
   return not barrier or barrier.decided ~= ${decided.success}
 end
--- The jobs whose canvas this one belongs to: they failed with it.
+-- The jobs whose canvas this one belongs to: they failed with it. A worker lets no more than 100 continue within each other.
 local function around(job, found)
   local parent = job.parent and S.jobAt(job.parent)
   if parent then
     found[#found + 1] = parent
     around(parent, found)
-  end
-end
--- What failed in the canvas that a job continued as, however deep.
-local function failedInside(job, found)
-  for _, span in ipairs(S.insideOf(job)) do
-    for seq = span.first, span.last do
-      local inner = S.jobAt(seq)
-      if inner and not inner.archived and inner.role == ${role.main} and inner.state > ${state.succeeded} then
-        found[#found + 1] = inner
-        failedInside(inner, found)
-      end
-    end
   end
 end
 local function retryJob(job, expectedRound, added)
@@ -215,13 +210,12 @@ local function retryJob(job, expectedRound, added)
   -- A side branch changes nothing about its collection, which may stay settled.
   if job.role == ${role.main} then beginRound(header) end
   S.noticeRetry(header.number)
-  local seeds = {}
-  failedInside(job, seeds)
-  seeds[#seeds + 1] = job
+  local detail, seeds = ${taking.heldUp} + added, {job}
   around(job, seeds)
-  for _, seed in ipairs(seeds) do reset(seed, header.round, ${taking.failed} + added) end
-  S.later(${work.reset}, job.collection, ${taking.heldUp} + added)
-  S.later(${work.restart}, job.collection, ${taking.heldUp} + added)
+  local inside = job.continuation and ${insideOf} * job.seq or 0
+  for _, seed in ipairs(seeds) do reset(seed, header.round, detail) end
+  S.later(${work.reset}, job.collection, detail + inside)
+  S.later(${work.restart}, job.collection, detail)
   return 'retried'
 end
 function S.retry(id, isCollection, expectedRound, detail)

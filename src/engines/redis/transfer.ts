@@ -14,6 +14,7 @@ import {
   type Transfer,
 } from '../../engine/transfer.ts'
 import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
+import { jobsPerStep, sessionsPerTurn } from '../../engine/recovery.ts'
 import type { Database } from './database.ts'
 import { exportRows, lastNumber, numbersPerCall } from './export.ts'
 import { storeRows } from './import.ts'
@@ -78,17 +79,19 @@ const meta = (db: Database): string => `${db.prefix}meta`
 
 // ── the source ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Gives the worker that lives, or closes the store. More is left to do where it gives nothing and closes nothing. */
+/**
+ * Gives the worker that lives, or closes the store. More is left to do where it gives nothing and closes nothing: a call ends the sessions
+ * that are over up to so many of their jobs.
+ */
 const leaveScript = writing(
   'leave',
   `
 local text, mark = arg(), arg()
 local live = call('ZRANGEBYSCORE', P .. 'alive', '(' .. string.format('%.0f', now), '+inf', 'LIMIT', 0, 1)[1]
 if live then return call('HMGET', P .. 'session:' .. live, 'name', 'host', 'pid') end
-local sessions = call('ZRANGE', P .. 'alive', 0, -1)
-for _, session in ipairs(call('HKEYS', P .. 'losing')) do sessions[#sessions + 1] = session end
-for _, session in ipairs(sessions) do
-  local running = call('SMEMBERS', P .. 'run:' .. session)
+local room = ${jobsPerStep}
+local function endSession(session)
+  local running = call('SRANDMEMBER', P .. 'run:' .. session, room)
   for at = 1, #running do running[at] = tonumber(running[at]) end
   table.sort(running)
   S.loadJobs(running)
@@ -104,11 +107,23 @@ for _, session in ipairs(sessions) do
     end
   end
   S.flush()
+  room = room - #running
+  if room <= 0 then return false end
   call('HSET', P .. 'session:' .. session, 'endedAt', now, 'lost', 1)
   call('ZADD', P .. 'ended', now, session)
   call('DEL', P .. 'tokens:' .. session)
+  call('ZREM', P .. 'alive', session)
+  call('ZREM', P .. 'leases', session)
+  call('HDEL', P .. 'losing', session)
+  return true
 end
-call('DEL', P .. 'alive', P .. 'leases', P .. 'losing')
+local sessions = call('ZRANGE', P .. 'alive', 0, ${sessionsPerTurn - 1})
+for _, session in ipairs(call('HKEYS', P .. 'losing')) do sessions[#sessions + 1] = session end
+for _, session in ipairs(sessions) do
+  if not endSession(session) then return {} end
+end
+if call('EXISTS', P .. 'alive', P .. 'losing') > 0 then return {} end
+call('DEL', P .. 'leases')
 -- Whoever goes on, here or at the copy, begins its turns anew.
 call('HDEL', P .. 'meta', 'sweptAt', 'sweepAt', 'calmAt', 'calmUntil', 'choresAt')
 if S.settleWork() then return {} end

@@ -1,3 +1,4 @@
+import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
 import type { Ref } from './claim.ts'
@@ -132,7 +133,9 @@ function release(change: Change, job: Running): void {
   putBack(change, job, 0, 'token = null')
 }
 
-/** Gives back whatever runs, whoever holds it: for when no worker lives. */
-export function giveBackAll(change: Change): void {
-  for (const job of change.db.all<Running>(selectRunning)) release(change, job)
+/** Gives back what runs, whoever holds it, some at a time: for when no worker lives. True while there may be more. */
+export function giveBackSome(change: Change): boolean {
+  const running = change.db.all<Running>(`${selectRunning} limit ? + 0`, jobsPerStep)
+  for (const job of running) release(change, job)
+  return running.length === jobsPerStep
 }

@@ -3,15 +3,10 @@ import type { UniqueClaim } from '../../engine/intake.ts'
 import { decideBarrier, letGoIfFree, settleParkedIfOver, type Waiting, waitingColumns } from './cascade.ts'
 import { type Change, type Header, header, later, type WorkItem } from './change.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
+import { insideOf, isStartingNow, rootOf, startingNow, taking, takingOf } from '../../engine/resets.ts'
 import { eachMember, type Member, memberColumns, select } from './control.ts'
 import { holderOf, holdUnique } from './keys.ts'
 import { forgetAttempts } from './settle.ts'
-
-/** What a reset takes: all that did not succeed; everything; what stands behind barriers that were undecided again. */
-const taking = { failed: 0, all: 1, heldUp: 2 } as const
-/** Added to one of those: none of the jobs is held by `startIn` or `startAt`. */
-const startingNow = 4
-const takingOf = (detail: number): number => detail % startingNow
 
 /**
  * A retry goes over the collection's jobs twice, in the order of their numbers. The first time it puts back to `waiting`
@@ -115,10 +110,10 @@ function retryJob(change: Change, job: Member, request: RetryRequest): RetryAnsw
   // A side branch changes nothing about its collection, which may stay settled.
   if (job.role === role.main) beginRound(change, about)
   const { round } = header(change, job.collection)
-  for (const seed of [...failedInside(change, job), job, ...around(change, job)])
-    reset(change, seed, round, taking.failed + addedBy(request))
-  later(change, work.reset, job.collection, taking.heldUp + addedBy(request))
-  later(change, work.restart, job.collection, taking.heldUp + addedBy(request))
+  const detail = taking.heldUp + addedBy(request)
+  for (const seed of [job, ...around(change, job)]) reset(change, seed, round, detail)
+  later(change, work.reset, job.collection, detail + (job.continuation === null ? 0 : insideOf * job.seq))
+  later(change, work.restart, job.collection, detail)
   return 'retried'
 }
 
@@ -131,21 +126,11 @@ function isBlocked(change: Change, job: Member): boolean {
   return barrier?.decided !== decided.success && job.role === role.main
 }
 
-/** The jobs whose canvas this one belongs to: they failed with it. */
+/** The jobs whose canvas this one belongs to: they failed with it. A worker lets no more than 100 continue within each other. */
 function around(change: Change, job: Member): Member[] {
   if (job.parent === null) return []
   const parent = change.db.get<Member>(`select ${memberColumns} from celeriac_jobs where seq = ?`, job.parent)
   return parent === undefined ? [] : [parent, ...around(change, parent)]
-}
-
-/** What failed in the canvas that a job continued as, however deep. */
-function failedInside(change: Change, job: Member): Member[] {
-  if (job.continuation === null) return []
-  const inside = change.db.all<Member>(
-    `select ${memberColumns} from celeriac_jobs where parent = ? and archived is null and role = 0 and state > 4 order by seq`,
-    job.seq,
-  )
-  return inside.flatMap((each) => [each, ...failedInside(change, each)])
 }
 
 // ── resetting ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,18 +138,37 @@ function failedInside(change: Change, job: Member): Member[] {
 export function resetMembers(change: Change, item: WorkItem): boolean {
   const { round } = header(change, item.subject)
   const what = takingOf(item.detail)
+  const root = rootOf(item.detail)
   return eachMember(change, item, item.subject, (job) => {
     if (job.archived !== null) return
     if (isOfForgotten(change, job)) return archive(change, job, round)
-    if (isTaken(change, job, what)) reset(change, job, round, item.detail)
+    if (isTaken(change, job, what) || (isLost(job) && isInside(change, job, root)))
+      reset(change, job, round, item.detail)
   })
+}
+
+const isLost = (job: Member): boolean => job.role === role.main && job.state > state.succeeded
+
+/**
+ * It is part of the canvas that the job `root` continued as, however deep: each job in between was met before it, and put back. Zero: of
+ * none.
+ */
+function isInside({ db }: Change, { parent }: Member, root: number): boolean {
+  for (let at = root === 0 ? null : parent; at !== null;) {
+    if (at === root) return true
+    at =
+      db.get<{ parent: number | null }>(
+        'select parent from celeriac_jobs where seq = ? and state = 0 and continuation is not null',
+        at,
+      )?.parent ?? null
+  }
+  return false
 }
 
 function isTaken(change: Change, job: Member, what: number): boolean {
   if (what === taking.all) return true
-  const isLost = job.role === role.main && job.state > state.succeeded
-  if (isLost && what === taking.failed) return true
-  if (job.role === role.main ? !isLost : job.state === state.waiting && job.continuation === null) return false
+  if (isLost(job) && what === taking.failed) return true
+  if (job.role === role.main ? !isLost(job) : job.state === state.waiting && job.continuation === null) return false
   return job.behind !== null && !isDecided(change, job.behind)
 }
 
@@ -201,7 +205,7 @@ function reset(change: Change, job: Member, round: number, detail: number): void
   if (job.started_at !== null) keepAttempt(change, job)
   // A main job that continued keeps its canvas, unless everything is to run again; a side branch is called anew.
   const forgets = what === taking.all || job.role !== role.main
-  const isNow = detail >= startingNow ? 1 : 0
+  const isNow = isStartingNow(detail) ? 1 : 0
   change.db.run(
     `update celeriac_jobs set state = 0, round = ?, failures = 0, crashes = 0, version = version + 1, reason = null, cause = null,
        failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,

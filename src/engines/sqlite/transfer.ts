@@ -22,7 +22,7 @@ import {
 } from '../../engine/transfer.ts'
 import { newChange, nextNumber, writeChange } from './change.ts'
 import type { Database } from './database.ts'
-import { giveBackAll } from './heartbeat.ts'
+import { giveBackSome } from './heartbeat.ts'
 import { settleWork } from './work.ts'
 
 /** @param open the store, whether it is closed to all other use or not */
@@ -165,11 +165,11 @@ function refuseLive(db: Database, now: number): void {
   if (live !== undefined) throw liveError(live)
 }
 
-/** Sees to what is left of large changes, and gives back what no worker runs any more. */
+/** Sees to some of what is left of large changes, and gives back some of what no worker runs any more. True while there is more. */
 function bringToRest(db: Database, now: number): boolean {
   const change = newChange(db, now)
-  giveBackAll(change)
-  const isLeft = settleWork(change)
+  const mayRun = giveBackSome(change)
+  const isLeft = settleWork(change) || mayRun
   writeChange(change)
   if (!isLeft) {
     db.run('update celeriac_sessions set ended_at = ?, lost = 1 where ended_at is null', now)

@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest'
+import type { Graph, GraphJob } from '../../src/core/graph.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import { partsOf } from '../../src/engine/parts.ts'
+import { alone, chainOf, groupOf, plainJob, submission } from '../fixtures/graphs.ts'
+import { continued, failed, hand, lease, statesOf, sweepAll } from '../fixtures/hand.ts'
+import { countRequests } from '../fixtures/requests.ts'
+import { onEveryEngine, type Store } from '../fixtures/store.ts'
+
+/** One call of the store touches a bounded number of rows, however large what it is about. */
+
+const group = (count: number): Graph => ({
+  ...groupOf(),
+  jobs: Array.from({ length: count }, (): GraphJob => ({ ...plainJob('member'), feeds: 0 })),
+  barriers: [{ inputs: count, feeds: null, gate: null }],
+  exit: 0,
+})
+
+async function upload(engine: Engine, graph: Graph, within: Parameters<Engine['upload']>[2] = null): Promise<void> {
+  const parts = partsOf(graph, engine.partSize)
+  for (let part = 0; parts.length > 1 && part < parts.length; part++) await engine.upload(graph, part, within)
+}
+
+onEveryEngine((open) => {
+  test('the retry of a job that continued as thousands puts some of them back, and later calls the others', async () => {
+    const { engine, clock, second } = await open()
+    const [graph, inner] = [chainOf('outer', 'after'), group(5_000)]
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    const outer = await worker.take('outer')
+    await upload(engine, inner, outer)
+    await worker.settle(outer, continued(inner))
+    await sweepAll(engine, clock.now())
+    const ran = await worker.drain(() => failed())
+    expect(ran).toHaveLength(5_000)
+    await sweepAll(engine, clock.now())
+    const other = second()
+    expect((await other.collection(graph.id))?.counts).toMatchObject({ failed: 5_001, skipped: 1 })
+    const retry = { selection: { jobId: outer.id }, expectedRound: 1, mode: 'failed' } as const
+    expect(await engine.retry(retry)).toBe('retried')
+    // Nobody goes on with it here.
+    void engine.close()
+    expect((await other.job(outer.id))?.state).toBe('waiting')
+    expect((await other.collection(graph.id))?.counts.failed).toBeGreaterThan(1_000)
+    await sweepAll(other, clock.now())
+    expect((await other.collection(graph.id))?.counts).toMatchObject({ queued: 5_000, waiting: 2 })
+    const heir = await hand(other)
+    expect(await heir.drain()).toHaveLength(5_001)
+    expect((await other.collection(graph.id))?.state).toBe('succeeded')
+  })
+
+  test('a store that is left gives back what ran in it some jobs at a time', async () => {
+    const leave = async ({ engine, clock }: Store): Promise<void> => {
+      clock.pass(lease + 1)
+      await engine.transfer.leave({ id: 'copy', from: 'here', to: 'there' }, false)
+    }
+    const idle = await open()
+    await hand(idle.engine)
+    const requests = countRequests()
+    await leave(idle)
+    const least = requests()
+    const busy = await open()
+    const graphs = Array.from({ length: 2_000 }, () => alone())
+    await busy.engine.submit(graphs.map((graph) => submission(graph)))
+    const workers = [await hand(busy.engine), await hand(busy.engine)]
+    for (let n = 0; n < 4; n++) expect(await workers[n % 2]!.claim(500)).toHaveLength(500)
+    await busy.engine.cancel({ jobId: graphs[7]!.id })
+    const before = requests()
+    await leave(busy)
+    expect(requests() - before - least).toBeGreaterThanOrEqual(4)
+    await busy.engine.transfer.stay()
+    expect(await statesOf(busy.engine, graphs[7]!)).toEqual({ task: 'cancelled' })
+    expect((await busy.engine.counts({})).jobs).toMatchObject({ running: 0, cancelled: 1, queued: 1_999 })
+  })
+})
