@@ -1,7 +1,7 @@
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-/** The variable by which a worker knows that it is supervised. */
+/** The variable by which a worker knows that it is supervised: a folder for what it leaves to its supervisor. */
 export const supervised = 'CELERIAC_SUPERVISED'
 
 export interface ImportedMessage {

@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { relative } from 'node:path'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Context } from './context.ts'
+import { describeEnd, type End, forgetWorker, readOutOfMemory, readSole, storeEnd } from './crash.ts'
 import { type ImportedMessage, supervised } from './imports.ts'
 import { Watch } from './watch.ts'
 
@@ -24,6 +27,9 @@ class Supervisor {
   readonly #context: Context
   readonly #args: readonly string[]
   readonly #watch: Watch
+  /** Where a worker leaves what it cannot say when it is killed. */
+  readonly #folder = mkdtempSync(join(tmpdir(), 'celeriac-dev-'))
+  #storing: Promise<void> = Promise.resolve()
   #worker: ChildProcess | undefined
   #isStopping = false
   #isRestarting = false
@@ -43,6 +49,8 @@ class Supervisor {
     } finally {
       forget()
       this.#watch.close()
+      rmSync(this.#folder, { recursive: true, force: true })
+      await this.#storing
     }
   }
 
@@ -50,15 +58,27 @@ class Supervisor {
     this.#isRestarting = false
     const changed = new Promise<void>((resolve) => (this.#wake = resolve))
     const end = await this.#start()
+    this.#storing = this.#store(end)
     if (this.#isStopping || this.#isRestarting) return
-    this.#say(`The worker has ended${describeEnd(end)}. Waiting for a change …`)
+    this.#say(`The worker has ended ${describeEnd(end)}. Waiting for a change …`)
     await changed
   }
 
+  async #store(end: End): Promise<void> {
+    const sole = readSole(this.#folder)
+    if (sole === null) return
+    try {
+      await storeEnd(sole, end, this.#context.runtime)
+    } catch (error) {
+      this.#say(`How it ended was not stored with job ${sole.jobId}: ${String(error)}`)
+    }
+  }
+
   #start(): Promise<End> {
+    forgetWorker(this.#folder)
     const worker = spawn(process.execPath, [...process.execArgv, program, ...this.#args], {
       cwd: this.#context.folder,
-      env: { ...this.#context.environment, [supervised]: '1' },
+      env: { ...this.#context.environment, [supervised]: this.#folder },
       stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
       // In a group of its own ctrl-C does not reach it but by way of this process, once.
       detached: true,
@@ -71,7 +91,7 @@ class Supervisor {
       worker.once('error', reject)
       worker.once('exit', (code, signal) => {
         this.#worker = undefined
-        resolve(signal ?? code ?? 0)
+        resolve({ code, signal, outOfMemory: readOutOfMemory(this.#folder) })
       })
     })
   }
@@ -95,15 +115,4 @@ class Supervisor {
     const { terminal } = this.#context
     terminal.note(terminal.view.paint('dim', `dev: ${message}`))
   }
-}
-
-/** The exit code of a process, or the signal that ended it. */
-type End = number | NodeJS.Signals
-
-function describeEnd(end: End): string {
-  if (typeof end === 'number') return ` with code ${end}`
-  // Nothing else tells of it: the process itself had no time to.
-  if (end === 'SIGABRT') return ' by SIGABRT: it may have run out of memory'
-  if (end === 'SIGKILL') return ' by SIGKILL: its loop stayed blocked, or the system had no memory left'
-  return ` by ${end}`
 }

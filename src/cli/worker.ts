@@ -5,7 +5,9 @@ import { partsOf } from '../app/parts.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { runWorkerProcess } from '../worker/process.ts'
+import type { WorkerOptions } from '../worker/settings.ts'
 import { findModule } from './config.ts'
+import { keepForSupervisor } from './crash.ts'
 import { type AddCommand, type Context, optionsOf } from './context.ts'
 import { supervised, tellImports } from './imports.ts'
 import { JobLog } from './job-log.ts'
@@ -25,11 +27,11 @@ export const addWorker: AddCommand = (program, context) => {
     const options = optionsOf<OwnWorkerOptions>(self)
     const module = given ?? findModule(context, options)
     if (module === undefined) throw new UsageError('Name the module that exports the app: celeriac worker tasks.ts')
-    const isSupervised = context.environment[supervised] !== undefined
-    if (isSupervised) obeySupervisor()
+    const supervisor = context.environment[supervised]
+    const onSole = supervisor === undefined ? undefined : obeySupervisor(supervisor)
     const app = await openModule(context, options, module)
     checkOwn(app, module)
-    await work(context, app, module, options, isSupervised)
+    await work(context, app, module, options, onSole)
   })
 }
 
@@ -38,15 +40,16 @@ async function work(
   app: Celeriac,
   module: string,
   { queues, concurrency, name, lease, grace, exitWhenBlocked, http }: OwnWorkerOptions,
-  isSupervised: boolean,
+  /** undefined: nobody supervises this process. */
+  onSole: WorkerOptions['onSole'],
 ): Promise<void> {
   const { terminal } = context
   const engine = await engineOf(app)
-  const log = isSupervised ? new JobLog(engine, terminal) : undefined
+  const log = onSole && new JobLog(engine, terminal)
   const greeting = [describeWork(context, app, module, engine)]
   await log?.start()
   const serving = http === undefined ? undefined : await serveBeside(app, http, (message) => greeting.push(message))
-  await runWorkerProcess(app, { queues, concurrency, name, lease, grace, exitWhenBlocked }, (message) =>
+  await runWorkerProcess(app, { queues, concurrency, name, lease, grace, exitWhenBlocked, onSole }, (message) =>
     terminal.note(...greeting.splice(0), message),
   )
   await serving?.close()
@@ -105,8 +108,10 @@ function checkOwn(app: unknown, module: string): void {
   )
 }
 
-function obeySupervisor(): void {
+/** Returns what is to be called with the attempt that runs alone. */
+function obeySupervisor(folder: string): NonNullable<WorkerOptions['onSole']> {
   tellImports((message) => process.send?.(message))
   // Whoever started this process is gone: it ends as if it had been told to.
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+  return keepForSupervisor(folder)
 }

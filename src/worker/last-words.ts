@@ -6,7 +6,8 @@ import { lastWordsName } from '../engine/recovery.ts'
 
 export interface LastWordsParts {
   readonly blocked: Pick<Blocked, 'die' | 'current'>
-  readonly running: () => Iterable<Attempt>
+  /** The attempt that runs while no other does. */
+  readonly sole: () => Attempt | null
   readonly now: () => number
   readonly elapsed: () => number
   /** Hands it to the heartbeat thread, which lives until this process is gone. */
@@ -47,9 +48,9 @@ export class LastWords {
 
   /** The event loop is over: nothing can be awaited here. */
   readonly #onExit = (code: number): void => {
-    const { blocked, elapsed, now, send, state } = this.#parts
+    const { blocked, sole, elapsed, now, send, state } = this.#parts
     const uncaught = this.#uncaught !== null && elapsed() - this.#uncaught.at < memory ? this.#uncaught : null
-    const blamed = uncaught?.attempt ?? blocked.current() ?? this.#onlyOne()
+    const blamed = uncaught?.attempt ?? blocked.current() ?? sole()
     const dying = blocked.die(blamed)
     if (blamed !== null) {
       const { job } = blamed
@@ -60,11 +61,6 @@ export class LastWords {
     if (dying.settlements.length + dying.news.notes.length === 0) return
     send(dying)
     state.waitUntilTold(patience)
-  }
-
-  #onlyOne(): Attempt | null {
-    const [first, second] = this.#parts.running()
-    return first !== undefined && second === undefined ? first : null
   }
 }
 

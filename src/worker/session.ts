@@ -213,6 +213,7 @@ export class Session {
       isTaken: (job) => this.#blocked.isTaken(job),
       onTimed: (deadline) => this.#guard.noteDeadline(deadline),
       onFreed: () => this.#source.pull(),
+      onSole: this.#reportsSole ? (attempt) => this.#reportSole(attempt) : null,
     })
   }
 
@@ -318,7 +319,7 @@ export class Session {
     const { runtime } = this.#access
     return new LastWords({
       blocked: this.#blocked,
-      running: () => this.#slots.attempts(),
+      sole: () => this.#slots.sole(),
       now: () => runtime.now(),
       elapsed: () => runtime.elapsed(),
       send: (dying) => thread.sendLast(dying),
@@ -332,6 +333,18 @@ export class Session {
     const advice =
       'give the bundler celeriac/heartbeat-thread as another entry of that name, or leave celeriac out of the bundle'
     this.#reporter.warn('thread-code', `There is no heartbeat-thread beside this bundle, ${so}. To mend it, ${advice}.`)
+  }
+
+  /** Without a url nobody else finds the store. */
+  get #reportsSole(): boolean {
+    return this.#settings.onSole !== null && this.#access.engine.url !== null
+  }
+
+  #reportSole(attempt: Attempt | null): void {
+    const { onSole, lease } = this.#settings
+    if (attempt === null) return onSole?.(null)
+    const { id: jobId, ref, token, attempt: number } = attempt.job
+    onSole?.({ url: this.#access.engine.url!, session: this.record, lease, jobId, ref, token, attempt: number })
   }
 
   // ── what others want ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,21 @@
 import { badOption, type OptionReaders, readOptions, shortText, wholeNumber } from '../core/option.ts'
 import { shown } from '../core/text.ts'
 import { type Duration, milliseconds } from '../core/time.ts'
+import type { JobRef } from '../core/job.ts'
+import type { SessionRecord } from '../engine/work.ts'
 import { logToStderr, type WorkerLog } from './report.ts'
+
+/** The attempt that runs while no other does, as far as another process needs it to say what this process died of. */
+export interface SoleAttempt {
+  readonly url: string
+  readonly session: SessionRecord
+  /** In milliseconds. */
+  readonly lease: number
+  readonly jobId: string
+  readonly ref: JobRef
+  readonly token: number
+  readonly attempt: number
+}
 
 export interface WorkerOptions {
   /** The queues to work on. Default: every queue. */
@@ -22,6 +36,8 @@ export interface WorkerOptions {
   readonly name?: string | undefined
   /** Told what the worker has to say. Default: warnings and errors as lines on stderr. */
   readonly log?: WorkerLog | undefined
+  /** @internal Called before its handler is, and with null when none or several run: for a process that supervises this one. */
+  readonly onSole?: ((attempt: SoleAttempt | null) => void) | undefined
 }
 
 /** Options, checked and filled in. Durations in milliseconds. */
@@ -33,13 +49,14 @@ export interface WorkerSettings {
   readonly exitWhenBlocked: boolean
   readonly name: string | null
   readonly log: WorkerLog
+  readonly onSole: ((attempt: SoleAttempt | null) => void) | null
 }
 
 /** @throws CeleriacError BAD_OPTION, BAD_DURATION */
 export function workerSettings(options: WorkerOptions): WorkerSettings {
   const read = readOptions<Partial<WorkerSettings>>(options, readers, 'worker')
   const defaults = { queues: null, concurrency: 20, lease: 12_000, grace: 10_000, exitWhenBlocked: false }
-  return { ...defaults, name: null, log: logToStderr, ...read }
+  return { ...defaults, name: null, log: logToStderr, onSole: null, ...read }
 }
 
 /** A duration that `stop` may be given. @throws CeleriacError BAD_OPTION, BAD_DURATION */
@@ -49,6 +66,11 @@ export function stopSettings(options: { readonly grace?: Duration | undefined })
 
 const [shortestLease, longestLease] = [2_000, 3_600_000]
 const readQueue = shortText(128)
+
+function readFunction(value: unknown, what: string): unknown {
+  if (typeof value === 'function') return value
+  throw badOption(what, `a function is needed, not ${shown(value)}`)
+}
 
 const readers: OptionReaders<Partial<WorkerSettings>> = {
   queues: (value, what) => {
@@ -68,8 +90,6 @@ const readers: OptionReaders<Partial<WorkerSettings>> = {
     throw badOption(what, `true or false is needed, not ${shown(value)}`)
   },
   name: shortText(128),
-  log: (value, what) => {
-    if (typeof value === 'function') return value as WorkerLog
-    throw badOption(what, `a function is needed, not ${shown(value)}`)
-  },
+  log: (value, what) => readFunction(value, what) as WorkerLog,
+  onSole: (value, what) => readFunction(value, what) as WorkerSettings['onSole'],
 }

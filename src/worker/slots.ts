@@ -20,6 +20,8 @@ export interface SlotsParts {
   readonly onTimed: (deadline: number) => void
   /** A slot that was taken for a while is free again. */
   readonly onFreed: () => void
+  /** Another attempt than before runs alone, or (null) none does. Called before its handler is. null: nobody wants to know. */
+  readonly onSole: ((attempt: Attempt | null) => void) | null
 }
 
 /** A share of the newest attempt in the mean: a change of pace shows after a few dozen jobs. */
@@ -71,11 +73,13 @@ export class Slots {
   }
 
   start(job: ClaimedJob): void {
-    const { runtime, telling, execute, isTaken, timeoutOf, onTimed } = this.#parts
+    const { runtime, telling, execute, isTaken, timeoutOf, onTimed, onSole } = this.#parts
     if (isTaken(job)) return
     const attempt = new Attempt(job, telling, runtime.elapsed())
     if (job.deadlineAt !== null) onTimed(attempt.startedAt + (timeoutOf(job) ?? 0))
+    onSole?.(this.#running.size === 0 ? attempt : null)
     const outcome = execute(attempt)
+    if (!(outcome instanceof Promise)) onSole?.(this.sole())
     // It was given away while its handler blocked the event loop.
     if (attempt.hasEnded) return
     if (outcome instanceof Promise) {
@@ -110,6 +114,12 @@ export class Slots {
   /** The attempts that run. */
   attempts(): Iterable<Attempt> {
     return this.#running.keys()
+  }
+
+  /** The attempt that runs while no other does. */
+  sole(): Attempt | null {
+    const [first, second] = this.#running.keys()
+    return first !== undefined && second === undefined ? first : null
   }
 
   /** The latest deadline of the attempts that run, by the measuring clock; null if none has one. */
@@ -154,6 +164,7 @@ export class Slots {
   #free(attempt: Attempt): void {
     this.#running.get(attempt)?.cancel()
     this.#running.delete(attempt)
+    this.#parts.onSole?.(this.sole())
     if (this.#running.size > 0) return
     for (const resolve of this.#waiters.splice(0)) resolve()
   }

@@ -238,7 +238,7 @@ describe.concurrent('dev', () => {
     dev.forget()
     write('greeting.ts', `export const greeting = = 'Good night'\n`)
     await dev.says(
-      /error: shop\.ts does not load[^]*greeting\.ts:1\n[^]*dev: The worker has ended with code 1\. Waiting for a change/,
+      /error: shop\.ts does not load[^]*greeting\.ts:1\n[^]*dev: The worker has ended with exit code 1\. Waiting for a change/,
     )
     dev.forget()
     write('greeting.ts', `export const greeting = 'Good night'\n`)

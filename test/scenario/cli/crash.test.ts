@@ -1,0 +1,160 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { Celeriac, type JobHandle } from 'celeriac'
+import { Worker } from 'celeriac/worker'
+import { partsOf } from '../../../src/app/parts.ts'
+import type { EngineUnderTest } from '../../engines.ts'
+import { sourceOfCommand, start } from '../../fixtures/command-process.ts'
+import { describeEngines } from '../../fixtures/store.ts'
+
+const module = `import { Celeriac, currentJob } from 'celeriac'
+export const app = new Celeriac()
+app.task('eat', () => {
+  const all: unknown[] = []
+  for (;;) all.push(new Array(1000).fill(Math.random()))
+})
+app.task('quick', () => {})
+app.task('brief', async () => Promise.resolve())
+app.task('forget', async () => {
+  await Promise.resolve()
+  void Promise.reject(new TypeError('Nobody awaits this.'))
+  await new Promise(() => {})
+})
+app.task('leave', async () => {
+  await Promise.resolve()
+  // Nothing in the process hears of this.
+  process.reallyExit(9)
+})
+app.task('block', { timeout: '500ms' }, () => {
+  for (;;);
+})
+app.task('stay', async () => {
+  currentJob().progress(1)
+  await new Promise(() => {})
+})
+`
+
+/** A worker in development that may use little memory. */
+async function stage(engine: EngineUnderTest) {
+  const place = await engine.place()
+  const app = new Celeriac({ url: place.url })
+  const folder = mkdtempSync(join(tmpdir(), 'celeriac-project-'))
+  writeFileSync(join(folder, 'tasks.ts'), module)
+  const temporary = mkdtempSync(join(folder, 'temporary-'))
+  const dev = start(['--max-old-space-size=128', sourceOfCommand, 'dev', 'tasks.ts', '--port', '0', '--lease', '2s'], {
+    cwd: folder,
+    env: { CELERIAC_URL: place.url, TMPDIR: temporary },
+  })
+  const sweeper = new Worker(app, { queues: ['nobody'], lease: '2s', log: () => {} })
+  onTestFinished(async () => {
+    dev.process.kill('SIGKILL')
+    await dev.ended
+    await sweeper.stop({ grace: 0 })
+    await app.close()
+    await place.remove()
+    rmSync(folder, { recursive: true })
+  })
+  const worker = async () => {
+    const { engine } = await partsOf(app).connect()
+    const [worker] = await engine.workers()
+    return worker!
+  }
+  /** Kills the worker as the system does that has no memory left. */
+  const kill = async (): Promise<void> => {
+    process.kill((await worker()).pid, 'SIGKILL')
+  }
+  /** Waits for the end of the worker, and then until others have found it dead. Gives the first attempt of each job. */
+  const firstAttempts = async (jobs: readonly JobHandle[], said: RegExp) => {
+    await dev.says(said)
+    dev.process.kill('SIGTERM')
+    // By then it has stored what it had to.
+    expect(await dev.ended).toBe(0)
+    await sweeper.start()
+    return Promise.all(
+      jobs.map(async (job) => {
+        for await (const event of job.events()) {
+          if (event.type === 'state' && event.state === 'queued') break
+          if (event.type === 'snapshot' && event.job.state === 'queued') break
+        }
+        return (await job.snapshot()).attempts[0]
+      }),
+    )
+  }
+  const stay = async (): Promise<JobHandle> => {
+    const job = await app.declare<() => void>('stay').delay()
+    for await (const event of job.events()) if (event.type === 'progress') break
+    return job
+  }
+  return { app, dev, worker, kill, stay, firstAttempts }
+}
+
+describeEngines((engine) => {
+  test('of the job that takes all memory it is told that it did', async () => {
+    const { app, firstAttempts } = await stage(engine)
+    const job = await app.declare<() => void>('eat').delay()
+    const [attempt] = await firstAttempts([job], /dev: The worker has ended out of memory: .* Waiting for a change/)
+    expect(attempt).toMatchObject({
+      outcome: 'lost',
+      failure: { name: 'OutOfMemory', message: expect.stringMatching(/out of memory/i), attempt: 1 },
+    })
+  })
+
+  test('of the job that ran alone when the process was killed it is told by which signal', async () => {
+    const { kill, stay, firstAttempts } = await stage(engine)
+    const job = await stay()
+    await kill()
+    const [attempt] = await firstAttempts([job], /dev: The worker has ended by SIGKILL: .* Waiting for a change/)
+    expect(attempt).toMatchObject({
+      outcome: 'lost',
+      failure: { name: 'ProcessKilled', message: expect.stringContaining('by SIGKILL'), attempt: 1 },
+    })
+  })
+})
+
+describeEngines(
+  (engine) => {
+    test.each(['quick', 'brief'])('a job runs alone again when the %s one beside it is over', async (task) => {
+      const { app, kill, stay, firstAttempts } = await stage(engine)
+      const job = await stay()
+      await (await app.declare<() => void>(task).delay()).result()
+      await kill()
+      const [attempt] = await firstAttempts([job], /Waiting for a change/)
+      expect(attempt).toMatchObject({ outcome: 'lost', failure: { name: 'ProcessKilled' } })
+    })
+
+    test.each([
+      ['leave', { name: 'ProcessExit', message: 'The process ended with exit code 9.' }],
+      // It has said so itself, and the supervisor says no less.
+      ['forget', { name: 'TypeError', message: 'Nobody awaits this.' }],
+    ])('what "%s" does to its process is told', async (task, failure) => {
+      const { app, firstAttempts } = await stage(engine)
+      const job = await app.declare<() => void>(task).delay()
+      const [attempt] = await firstAttempts([job], /dev: The worker has ended with exit code \d\. Waiting for a change/)
+      expect(attempt).toMatchObject({ outcome: 'lost', failure })
+    })
+
+    test('a process that ended its session before it is killed is left at that', async () => {
+      const { app, dev, worker } = await stage(engine)
+      const job = await app.declare<() => void>('block').delay()
+      await dev.says(/dev: The worker has ended by SIGKILL/)
+      dev.process.kill('SIGTERM')
+      expect(await dev.ended).toBe(0)
+      expect(await worker()).toMatchObject({ state: 'ended' })
+      await expect(job.result()).rejects.toThrow('longer than its timeout allows')
+    })
+
+    test('of jobs that ran beside each other nothing is told', async () => {
+      const { kill, stay, firstAttempts } = await stage(engine)
+      const jobs = [await stay(), await stay()]
+      await kill()
+      const attempts = await firstAttempts(jobs, /Waiting for a change/)
+      for (const attempt of attempts) {
+        expect(attempt).toMatchObject({ outcome: 'lost' })
+        expect(attempt).not.toHaveProperty('failure')
+      }
+    })
+  },
+  ['sqlite'],
+)
