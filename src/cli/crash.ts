@@ -14,6 +14,8 @@ export interface End {
   readonly outOfMemory: string | null
 }
 
+/** Maximum characters of Node's reason that are stored. */
+const reasonLength = 300
 const attemptFile = 'attempt'
 const reportFile = 'report.json'
 
@@ -63,7 +65,7 @@ export function readSole(folder: string): SoleAttempt | null {
 /** What Node reported if no memory was left. */
 export function readOutOfMemory(folder: string): string | null {
   const report = readJson(folder, reportFile) as { header?: { event?: unknown; trigger?: unknown } } | null
-  return report?.header?.trigger === 'OOMError' ? String(report.header.event) : null
+  return report?.header?.trigger === 'OOMError' ? String(report.header.event).slice(0, reasonLength) : null
 }
 
 /** null if it is not there or was not finished. */
@@ -80,8 +82,8 @@ export function describeEnd({ code, signal, outOfMemory }: End): string {
   if (outOfMemory !== null) return `out of memory: ${outOfMemory}`
   if (signal === null) return `with exit code ${code}`
   const causes: { readonly [signal: string]: string } = {
-    SIGKILL: ': somebody killed it, its loop stayed blocked, or the system had no memory left',
-    SIGABRT: ': it aborted itself',
+    SIGKILL: ': somebody killed it, its loop stayed blocked, or the kernel had no memory left',
+    SIGABRT: ': it aborted, and its stderr says why',
   }
   return `by ${signal}${causes[signal] ?? ''}`
 }

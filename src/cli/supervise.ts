@@ -58,14 +58,16 @@ class Supervisor {
     this.#isRestarting = false
     const changed = new Promise<void>((resolve) => (this.#wake = resolve))
     const end = await this.#start()
-    this.#storing = this.#store(end)
+    this.#storing = this.#store(end, this.#storing)
     if (this.#isStopping || this.#isRestarting) return
     this.#say(`The worker has ended ${describeEnd(end)}. Waiting for a change …`)
     await changed
   }
 
-  async #store(end: End): Promise<void> {
+  async #store(end: End, before: Promise<void>): Promise<void> {
+    // Before the next worker writes its own.
     const sole = readSole(this.#folder)
+    await before
     if (sole === null) return
     try {
       await storeEnd(sole, end, this.#context.runtime)

@@ -5,8 +5,12 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Celeriac, type JobHandle } from 'celeriac'
 import { Worker } from 'celeriac/worker'
 import { partsOf } from '../../../src/app/parts.ts'
+import { storeEnd } from '../../../src/cli/crash.ts'
+import { systemRuntime } from '../../../src/core/runtime.ts'
 import type { EngineUnderTest } from '../../engines.ts'
 import { sourceOfCommand, start } from '../../fixtures/command-process.ts'
+import { alone, submission } from '../../fixtures/graphs.ts'
+import { hand, lease } from '../../fixtures/hand.ts'
 import { describeEngines } from '../../fixtures/store.ts'
 
 const module = `import { Celeriac, currentJob } from 'celeriac'
@@ -27,6 +31,10 @@ app.task('leave', async () => {
   // Nothing in the process hears of this.
   process.reallyExit(9)
 })
+app.task('kill', () => {
+  process.kill(process.pid, 'SIGKILL')
+})
+app.task('abort', () => process.abort())
 app.task('block', { timeout: '500ms' }, () => {
   for (;;);
 })
@@ -87,7 +95,12 @@ async function stage(engine: EngineUnderTest) {
     for await (const event of job.events()) if (event.type === 'progress') break
     return job
   }
-  return { app, dev, worker, kill, stay, firstAttempts }
+  /** Saves the module once more, so that another worker starts. */
+  const restart = (text = `${module}\n`): void => {
+    dev.forget()
+    writeFileSync(join(folder, 'tasks.ts'), text)
+  }
+  return { app, dev, sweeper, worker, kill, stay, restart, firstAttempts }
 }
 
 describeEngines((engine) => {
@@ -101,15 +114,47 @@ describeEngines((engine) => {
     })
   })
 
-  test('of the job that ran alone when the process was killed it is told by which signal', async () => {
-    const { kill, stay, firstAttempts } = await stage(engine)
-    const job = await stay()
-    await kill()
-    const [attempt] = await firstAttempts([job], /dev: The worker has ended by SIGKILL: .* Waiting for a change/)
-    expect(attempt).toMatchObject({
-      outcome: 'lost',
-      failure: { name: 'ProcessKilled', message: expect.stringContaining('by SIGKILL'), attempt: 1 },
+  test('a job that kills its worker three times fails, and says by which signal each of them ended', async () => {
+    const { app, dev, sweeper, restart } = await stage(engine)
+    const job = await app.declare<() => void>('kill').delay()
+    await sweeper.start()
+    for (let death = 1; death <= 3; death++) {
+      await dev.says(/dev: The worker has ended by SIGKILL: .* Waiting for a change/)
+      if (death < 3) restart()
+    }
+    await expect(job.result()).rejects.toThrow(
+      /died 3 times.* It ended with ProcessKilled: The process ended by SIGKILL/,
+    )
+    const { failure, attempts } = await job.snapshot()
+    const words = { name: 'ProcessKilled', message: expect.stringContaining('by SIGKILL') }
+    expect(failure).toMatchObject({ name: 'JobPoisoned', cause: { ...words, attempt: 3 } })
+    expect(attempts).toMatchObject([
+      { outcome: 'lost', failure: { ...words, attempt: 1 } },
+      { outcome: 'lost', failure: { ...words, attempt: 2 } },
+      { outcome: 'failed' },
+    ])
+  })
+
+  test('how a process ended is not stored with another attempt, and ends no session anew', async () => {
+    const place = await engine.place()
+    const store = place.connect(systemRuntime)
+    onTestFinished(async () => {
+      await store.close()
+      await place.remove()
     })
+    await store.submit([submission(alone())])
+    const [gone, other] = [await hand(store), await hand(store)]
+    const { id: jobId, ref, token, attempt } = await gone.take()
+    const end = { code: null, signal: 'SIGKILL', outOfMemory: null } as const
+    const storeLate = () =>
+      storeEnd({ url: place.url, session: gone.session, lease, jobId, ref, token, attempt }, end, systemRuntime)
+    await gone.beat({ held: [], ended: true })
+    await storeLate()
+    await other.take()
+    await storeLate()
+    expect(await store.notes(ref)).toEqual([])
+    const sessions = await store.workers()
+    expect(sessions.find(({ id }) => id === gone.session.id)).toMatchObject({ state: 'ended' })
   })
 })
 
@@ -125,14 +170,23 @@ describeEngines(
     })
 
     test.each([
+      ['abort', { name: 'ProcessKilled', message: expect.stringContaining('by SIGABRT') }],
       ['leave', { name: 'ProcessExit', message: 'The process ended with exit code 9.' }],
       // It has said so itself, and the supervisor says no less.
       ['forget', { name: 'TypeError', message: 'Nobody awaits this.' }],
     ])('what "%s" does to its process is told', async (task, failure) => {
       const { app, firstAttempts } = await stage(engine)
       const job = await app.declare<() => void>(task).delay()
-      const [attempt] = await firstAttempts([job], /dev: The worker has ended with exit code \d\. Waiting for a change/)
+      const [attempt] = await firstAttempts([job], /dev: The worker has ended .*\. Waiting for a change/)
       expect(attempt).toMatchObject({ outcome: 'lost', failure })
+    })
+
+    test('of the next worker, which does not start, is not told what the one before ended of', async () => {
+      const { app, dev, restart } = await stage(engine)
+      await app.declare<() => void>('eat').delay()
+      await dev.says(/dev: The worker has ended out of memory/)
+      restart('export const app = = 1')
+      await dev.says(/dev: The worker has ended with exit code 1\. Waiting for a change/)
     })
 
     test('a process that ended its session before it is killed is left at that', async () => {
