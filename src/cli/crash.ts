@@ -4,7 +4,7 @@ import { engineFromUrl } from '../app/connect.ts'
 import type { Failure } from '../core/failure.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { lastWordsName } from '../engine/recovery.ts'
-import type { SoleAttempt } from '../worker/settings.ts'
+import type { SoleAttempt } from '../worker/sole-attempt.ts'
 
 /** How a worker process ended. */
 export interface End {

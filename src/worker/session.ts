@@ -22,6 +22,7 @@ import { findThreadCode, refuseWithoutThreads, SessionThread } from './session-t
 import type { WorkerSettings } from './settings.ts'
 import { type OwedSettlement, Settler } from './settler.ts'
 import { Slots } from './slots.ts'
+import { soleReporter } from './sole-attempt.ts'
 import { Source } from './source.ts'
 import { Tallies } from './tallies.ts'
 import { Timekeeper } from './timekeeper.ts'
@@ -213,7 +214,7 @@ export class Session {
       isTaken: (job) => this.#blocked.isTaken(job),
       onTimed: (deadline) => this.#guard.noteDeadline(deadline),
       onFreed: () => this.#source.pull(),
-      onSole: this.#reportsSole ? (attempt) => this.#reportSole(attempt) : null,
+      onSole: soleReporter(this.#access.engine.url, this.record, this.#settings),
     })
   }
 
@@ -316,12 +317,11 @@ export class Session {
   }
 
   #createLastWords(thread: SessionThread): LastWords {
-    const { runtime } = this.#access
     return new LastWords({
       blocked: this.#blocked,
       sole: () => this.#slots.sole(),
-      now: () => runtime.now(),
-      elapsed: () => runtime.elapsed(),
+      now: () => this.#access.runtime.now(),
+      elapsed: () => this.#access.runtime.elapsed(),
       send: (dying) => thread.sendLast(dying),
       state: this.#guard.state,
     })
@@ -333,18 +333,6 @@ export class Session {
     const advice =
       'give the bundler celeriac/heartbeat-thread as another entry of that name, or leave celeriac out of the bundle'
     this.#reporter.warn('thread-code', `There is no heartbeat-thread beside this bundle, ${so}. To mend it, ${advice}.`)
-  }
-
-  /** Without a url nobody else finds the store. */
-  get #reportsSole(): boolean {
-    return this.#settings.onSole !== null && this.#access.engine.url !== null
-  }
-
-  #reportSole(attempt: Attempt | null): void {
-    const { onSole, lease } = this.#settings
-    if (attempt === null) return onSole?.(null)
-    const { id: jobId, ref, token, attempt: number } = attempt.job
-    onSole?.({ url: this.#access.engine.url!, session: this.record, lease, jobId, ref, token, attempt: number })
   }
 
   // ── what others want ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,21 +1,8 @@
 import { badOption, type OptionReaders, readOptions, shortText, wholeNumber } from '../core/option.ts'
 import { shown } from '../core/text.ts'
 import { type Duration, milliseconds } from '../core/time.ts'
-import type { JobRef } from '../core/job.ts'
-import type { SessionRecord } from '../engine/work.ts'
 import { logToStderr, type WorkerLog } from './report.ts'
-
-/** The attempt that runs while no other does, as far as another process needs it to say what this process died of. */
-export interface SoleAttempt {
-  readonly url: string
-  readonly session: SessionRecord
-  /** In milliseconds. */
-  readonly lease: number
-  readonly jobId: string
-  readonly ref: JobRef
-  readonly token: number
-  readonly attempt: number
-}
+import type { SoleAttempt } from './sole-attempt.ts'
 
 export interface WorkerOptions {
   /** The queues to work on. Default: every queue. */

@@ -74,7 +74,7 @@ async function stage(engine: EngineUnderTest) {
     process.kill((await worker()).pid, 'SIGKILL')
   }
   /** Waits for the end of the worker, and then until others have found it dead. Gives the first attempt of each job. */
-  const firstAttempts = async (jobs: readonly JobHandle[], said: RegExp) => {
+  const firstAttempts = async (jobs: readonly JobHandle<unknown>[], said: RegExp) => {
     await dev.says(said)
     dev.process.kill('SIGTERM')
     // By then it has stored what it had to.
@@ -90,7 +90,7 @@ async function stage(engine: EngineUnderTest) {
       }),
     )
   }
-  const stay = async (): Promise<JobHandle> => {
+  const stay = async (): Promise<JobHandle<void>> => {
     const job = await app.declare<() => void>('stay').delay()
     for await (const event of job.events()) if (event.type === 'progress') break
     return job
