@@ -251,7 +251,7 @@ describe.concurrent('dev', () => {
     const { celeriac, write } = project()
     write('killed.ts', `${shop}\nsetImmediate(() => process.kill(process.pid, 'SIGKILL'))\n`)
     const dev = celeriac('dev', 'killed.ts')
-    await dev.says(/dev: The worker has ended by SIGKILL: .*the system had no memory left\. Waiting for a change/)
+    await dev.says(/dev: The worker has ended by SIGKILL: .*the kernel had no memory left\. Waiting for a change/)
     dev.process.kill('SIGTERM')
     expect(await dev.ended).toBe(0)
   })
