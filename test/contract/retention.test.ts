@@ -38,6 +38,17 @@ onEveryEngine((open) => {
     expect(await isThere(engine, kept)).toBe(true)
   })
 
+  test('removes a large collection in one sweep, slice by slice, and none of them fails', async () => {
+    const { engine, clock } = await open()
+    const [large, small] = [groupOf(...many(4_000)), alone('small')]
+    for (const graph of [large, small]) await submitLarge(engine, graph)
+    await (await hand(engine)).drain()
+    clock.pass(day)
+    expect((await engine.sweep()).faults).toEqual([])
+    for (const graph of [large, small]) expect(await isThere(engine, graph)).toBe(false)
+    expect((await engine.counts({})).jobs.succeeded).toBe(0)
+  })
+
   test('removes what settled while it went on', async () => {
     const { engine, clock } = await open()
     const worker = await hand(engine)

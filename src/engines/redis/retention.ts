@@ -277,10 +277,8 @@ end
 const retainScript = writing(
   'retain',
   `
--- A large collection is removed by several calls, and before any other is begun.
-for _, item in ipairs(call('HVALS', P .. 'work')) do
-  if string.find(item, '^${work.remove},') then return {1, 1} end
-end
+-- What large changes left is seen to first, behind this: a large collection is removed by several calls, and before any other is begun.
+if call('EXISTS', P .. 'work') == 1 then return {1, 1} end
 local left = S.left
 local isLeft = removeDue()
 eraseAll()
