@@ -6,8 +6,19 @@ export const collectionRetention = 7 * 24 * 60 * 60_000
 /** Events are kept for a day and up to this many characters, whichever ends first. */
 export const eventRetention = 24 * 60 * 60_000
 export const eventsKept = 64 * 1024 * 1024
+/** What workers tell of their attempts is kept for two days. */
+export const talliesKept = 2 * 24 * 60 * 60_000
+/** An idempotency key is remembered at least so long, and as long as its collection is kept. */
+export const idempotencyMemory = 24 * 60 * 60_000
+/** An upload that nobody goes on with is removed after so long. */
+export const uploadMemory = 60 * 60_000
 /** When to look again at a settled collection of which something still runs, in milliseconds. */
 export const lookAgainAfter = 60 * 60_000
+
+/** Maximum entries of `leaving`, keys that are looked at singly, and values and tallies that one call removes. */
+export const entriesPerCall = 50
+export const keysPerCall = 500
+export const valuesPerCall = 10_000
 
 /** Maximum numbers noted in one row of `leaving`. */
 export const numbersPerRow = 1_000
@@ -40,7 +51,7 @@ export function readRuns(text: string): NumberRun[] {
   if (text === '') return []
   return text.split(',').map((run) => {
     const [first, last = first] = run.split('-').map(Number) as [number, number?]
-    return { first, last: last }
+    return { first, last }
   })
 }
 

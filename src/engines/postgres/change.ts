@@ -1,9 +1,6 @@
-import { firstKept, lastKept } from '../../engine/attempts.ts'
 import type { Signal } from '../../engine/feed.ts'
+import { firstKept, lastKept, rowsPerCall } from '../../engine/limits.ts'
 import { collectionRetention } from '../../engine/retention.ts'
-
-/** A call touches at most about so many rows; the rest is done later, from the list in celeriac.work. */
-export const rowsPerCall = 1_000
 
 /**
  * What a call tells besides its answer: bits that `celeriac.finish` puts together. `left`: a large change is not done yet,

@@ -1,3 +1,4 @@
+import { shortResult } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, hot, runOf } from './change.ts'
 import { roleName } from '../../engine/codes.ts'
@@ -112,8 +113,6 @@ function inputIn(row: ClaimRow, now: number): JobInput {
 }
 const nothing: JobInput = { from: 'nothing' }
 
-/** Results so short that they come along without being counted together. */
-const shortResult = 16_384
 const columns = `
   j.seq, j.collection, j.attempt, j.version, j.role::integer, j.feeds, j.scope, j.depth, j.id, j.task, j.queue, j.args, j.options, j.round,
     j.failures, j.created_at, j.deadline_at`

@@ -1,7 +1,5 @@
+import { movedPerCall } from '../../engine/limits.ts'
 import { entryOf, headsOf, lineUp } from './change.ts'
-
-/** At most so many due or expired jobs are moved by one claim. */
-const movedPerCall = 500
 
 export const dueFunctions = `
 -- A call of its own within the claim: with what follows, and an event. Passes over what others hold.

@@ -2,14 +2,13 @@ import type { JobCounts, SettledState } from '../../core/collection.ts'
 import type { StoredResult } from '../../core/job.ts'
 import { decided, stateName } from '../../engine/codes.ts'
 import { reportOf } from '../../engine/failures.ts'
+import { inlineLimit, inputsPerClaim } from '../../engine/limits.ts'
 import type { JobInput } from '../../engine/work.ts'
 import type { Requests } from './database.ts'
 import { type FailureColumns, failedIn } from './record.ts'
-import { inlineLimit, resultsIn } from './results.ts'
+import { resultsIn } from './results.ts'
 
 const pageRows = 1_000
-/** All inputs of one claim, in bytes: each job has its share. */
-const inputsPerClaim = 8 * inlineLimit
 
 // ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,10 +1,8 @@
+import { logLimit } from '../../engine/limits.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import { hot } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
-
-/** A job keeps so many log lines; what comes after is left out. */
-const logLimit = 1_000
 
 type Row = readonly [bits: number, lost: readonly number[], toCancel: string]
 

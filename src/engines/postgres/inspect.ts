@@ -1,6 +1,7 @@
 import type { CollectionDetail } from '../../core/collection.ts'
 import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
+import { inlineLimit } from '../../engine/limits.ts'
 import { hot } from './change.ts'
 import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
@@ -25,7 +26,7 @@ import {
   toldColumns,
   toldTables,
 } from './record.ts'
-import { inlineLimit, resultsIn } from './results.ts'
+import { resultsIn } from './results.ts'
 
 // ── a job ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,5 +1,4 @@
-/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
-export const idempotencyMemory = 24 * 60 * 60_000
+import { idempotencyMemory } from '../../engine/retention.ts'
 
 export const keyFunctions = `
 -- Remembers an idempotency key, or answers by what it was taken for. Keys are scoped by actor: what one user chose must not

@@ -2,9 +2,6 @@ import type { StoredResult } from '../../core/job.ts'
 import { hot } from './change.ts'
 import type { Requests } from './database.ts'
 
-/** Results up to so many bytes come along with a claim or a snapshot; larger ones are loaded on demand. */
-export const inlineLimit = 1_048_576
-
 type Leaf = readonly [barrier: number, result: string | null, continuation: number | null, shape: string | null]
 
 /** What `celeriac.results_at` found at this barrier; null where it was too large to come along. */

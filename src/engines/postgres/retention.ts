@@ -1,19 +1,24 @@
-import { hot, leave, rowsPerCall } from './change.ts'
+import { rowsPerCall } from '../../engine/limits.ts'
+import { hot, leave } from './change.ts'
 import { work } from '../../engine/codes.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
-import { collectionRetention, eventRetention, eventsKept, lookAgainAfter } from '../../engine/retention.ts'
+import {
+  collectionRetention,
+  entriesPerCall,
+  eventRetention,
+  eventsKept,
+  keysPerCall,
+  lookAgainAfter,
+  valuesPerCall,
+} from '../../engine/retention.ts'
 import type { Database } from './database.ts'
 
-/** Entries of `leaving` read in one call. */
-const entriesRead = 50
 /** A collection of more jobs is removed by itself, in several calls. */
 const smallCollection = 300
 /** When to look again at a row that somebody else has locked, in milliseconds. */
 const lookAgainAtLocked = 60_000
-/** Maximum rows removed in one call: events; keys; values, which are short. */
+/** Maximum events removed in one call. */
 const eventsPerCall = 1_000
-const keysPerCall = 500
-const valuesPerCall = 10_000
 /** Claims find jobs by the events since they looked last, within a minute (see line.ts): events of that time stay, however many. */
 const eventsNeeded = 2 * 60_000
 /** Events whose size is measured to tell what all of them take. */
@@ -123,7 +128,7 @@ declare
   v_room integer;
   r record;
 begin
-  for r in select ctid, due_at, runs from celeriac.leaving where due_at <= a_now order by due_at limit ${entriesRead} loop
+  for r in select ctid, due_at, runs from celeriac.leaving where due_at <= a_now order by due_at limit ${entriesPerCall} loop
     v_room := ${rowsPerCall} - cardinality(v_numbers);
     exit when v_room <= 0;
     v_some := celeriac.numbers_in(r.runs);

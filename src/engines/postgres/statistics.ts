@@ -1,10 +1,6 @@
+import { talliesKept, valuesPerCall } from '../../engine/retention.ts'
 import type { Tally } from '../../engine/work.ts'
 import type { Database } from './database.ts'
-
-/** In milliseconds. */
-const talliesKept = 2 * 24 * 60 * 60_000
-/** So many are removed at a time. */
-const talliesPerCall = 10_000
 
 interface StatisticsQuery {
   readonly from: number
@@ -46,8 +42,8 @@ declare
   v_count integer;
 begin
   delete from celeriac.tallies where (minute, task, session) in (
-    select minute, task, session from celeriac.tallies where minute < celeriac.instant(a_now) - ${talliesKept} order by minute limit ${talliesPerCall});
+    select minute, task, session from celeriac.tallies where minute < celeriac.instant(a_now) - ${talliesKept} order by minute limit ${valuesPerCall});
   get diagnostics v_count = row_count;
-  return v_count = ${talliesPerCall};
+  return v_count = ${valuesPerCall};
 end $$;
 `

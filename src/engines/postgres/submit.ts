@@ -2,12 +2,12 @@ import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { callsOf, hasKey, type SubmittedCall } from '../../engine/calls.ts'
+import { idempotencyMemory } from '../../engine/retention.ts'
 import { alike } from './alike.ts'
 import type { Announcement } from './announce.ts'
 import { hot } from './change.ts'
 import type { Requests, Value } from './database.ts'
 import { graphRows, optionsText, tagsText } from './insert.ts'
-import { idempotencyMemory } from './keys.ts'
 import { asUploadGone, isLarge, uploadGone } from './upload.ts'
 
 const isAlone = (graph: Graph): boolean => graph.exit === null

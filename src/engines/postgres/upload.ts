@@ -1,14 +1,13 @@
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import { CeleriacError } from '../../core/errors.ts'
+import { rowsPerCall } from '../../engine/limits.ts'
 import { comesInParts, type GraphPart, partAt } from '../../engine/parts.ts'
-import { hot, rowsPerCall } from './change.ts'
+import { uploadMemory } from '../../engine/retention.ts'
+import { hot } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
 import { graphRows } from './insert.ts'
-
-/** An upload that nobody goes on with is removed after so long. */
-const uploadMemory = 60 * 60_000
 
 /** A graph that is uploaded in parts. */
 export const isLarge = (graph: Graph): boolean => comesInParts(graph, rowsPerCall)

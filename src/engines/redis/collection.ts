@@ -1,10 +1,11 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import { jobStates, type JobRecord, type StoredResult } from '../../core/job.ts'
 import { collectionState, collectionStateName, role, settling, state } from '../../engine/codes.ts'
+import { inlineLimit } from '../../engine/limits.ts'
 import { Members } from '../../engine/members.ts'
 import type { Database } from './database.ts'
 import { cursorIn, position } from './feed-position.ts'
-import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
+import { gathering, resultIn, type ResultReply } from './gather.ts'
 import { type CollectionAt, failureOf, jobRecord, record, Rows, tally } from './record.ts'
 import { part, reading } from './scripts.ts'
 

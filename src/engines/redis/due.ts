@@ -1,10 +1,9 @@
 import { reason, state } from '../../engine/codes.ts'
+import { movedPerCall } from '../../engine/limits.ts'
 import { changes } from './change.ts'
 import { calm } from './calm.ts'
 import { library } from './scripts.ts'
 
-/** At most so many due or expired jobs are moved by one claim. */
-const movedPerCall = 500
 /**
  * `nextDueAt()`; `releaseDue()` queues the jobs whose time has come; `expire()` cancels those that did not start in time: after a gap in
  * time, only once it is sure that the clock is right.

@@ -1,9 +1,8 @@
 import type { StoredResult } from '../../core/job.ts'
+import { inlineLimit } from '../../engine/limits.ts'
 import { library, reading, type Runs } from './scripts.ts'
 import { workingSet } from './working-set.ts'
 
-/** Results up to so many characters in all come along with a claim or a snapshot; larger ones are read by pages. */
-export const inlineLimit = 1_048_576
 const pageRows = 1_000
 
 /**

@@ -1,4 +1,5 @@
 import type { LogLine } from '../../core/job.ts'
+import { logLimit } from '../../engine/limits.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import type { Ref } from './claim.ts'
 import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
@@ -7,9 +8,6 @@ import { reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
 import { tallyArguments, tallying } from './statistics.ts'
 import { writing } from './work.ts'
-
-/** A job keeps so many log lines; what comes after is left out. */
-const logLimit = 1_000
 
 const heartbeatScript = writing(
   'heartbeat',

@@ -1,15 +1,13 @@
 import type { JobCounts } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
+import { inlineLimit, inputsPerClaim } from '../../engine/limits.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import { decided, reason, state } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure, reportOf } from '../../engine/failures.ts'
-import { gathering, inlineLimit, resultIn, type ResultReply } from './gather.ts'
+import { gathering, resultIn, type ResultReply } from './gather.ts'
 import { type JobRow, readJob, readStanding } from './rows.ts'
 import { library } from './scripts.ts'
-
-/** All inputs of one claim; what does not come along is read by pages. */
-const inputsPerClaim = 8 * inlineLimit
 
 /**
  * What is put before the arguments of claimed jobs, and what they share.

@@ -1,20 +1,20 @@
 import { state, work } from '../../engine/codes.ts'
+import { rowsPerCall } from '../../engine/limits.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
-import { collectionRetention, eventRetention, lookAgainAfter } from '../../engine/retention.ts'
+import {
+  collectionRetention,
+  entriesPerCall,
+  eventRetention,
+  keysPerCall,
+  lookAgainAfter,
+  uploadMemory,
+  valuesPerCall,
+} from '../../engine/retention.ts'
 import { members } from './members.ts'
 import { removal } from './removal.ts'
 import type { Database, Script } from './database.ts'
-import { part, reading, rowsPerCall, type Runs } from './scripts.ts'
+import { part, reading, type Runs } from './scripts.ts'
 import { writing } from './work.ts'
-
-/** Entries of `leaving` read in one call. */
-const entriesRead = 50
-/** Keys that have run out are looked at so many at a time. */
-const keysPerCall = 500
-const sessionsPerCall = 500
-const uploadMemory = 60 * 60_000
-/** Values are all alike, and go in one command. */
-const valuesPerCall = 10_000
 
 // ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,7 +170,7 @@ return #fields == ${valuesPerCall} and 1 or 0
     writing(
       'trimSessions',
       `
-local sessions = call('ZRANGEBYSCORE', P .. 'ended', '-inf', '(' .. string.format('%.0f', now - ${sessionRetention}), 'LIMIT', 0, ${sessionsPerCall})
+local sessions = call('ZRANGEBYSCORE', P .. 'ended', '-inf', '(' .. string.format('%.0f', now - ${sessionRetention}), 'LIMIT', 0, ${keysPerCall})
 for _, number in ipairs(sessions) do
   local id = call('HGET', P .. 'session:' .. number, 'id')
   if id then call('HDEL', P .. 'sessions', id) end
@@ -178,7 +178,7 @@ for _, number in ipairs(sessions) do
   call('HDEL', P .. 'losing', number)
   call('ZREM', P .. 'ended', number)
 end
-return #sessions == ${sessionsPerCall} and 1 or 0
+return #sessions == ${keysPerCall} and 1 or 0
 `,
     ),
   ],
@@ -255,7 +255,7 @@ local function removeRun(first, last)
 end
 local function removeDue()
   local key = P .. 'leaving'
-  local entries = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, ${entriesRead})
+  local entries = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, ${entriesPerCall})
   for _, entry in ipairs(entries) do
     if S.left <= 0 then return true end
     local due, runs = string.match(entry, '^(%d+):(.*)$')
@@ -268,7 +268,7 @@ local function removeDue()
     call('ZREM', key, entry)
     if #rest > 0 then call('ZADD', key, due, due .. ':' .. table.concat(rest, ',')) end
   end
-  return #entries == ${entriesRead} or S.left <= 0
+  return #entries == ${entriesPerCall} or S.left <= 0
 end
 `,
   removal,

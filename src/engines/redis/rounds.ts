@@ -1,5 +1,5 @@
-import { firstKept, lastKept } from '../../engine/attempts.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
+import { firstKept, lastKept } from '../../engine/limits.ts'
 import { insideOf, startingNow, taking } from '../../engine/resets.ts'
 import { members } from './members.ts'
 import { removal } from './removal.ts'

@@ -1,3 +1,4 @@
+import { rowsPerCall } from '../../engine/limits.ts'
 import { defineScript, type Script, type ScriptArgument } from './database.ts'
 
 /**
@@ -37,8 +38,6 @@ export interface Part {
   readonly isLibrary: boolean
 }
 
-/** A call touches at most about so many rows; the rest is done later, from the list in `work`. */
-export const rowsPerCall = 1_000
 /** Rows that come packed are written without being looked into: so many take no longer than that. */
 export const partSize = 2_500
 

@@ -1,10 +1,10 @@
+import { talliesKept } from '../../engine/retention.ts'
 import type { Tally } from '../../engine/work.ts'
 import type { Database } from './database.ts'
 import { part } from './scripts.ts'
 
 const hour = 60 * 60_000
 const day = 24 * hour
-const talliesKept = 2 * day
 const fieldsPerCall = 1_000
 
 /**

@@ -3,6 +3,7 @@ import type { Graph, GraphJob } from '../../core/graph.ts'
 import type { ConflictReason, SubmitAnswer, Submission } from '../../engine/intake.ts'
 import { callsOf, hasKey, type SubmittedCall } from '../../engine/calls.ts'
 import { state } from '../../engine/codes.ts'
+import { idempotencyMemory } from '../../engine/retention.ts'
 import { members } from './members.ts'
 import { longArgs } from './keys.ts'
 import {
@@ -23,9 +24,6 @@ import { partSize, type Runs } from './scripts.ts'
 import { uniqueKeys } from './unique.ts'
 import { exitOf, isLarge, uploads } from './upload.ts'
 import { accepting } from './work.ts'
-
-/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
-const idempotencyMemory = 24 * 60 * 60_000
 
 type Args = (string | number)[]
 

@@ -1,14 +1,9 @@
 import type { StoredResult } from '../../core/job.ts'
 import { reason, role, settling, state, work } from '../../engine/codes.ts'
+import { inputsPerClaim, rowsPerCall } from '../../engine/limits.ts'
 import type { Database } from './database.ts'
 import { collectionRetention, numbersPerRow, runsOf } from '../../engine/retention.ts'
 import { Journal } from './journal.ts'
-
-/** A call touches at most about so many rows; the rest is done later, from the list in celeriac_work. */
-export const rowsPerCall = 1_000
-
-/** All inputs of one claim, in characters. */
-const inputsPerClaim = 8 * 1024 * 1024
 
 /** What a write transaction knows while it runs, and what it still has to see to before it ends. */
 export interface Change {

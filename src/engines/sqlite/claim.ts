@@ -1,3 +1,4 @@
+import { movedPerCall } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
@@ -20,9 +21,6 @@ export interface Ref {
   readonly depth: number
   readonly retention: number | null
 }
-
-/** At most so many due or expired jobs are moved by one claim. */
-const movedPerCall = 500
 
 export function claim(change: Change, request: ClaimRequest): ClaimAnswer {
   const session = change.db.get<{ number: number }>(

@@ -2,12 +2,11 @@ import type { JobCounts, SettledState } from '../../core/collection.ts'
 import { jobStates, type StoredResult } from '../../core/job.ts'
 import { decided, reason, role, state } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure, reportOf, type StoredEnd } from '../../engine/failures.ts'
+import { inlineLimit, shortResult } from '../../engine/limits.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { type Change, header } from './change.ts'
 import type { Database } from './database.ts'
 
-/** Results up to so many characters in all come along with a claim; larger ones are read by pages. */
-const inlineLimit = 1_048_576
 const pageRows = 1_000
 
 // ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,9 +123,6 @@ function resultsInRoom(change: Change, barrier: number): StoredResult[] | null {
   if (results !== null) change.inputsLeft -= room - budget.left
   return results
 }
-
-/** Results so short that those of a whole claim may be read together. */
-const shortResult = 16_384
 
 /** Reads the inputs of many jobs at once, as far as each is one short result: those of the links of chains. */
 export function readShortInputs(change: Change, barriers: readonly number[]): void {

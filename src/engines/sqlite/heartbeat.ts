@@ -1,3 +1,4 @@
+import { logLimit } from '../../engine/limits.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
@@ -6,9 +7,6 @@ import type { Database } from './database.ts'
 import { reason, state } from '../../engine/codes.ts'
 import { putBack, recordAttempt } from './settle.ts'
 import { storeTallies } from './statistics.ts'
-
-/** A job keeps so many log lines; what comes after is left out. */
-const logLimit = 1_000
 
 export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   const session = renew(change, beat)

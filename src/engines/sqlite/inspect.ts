@@ -3,6 +3,7 @@ import type { JobDetail, JobRecord } from '../../core/job.ts'
 import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { collectionStateName, state } from '../../engine/codes.ts'
+import { inlineLimit } from '../../engine/limits.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database } from './database.ts'
@@ -13,8 +14,6 @@ import { attemptsOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
-/** Results up to so many characters come along with a snapshot; larger ones are loaded on demand. */
-const inlineLimit = 1_048_576
 /** The jobs of a collection are read so many at a time. */
 const rowsAtOnce = 500
 

@@ -2,12 +2,10 @@ import type { Callback } from '../../core/collection.ts'
 import type { Graph } from '../../core/graph.ts'
 import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { idempotencyMemory } from '../../engine/retention.ts'
 import { type Change, header } from './change.ts'
 import { cancelCollection } from './control.ts'
 import type { Value } from './database.ts'
-
-/** At least so long an idempotency key is remembered; and as long as its collection is kept. */
-const idempotencyMemory = 24 * 60 * 60_000
 
 /** Sent before, under its own id. */
 export function isStored(change: Change, graph: Graph): boolean {

@@ -1,25 +1,25 @@
-import { type Change, later, leaves, rowsPerCall, type WorkItem } from './change.ts'
+import { rowsPerCall } from '../../engine/limits.ts'
+import { type Change, later, leaves, type WorkItem } from './change.ts'
 import { state, work } from '../../engine/codes.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
 import {
   collectionRetention,
+  entriesPerCall,
   eventRetention,
   eventsKept,
+  keysPerCall,
   lookAgainAfter,
   type NumberRun,
   readRuns,
   runsText,
+  valuesPerCall,
 } from '../../engine/retention.ts'
 import type { Database } from './database.ts'
 import { trimTallies } from './statistics.ts'
 import { abandonUploads } from './submit.ts'
 
-/** Rows of `leaving` read in one call. */
-const rowsRead = 50
-/** Maximum rows removed in one call: events, which may be long; keys; values, which are short. */
+/** Maximum events removed in one call: they may be long. */
 const eventsPerCall = 200
-const keysPerCall = 500
-const valuesPerCall = 10_000
 
 /**
  * Removes some of what was kept for long enough. Returns whether more is due: then the caller goes on in a transaction of its
@@ -39,7 +39,7 @@ function removeDue(change: Change): boolean {
   const rows = db.all<{ due_at: number; runs: string }>(
     'select due_at, runs from celeriac_leaving where due_at <= ? order by due_at, runs limit ? + 0',
     now,
-    rowsRead,
+    entriesPerCall,
   )
   for (const { due_at, runs } of rows) {
     if (change.left <= 0) return true
@@ -48,7 +48,7 @@ function removeDue(change: Change): boolean {
     if (rest !== '')
       db.run('insert into celeriac_leaving (due_at, runs) values (?, ?) on conflict do nothing', due_at, rest)
   }
-  return rows.length === rowsRead || change.left <= 0
+  return rows.length === entriesPerCall || change.left <= 0
 }
 
 /** Removes what these numbers stand for, as far as the call may. Returns the runs that remain. */

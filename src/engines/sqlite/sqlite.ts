@@ -8,6 +8,7 @@ import type { Diagnosis, Engine } from '../../engine/engine.ts'
 import type { EventsPage, EventsQuery, Signal } from '../../engine/feed.ts'
 import type { CollectionsQuery, JobsQuery } from '../../engine/inspect.ts'
 import type { SubmitAnswer, Submission, Transaction } from '../../engine/intake.ts'
+import { rowsPerCall } from '../../engine/limits.ts'
 import type {
   ClaimAnswer,
   ClaimRequest,
@@ -20,7 +21,7 @@ import type {
 } from '../../engine/work.ts'
 import { refuseClosed, type Transfer } from '../../engine/transfer.ts'
 import type { Values } from '../../engine/values.ts'
-import { type Change, newChange, rowsPerCall, writeChange } from './change.ts'
+import { type Change, newChange, writeChange } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { counts } from './counts.ts'

@@ -1,11 +1,7 @@
+import { talliesKept, valuesPerCall } from '../../engine/retention.ts'
 import type { Tally } from '../../engine/work.ts'
 import type { Change } from './change.ts'
 import type { Database } from './database.ts'
-
-/** In milliseconds. */
-const talliesKept = 2 * 24 * 60 * 60_000
-/** So many are removed at a time. */
-const talliesPerCall = 10_000
 
 /** Totals only grow, so the greater ones are the newer: a beat may arrive behind the one that was sent after it. */
 export function storeTallies({ db }: Change, session: number, tallies: readonly Tally[]): void {
@@ -53,7 +49,7 @@ export function trimTallies({ db, now }: Change): boolean {
     `delete from celeriac_tallies where (minute, task, session) in (
        select minute, task, session from celeriac_tallies where minute < ? order by minute limit ? + 0)`,
     now - talliesKept,
-    talliesPerCall,
+    valuesPerCall,
   )
-  return count === talliesPerCall
+  return count === valuesPerCall
 }

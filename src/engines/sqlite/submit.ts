@@ -1,11 +1,13 @@
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef } from '../../core/job.ts'
 import type { SubmitAnswer, Submission } from '../../engine/intake.ts'
+import { rowsPerCall } from '../../engine/limits.ts'
 import { comesInParts, partAt } from '../../engine/parts.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { abortedCall, callsOf, hasKey } from '../../engine/calls.ts'
+import { uploadMemory } from '../../engine/retention.ts'
 import { decideBarrier } from './cascade.ts'
-import { type Change, header, rowsPerCall, takeNumbers } from './change.ts'
+import { type Change, header, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
 import {
   decideEmpty,
@@ -17,8 +19,6 @@ import {
   type Placement,
 } from './insert.ts'
 import { holdUnique, isStored, meetHolder, recall, refusedOf, remember } from './keys.ts'
-
-const uploadMemory = 60 * 60_000
 
 export function submit(change: Change, submissions: readonly Submission[], calls?: readonly number[]): SubmitAnswer[] {
   let next = takeNumbers(

@@ -1,0 +1,22 @@
+/** What one call, one claim and one job may come to. Sizes are in characters, on PostgreSQL in bytes. */
+
+/** A call touches at most about so many rows; the rest is done later, from the list of what large changes left. */
+export const rowsPerCall = 1_000
+/** At most so many due or expired jobs are moved by one claim. */
+export const movedPerCall = 500
+
+/** Results up to this size in all come along with a claim or a snapshot; larger ones are read by pages. */
+export const inlineLimit = 1_048_576
+/** All inputs of one claim; what does not come along is read by pages. */
+export const inputsPerClaim = 8 * inlineLimit
+/** Results so short that those of a whole claim may be read together. */
+export const shortResult = 16_384
+
+/** A job keeps so many log lines; what comes after is left out. */
+export const logLimit = 1_000
+/**
+ * A job keeps its first attempts, which tell how the trouble began, and its last ones. A job that is retried every 100 ms would else
+ * fill the store, and its page.
+ */
+export const firstKept = 10
+export const lastKept = 90
