@@ -22,6 +22,8 @@ export function readSignals(bits: number): { readonly signal: Signal; readonly i
 export const hot = `set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off
   set enable_mergejoin = off set enable_material = off set random_page_cost = 0.01 set seq_page_cost = 0.01
   set cpu_operator_cost = 0.00001 set jit = off`
+/** The same for what nobody waits for: it waits for nobody long. */
+export const unhurried = `${hot} set lock_timeout = '2s'`
 
 /** Where a number stands in a list that is in order: instead of a join, of which a plan could get the order wrong. */
 export const placeIn = (number: string, list: string): string => `width_bucket(${number}, ${list})`

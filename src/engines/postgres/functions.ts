@@ -3,6 +3,7 @@ import { alikeFunctions } from './alike.ts'
 import { cascadeFunctions } from './cascade.ts'
 import { changeFunctions } from './change.ts'
 import { claimFunctions } from './claim.ts'
+import { choreFunctions } from './chores.ts'
 import { controlFunctions } from './control.ts'
 import { enqueueFunctions } from './enqueue.ts'
 import { dueFunctions } from './due.ts'
@@ -71,6 +72,7 @@ export const functions: readonly string[] = [
   sweepFunctions,
   turnFunctions,
   retentionFunctions,
+  choreFunctions,
   feedFunctions,
   inspectFunctions,
   transferFunctions,

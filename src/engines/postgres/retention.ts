@@ -1,15 +1,12 @@
 import { rowsPerCall } from '../../engine/limits.ts'
-import { hot, leave } from './change.ts'
+import { leave, unhurried } from './change.ts'
 import { work } from '../../engine/codes.ts'
-import { sessionRetention } from '../../engine/recovery.ts'
 import {
   collectionRetention,
   entriesPerCall,
   eventRetention,
   eventsKept,
-  keysPerCall,
   lookAgainAfter,
-  valuesPerCall,
 } from '../../engine/retention.ts'
 import type { Database } from './database.ts'
 
@@ -33,19 +30,6 @@ export async function retain(db: Database): Promise<{ isLeft: boolean; isWorking
   const [bits, isLeft, isWorking] = row as NonNullable<typeof row>
   return { isLeft, isWorking, bits }
 }
-
-/** What else is removed once its time is over: functions, each in a transaction of its own. They answer whether there may be more. */
-export const chores: readonly (readonly [name: string, chore: string])[] = [
-  ['abandoned uploads', 'abandon_uploads'],
-  ['claims', 'forget_claims'],
-  ['idempotency keys', 'trim_idempotency'],
-  ['unique keys', 'trim_unique'],
-  ['ended workers', 'trim_sessions'],
-  ['values', 'trim_values'],
-  ['statistics', 'trim_tallies'],
-]
-/** Nobody waits for them, and they wait for nobody long. */
-const unhurried = `${hot} set lock_timeout = '2s'`
 
 /** Removes a settled collection on request. */
 export async function remove(
@@ -284,64 +268,6 @@ begin
     and (at < a_now - ${eventRetention} or (number < v_oldest.number + v_excess and at < a_now - ${eventsNeeded}));
   get diagnostics v_count = row_count;
   return v_count = ${eventsPerCall};
-end $$;
-
--- A key is kept as long as its collection, and looked at again where that is still there.
-create or replace function celeriac.trim_idempotency(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
-#variable_conflict use_column
-declare
-  v_now bigint := celeriac.instant(a_now);
-  v_count integer;
-begin
-  with due as (
-    select scope, key, exists (select 1 from celeriac.collections where id = collection_id)
-      or exists (select 1 from celeriac.jobs where id = collection_id) as is_there
-    from celeriac.idempotency where expires_at < v_now order by expires_at limit ${keysPerCall}
-  ), kept as (
-    update celeriac.idempotency k set expires_at = v_now + ${lookAgainAfter} from due d
-    where d.is_there and k.scope = d.scope and k.key = d.key
-  ), gone as (
-    delete from celeriac.idempotency k using due d where not d.is_there and k.scope = d.scope and k.key = d.key
-  )
-  select count(*) into v_count from due;
-  return v_count = ${keysPerCall};
-end $$;
-
-create or replace function celeriac.trim_unique(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
-#variable_conflict use_column
-declare
-  v_now bigint := celeriac.instant(a_now);
-  v_count integer;
-begin
-  delete from celeriac.unique_keys where key = any(array(
-    select key from celeriac.unique_keys where expires_at < v_now order by expires_at limit ${keysPerCall})) and expires_at < v_now;
-  get diagnostics v_count = row_count;
-  return v_count = ${keysPerCall};
-end $$;
-
-create or replace function celeriac.trim_sessions(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
-#variable_conflict use_column
-declare
-  v_count integer;
-begin
-  delete from celeriac.sessions where number = any(array(
-    select number from celeriac.sessions where ended_at < celeriac.instant(a_now) - ${sessionRetention} and losing is null
-    order by ended_at limit ${rowsPerCall}));
-  get diagnostics v_count = row_count;
-  return v_count = ${rowsPerCall};
-end $$;
-
--- Asked twice: one that is put anew at this instant stays.
-create or replace function celeriac.trim_values(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
-#variable_conflict use_column
-declare
-  v_now bigint := celeriac.instant(a_now);
-  v_count integer;
-begin
-  delete from celeriac.values where (kind, id) in (
-    select kind, id from celeriac.values where expires_at <= v_now order by expires_at limit ${valuesPerCall}) and expires_at <= v_now;
-  get diagnostics v_count = row_count;
-  return v_count = ${valuesPerCall};
 end $$;
 
 create or replace function celeriac.remove(a_now bigint, a_id text) returns table (bits integer, answer text) language plpgsql as $$

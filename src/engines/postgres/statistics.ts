@@ -1,4 +1,4 @@
-import { talliesKept, valuesPerCall } from '../../engine/retention.ts'
+import { talliesKept } from '../../engine/retention.ts'
 import type { Tally } from '../../engine/work.ts'
 import type { Database } from './database.ts'
 
@@ -33,17 +33,5 @@ begin
   from json_to_recordset(a_tallies) as x (minute bigint, task text, ${totals.map((name) => `${name} bigint`).join(', ')})
   on conflict (minute, task, session) do update set
     ${totals.map((name) => `${name} = greatest(t.${name}, excluded.${name})`).join(', ')};
-end $$;
-
--- Removes what is kept no longer.
-create or replace function celeriac.trim_tallies(a_now bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
-#variable_conflict use_column
-declare
-  v_count integer;
-begin
-  delete from celeriac.tallies where (minute, task, session) in (
-    select minute, task, session from celeriac.tallies where minute < celeriac.instant(a_now) - ${talliesKept} order by minute limit ${valuesPerCall});
-  get diagnostics v_count = row_count;
-  return v_count = ${valuesPerCall};
 end $$;
 `

@@ -15,15 +15,12 @@ import {
 } from '../../engine/recovery.ts'
 import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
-import { hot, readSignals } from './change.ts'
+import { hot, readSignals, unhurried } from './change.ts'
+import { chores } from './chores.ts'
 import type { Database } from './database.ts'
-import { chores, retain } from './retention.ts'
+import { retain } from './retention.ts'
 import { noteFaults } from './turn.ts'
 import { goOn } from './work.ts'
-
-/** A claim is looked at again after so long, in case no job of it runs any more; so many in one call. */
-const claimAge = 60_000
-const claimsPerCall = 100
 
 export interface SweepParts {
   readonly db: Database
@@ -209,7 +206,7 @@ $$;
 -- Ends a session at once, and gives some of the jobs that it held. Who is to blame is decided at once for all of them. A session
 -- that is renewing itself at this moment lives.
 create or replace function celeriac.lose_session(a_now bigint, a_session bigint, a_after bigint)
-returns table (seq bigint, id text) language plpgsql ${hot} set lock_timeout = '2s' as $$
+returns table (seq bigint, id text) language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 declare
   v_now bigint := celeriac.instant(a_now);
@@ -258,7 +255,7 @@ end $$;
 
 -- A session that came back to life keeps what is left.
 create or replace function celeriac.give_up_jobs(a_now bigint, a_session bigint, a_seqs bigint[])
-returns table (bits integer, count integer) language plpgsql ${hot} set lock_timeout = '2s' as $$
+returns table (bits integer, count integer) language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -309,21 +306,6 @@ begin
   c := celeriac.put_back(c, v_puts);
 end $$;
 
--- Takes away claims of which nothing runs any more.
-create or replace function celeriac.forget_claims(a_now bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
-#variable_conflict use_column
-declare
-  v_count integer;
-begin
-  delete from celeriac.claims where ctid = any(array(
-    select k.ctid from celeriac.claims k where k.claimed_at <= celeriac.instant(a_now) - ${claimAge} and not exists (
-      select 1 from unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-      where j.state = 3 and j.session = k.session and j.token = k.token)
-    limit ${claimsPerCall} for update skip locked));
-  get diagnostics v_count = row_count;
-  return v_count = ${claimsPerCall};
-end $$;
-
 -- ── deadlines ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Jobs that were told to stop and run, with when they were told.
@@ -350,7 +332,7 @@ begin
 end $$;
 
 create or replace function celeriac.stop_jobs(a_now bigint, a_random double precision, a_seqs bigint[])
-returns table (bits integer, count integer) language plpgsql ${hot} set lock_timeout = '2s' as $$
+returns table (bits integer, count integer) language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);

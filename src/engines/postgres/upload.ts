@@ -4,7 +4,7 @@ import { CeleriacError } from '../../core/errors.ts'
 import { rowsPerCall } from '../../engine/limits.ts'
 import { comesInParts, type GraphPart, partAt } from '../../engine/parts.ts'
 import { uploadMemory } from '../../engine/retention.ts'
-import { hot } from './change.ts'
+import { hot, unhurried } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
 import { graphRows } from './insert.ts'
@@ -94,7 +94,7 @@ begin
 end $$;
 
 -- Removes uploads that nobody goes on with, some rows at a time. True where there may be more.
-create or replace function celeriac.abandon_uploads(a_now bigint) returns boolean language plpgsql set lock_timeout = '2s' as $$
+create or replace function celeriac.abandon_uploads(a_now bigint) returns boolean language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 declare
   u celeriac.uploads;

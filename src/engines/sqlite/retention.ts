@@ -12,10 +12,10 @@ import {
   type NumberRun,
   readRuns,
   runsText,
+  talliesKept,
   valuesPerCall,
 } from '../../engine/retention.ts'
 import type { Database } from './database.ts'
-import { trimTallies } from './statistics.ts'
 import { abandonUploads } from './submit.ts'
 
 /** Maximum events removed in one call: they may be long. */
@@ -74,6 +74,8 @@ function removeRun(change: Change, first: number, last: number): number {
   return reach + 1
 }
 
+/** What a job has besides its own row. */
+const besides = ['celeriac_attempts', 'celeriac_log', 'celeriac_notes']
 const isDueAlone = `collection = seq and state > 3 and finished_at + coalesce(retention, ${collectionRetention}) <= ?`
 
 /** Removes the jobs alone that are due among these numbers, and have nothing besides. Returns how many. */
@@ -85,7 +87,7 @@ function removeAlone({ db, now }: Change, first: number, last: number): number {
     last,
     now,
   )
-  for (const table of ['celeriac_attempts', 'celeriac_log', 'celeriac_notes'])
+  for (const table of besides)
     db.run(
       `delete from ${table} where job between ? and ? and not exists (select 1 from celeriac_jobs where seq = job)`,
       first,
@@ -146,8 +148,7 @@ function forget(change: Change, number: number): void {
     removeJobs(db, [number])
   }
   change.headers.delete(number)
-  const item: WorkItem = { number: null, kind: work.remove, subject: number, detail: 0, after: 0 }
-  if (!removeSome(change, item)) later(change, work.remove, number)
+  if (!removeSome(change, { subject: number })) later(change, work.remove, number)
 }
 
 /** Removes some of the rows of a collection. True when none is left. */
@@ -182,20 +183,28 @@ export function removeSome(change: Change, { subject }: Pick<WorkItem, 'subject'
 function removeJobs(db: Database, seqs: readonly number[]): void {
   if (seqs.length === 0) return
   const list = `[${seqs.join(',')}]`
-  db.run('delete from celeriac_attempts where job in (select value from json_each(?))', list)
-  db.run('delete from celeriac_log where job in (select value from json_each(?))', list)
-  db.run('delete from celeriac_notes where job in (select value from json_each(?))', list)
+  for (const table of besides) db.run(`delete from ${table} where job in (select value from json_each(?))`, list)
   db.run('delete from celeriac_jobs where seq in (select value from json_each(?))', list)
+}
+
+/** Removes the rows of a table that have been due longest, so many at a time. True where there may be more. */
+function trim(table: string, key: string, due: string, most: number, keptFor = 0): (change: Change) => boolean {
+  const first = `select ${key} from celeriac_${table} where ${due} limit ? + 0`
+  const sql = `delete from celeriac_${table} where (${key}) in (${first})`
+  return ({ db, now }) => db.run(sql, now - keptFor, most) === most
 }
 
 /** What else is removed once its time is over: each in a transaction of its own. True where there may be more. */
 export const chores: readonly (readonly [name: string, chore: (change: Change) => boolean])[] = [
   ['abandoned uploads', abandonUploads],
   ['idempotency keys', trimIdempotency],
-  ['unique keys', trimUnique],
-  ['ended workers', trimSessions],
-  ['values', trimValues],
-  ['statistics', trimTallies],
+  ['unique keys', trim('unique', 'key', 'expires_at is not null and expires_at < ? order by expires_at', keysPerCall)],
+  [
+    'ended workers',
+    trim('sessions', 'number', 'ended_at < ? and losing is null order by ended_at', rowsPerCall, sessionRetention),
+  ],
+  ['values', trim('values', 'kind, id', 'expires_at <= ? order by expires_at', valuesPerCall)],
+  ['statistics', trim('tallies', 'minute, task, session', 'minute < ? order by minute', valuesPerCall, talliesKept)],
 ]
 
 // ── events ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,36 +225,6 @@ function trimEvents({ db, now }: Change): boolean {
     total,
   )
   return removed === eventsPerCall
-}
-
-function trimUnique({ db, now }: Change): boolean {
-  const count = db.run(
-    `delete from celeriac_unique where key in (
-       select key from celeriac_unique where expires_at is not null and expires_at < ? order by expires_at limit ? + 0)`,
-    now,
-    keysPerCall,
-  )
-  return count === keysPerCall
-}
-
-function trimSessions({ db, now }: Change): boolean {
-  const count = db.run(
-    `delete from celeriac_sessions where number in (
-       select number from celeriac_sessions where ended_at < ? and losing is null order by ended_at limit ? + 0)`,
-    now - sessionRetention,
-    rowsPerCall,
-  )
-  return count === rowsPerCall
-}
-
-function trimValues({ db, now }: Change): boolean {
-  const count = db.run(
-    `delete from celeriac_values where (kind, id) in (
-       select kind, id from celeriac_values where expires_at <= ? order by expires_at limit ? + 0)`,
-    now,
-    valuesPerCall,
-  )
-  return count === valuesPerCall
 }
 
 /** A key is kept as long as its collection, and looked at again where that is still there. */

@@ -1,4 +1,4 @@
-import { talliesKept, valuesPerCall } from '../../engine/retention.ts'
+import { talliesKept } from '../../engine/retention.ts'
 import type { Tally } from '../../engine/work.ts'
 import type { Change } from './change.ts'
 import type { Database } from './database.ts'
@@ -40,16 +40,4 @@ export function statistics(db: Database, now: number, { from, to, task }: Statis
     to,
     task ?? null,
   )
-}
-
-/** Removes what is kept no longer. */
-/** Removes old tallies. True where there may be more. */
-export function trimTallies({ db, now }: Change): boolean {
-  const count = db.run(
-    `delete from celeriac_tallies where (minute, task, session) in (
-       select minute, task, session from celeriac_tallies where minute < ? order by minute limit ? + 0)`,
-    now - talliesKept,
-    valuesPerCall,
-  )
-  return count === valuesPerCall
 }
