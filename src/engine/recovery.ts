@@ -22,8 +22,9 @@ export const sessionsPerTurn = 100
 /** How long a fault of upkeep is shown after it was last met, and how long its row stays, in milliseconds. */
 export const faultShown = 10 * 60_000
 export const faultKept = 24 * 60 * 60_000
-/** Maximum characters of its message that are kept. */
-export const faultLength = 500
+/** Maximum faults of one turn that are kept, and characters of their messages. */
+const mostFaults = 100
+const faultLength = 500
 
 /** Something of a sweep that failed while the rest of it was done. */
 export interface SweepFault {
@@ -44,6 +45,13 @@ export interface NamedJob {
  */
 export class Steps {
   readonly faults: SweepFault[] = []
+
+  /** The faults as the store keeps them, for whoever asks after them. */
+  get keptFaults(): KeptFault[] {
+    return this.faults
+      .slice(0, mostFaults)
+      .map(({ item, error }) => ({ item, message: error.message.slice(0, faultLength) }))
+  }
 
   /** Runs one part. Answers null where it failed. */
   async run<T>(item: string, step: () => Promise<T>): Promise<T | null> {
@@ -71,6 +79,31 @@ export class Steps {
     for (const job of jobs) count += (await this.run(`job ${job.id}`, () => step([job]))) ?? 0
     return count
   }
+
+  /** Runs a step for the jobs of one page after the other, as `runAll` does: `page` finds those behind a number, `jobsPerStep` of them. */
+  async runPages(
+    page: (after: number) => Promise<readonly NamedJob[]>,
+    step: (jobs: readonly NamedJob[]) => Promise<number>,
+  ): Promise<number> {
+    let count = 0
+    for (let after = 0; ;) {
+      const jobs = await page(after)
+      count += await this.runAll(jobs, step)
+      if (jobs.length < jobsPerStep) return count
+      after = (jobs.at(-1) as NamedJob).seq
+    }
+  }
+
+  /** Runs chores, which answer whether there may be more. `goOn`: where one could not come to its end, all go on in the next turn. */
+  async runChores<T>(
+    chores: readonly (readonly [name: string, chore: T])[],
+    run: (chore: T) => Promise<boolean>,
+    goOn: () => Promise<unknown>,
+  ): Promise<void> {
+    let isLeft = false
+    for (const [name, chore] of chores) isLeft = (await this.run(name, () => run(chore))) === true || isLeft
+    if (isLeft) await goOn()
+  }
 }
 
 function isStoreGone(error: unknown): boolean {
@@ -86,11 +119,14 @@ function asError(error: unknown): CeleriacError {
   return new CeleriacError('STORE_FAILED', message, { cause: error })
 }
 
-/** A fault as a diagnosis shows it. */
-export interface KnownFault {
+export interface KeptFault {
   readonly item: string
-  readonly at: number
   readonly message: string
+}
+
+/** A fault as a diagnosis shows it. */
+export interface KnownFault extends KeptFault {
+  readonly at: number
 }
 
 // ── who is to blame ──────────────────────────────────────────────────────────────────────────────────────────────

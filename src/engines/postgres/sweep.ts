@@ -47,9 +47,13 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   if (readSignals(bits).isLeft) await steps.run('large changes', async () => tell(await goOn(db, db.now())))
   if (!isTurn) return { released, nextAt: instantIn(nextIn) }
   const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
-  if (hasChores) await doChores(db, steps)
+  if (hasChores) {
+    const run = async (chore: string): Promise<boolean> =>
+      (await db.call<[isLeft: boolean]>(chore, db.now()))[0]?.[0] === true
+    await steps.runChores(chores, run, () => db.call('note', 'chores_at', 0))
+  }
   const { faults } = steps
-  if (faults.length > 0) await noteFaults(db, faults)
+  if (faults.length > 0) await noteFaults(db, steps.keptFaults)
   const soonest = (wait: number | null): number | null =>
     instantIn(isDue ? Math.min(wait ?? restOfTurn, restOfTurn) : wait)
   if (sessions.length === 0 && !hasLate) return { released, faults, nextAt: soonest(nextIn) }
@@ -76,39 +80,22 @@ const retainAll = ({ db, runtime, tell, isClosed }: SweepParts): Promise<boolean
     return isLeft
   })
 
-/** Chores that could not come to their end go on in the next turn. */
-async function doChores(db: Database, steps: Steps): Promise<void> {
-  let isLeft = false
-  for (const [name, chore] of chores) {
-    const rows = await steps.run(name, () => db.call<[isLeft: boolean]>(chore, db.now()))
-    isLeft = rows?.[0]?.[0] === true || isLeft
-  }
-  if (isLeft) await db.call('note', 'chores_at', 0)
-}
-
 /** Ends a session at once, and gives back its jobs some at a time. */
 async function lose({ db, tell }: SweepParts, steps: Steps, session: number): Promise<number> {
-  let count = 0
-  for (let after = 0; ;) {
-    const page = (await db.call<Held>('lose_session', db.now(), session, after)).map(named)
-    count += await steps.runAll(page, (jobs) => counted(db, tell, 'give_up_jobs', session, seqsOf(jobs)))
-    if (page.length < jobsPerStep) break
-    after = (page.at(-1) as NamedJob).seq
-  }
+  const count = await steps.runPages(
+    async (after) => (await db.call<Held>('lose_session', db.now(), session, after)).map(named),
+    (jobs) => counted(db, tell, 'give_up_jobs', session, seqsOf(jobs)),
+  )
   if (count > 0) await db.call('lose_session', db.now(), session, 0)
   return count
 }
 
 /** Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not listen. */
-async function stopLate({ db, runtime, tell }: SweepParts, steps: Steps): Promise<number> {
-  let count = 0
-  for (let after = 0; ;) {
-    const page = (await db.call<Held>('late_jobs', db.now(), after, jobsPerStep)).map(named)
-    count += await steps.runAll(page, (jobs) => counted(db, tell, 'stop_jobs', runtime.random(), seqsOf(jobs)))
-    if (page.length < jobsPerStep) return count
-    after = (page.at(-1) as NamedJob).seq
-  }
-}
+const stopLate = ({ db, runtime, tell }: SweepParts, steps: Steps): Promise<number> =>
+  steps.runPages(
+    async (after) => (await db.call<Held>('late_jobs', db.now(), after, jobsPerStep)).map(named),
+    (jobs) => counted(db, tell, 'stop_jobs', runtime.random(), seqsOf(jobs)),
+  )
 
 type Held = readonly [seq: number, id: string]
 const named = ([seq, id]: Held): NamedJob => ({ seq, id })

@@ -1,11 +1,10 @@
 import {
   choreInterval,
   faultKept,
-  faultLength,
   faultShown,
+  type KeptFault,
   type KnownFault,
   longestCalm,
-  type SweepFault,
   turnLength,
 } from '../../engine/recovery.ts'
 import type { Database } from './database.ts'
@@ -13,16 +12,14 @@ import type { Database } from './database.ts'
 /** Faults are rows of celeriac.meta, so that they can be noted also where a table is locked. */
 const prefix = 'fault '
 const ofFaults = `key >= '${prefix}' and key < 'fault!'`
-const mostFaults = 100
 
 /** Keeps what failed, for whoever asks after it. */
-export async function noteFaults(db: Database, faults: readonly SweepFault[]): Promise<void> {
-  const kept = faults.slice(0, mostFaults)
+export async function noteFaults(db: Database, faults: readonly KeptFault[]): Promise<void> {
   await db.call(
     'note_faults',
     db.now(),
-    kept.map(({ item }) => `${prefix}${item}`),
-    kept.map(({ error }) => error.message.slice(0, faultLength)),
+    faults.map(({ item }) => `${prefix}${item}`),
+    faults.map(({ message }) => message),
   )
 }
 

@@ -47,9 +47,14 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
     released += (await steps.run(`worker number ${session}`, () => lose(runs, steps, session))) ?? 0
   if (hasLate === 1) released += (await steps.run('deadlines', () => stopLate(runs, steps, runtime))) ?? 0
   const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
-  if (hasChores === 1) await doChores(runs, steps)
+  if (hasChores === 1)
+    await steps.runChores(
+      chores,
+      async (chore) => (await runs.write<number>(chore)) === 1,
+      () => leaveChores(runs),
+    )
   const { faults } = steps
-  if (faults.length > 0) await noteFaults(runs, faults)
+  if (faults.length > 0) await noteFaults(runs, steps.keptFaults)
   // Where nothing was to be done it has said so itself: idle workers ask once.
   const wait = next === 'later' ? await runs.write<Wait>(foreseeScript) : next
   const soonest = isDue ? Math.min(wait === '' ? restOfTurn : Number(wait), restOfTurn) : wait
@@ -66,12 +71,6 @@ async function retainAll({ db, runs, runtime, isClosed }: SweepParts): Promise<b
   })
   if (hasRemovedAny && !isClosed()) await noteOldest(db)
   return isDue
-}
-
-async function doChores(runs: Runs, steps: Steps): Promise<void> {
-  let isLeft = false
-  for (const [name, chore] of chores) isLeft = (await steps.run(name, () => runs.write<number>(chore))) === 1 || isLeft
-  if (isLeft) await leaveChores(runs)
 }
 
 /** In how long to come again; empty where nothing is foreseen. */

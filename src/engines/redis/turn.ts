@@ -1,11 +1,10 @@
 import {
   choreInterval,
   faultKept,
-  faultLength,
   faultShown,
+  type KeptFault,
   type KnownFault,
   longestCalm,
-  type SweepFault,
   turnLength,
 } from '../../engine/recovery.ts'
 import { calm } from './calm.ts'
@@ -61,14 +60,11 @@ end
 
 const choresLeftScript = writing('choresLeft', `call('HSET', P .. 'meta', 'choresAt', 0) return false`)
 
-/** Chores that could not come to their end go on in the next turn. */
-export async function leaveChores(runs: Runs): Promise<void> {
-  await runs.write(choresLeftScript)
-}
+/** All chores go on in the next turn. */
+export const leaveChores = (runs: Runs): Promise<unknown> => runs.write(choresLeftScript)
 
 // ── faults ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const mostFaults = 100
 const noteFaultsScript = writing(
   'noteFaults',
   `
@@ -82,12 +78,8 @@ return false
 )
 
 /** Keeps what failed, for whoever asks after it. */
-export async function noteFaults(runs: Runs, faults: readonly SweepFault[]): Promise<void> {
-  const kept = faults.slice(0, mostFaults)
-  await runs.write(noteFaultsScript, [
-    kept.length,
-    ...kept.flatMap(({ item, error }) => [item, error.message.slice(0, faultLength)]),
-  ])
+export async function noteFaults(runs: Runs, faults: readonly KeptFault[]): Promise<void> {
+  await runs.write(noteFaultsScript, [faults.length, ...faults.flatMap(({ item, message }) => [item, message])])
 }
 
 const faultsScript = reading('faults', `return {string.format('%.0f', now), call('HGETALL', P .. 'faults')}`)

@@ -45,9 +45,9 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
     released += (await steps.run(`worker ${session.name}`, () => lose(parts, steps, session))) ?? 0
   if (begun.hasLate) released += (await steps.run('deadlines', () => stopLate(parts, steps))) ?? 0
   const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
-  if (begun.hasChores) await doChores(parts, steps)
+  if (begun.hasChores) await steps.runChores(chores, write, () => write(({ db }) => note(db, 'chores_at', 0)))
   const { faults } = steps
-  if (faults.length > 0) await write((change) => noteFaults(change, faults))
+  if (faults.length > 0) await write((change) => noteFaults(change, steps.keptFaults))
   const isAtRest = begun.sessions.length === 0 && !begun.hasLate
   const nextAt = isAtRest ? begun.nextAt : await write(foresee)
   return { released, faults, nextAt: isDue ? Math.min(nextAt ?? Infinity, runtime.now() + restOfTurn) : nextAt }
@@ -55,13 +55,6 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
 
 const retainAll = ({ write, runtime, isClosed }: SweepParts): Promise<boolean> =>
   bySlices(runtime, async () => !isClosed() && (await write(retain)))
-
-/** Chores that could not come to their end go on in the next turn. */
-async function doChores({ write }: SweepParts, steps: Steps): Promise<void> {
-  let isLeft = false
-  for (const [name, chore] of chores) isLeft = (await steps.run(name, () => write(chore))) === true || isLeft
-  if (isLeft) await write(({ db }) => note(db, 'chores_at', 0))
-}
 
 interface Begun {
   readonly released: number
@@ -111,14 +104,10 @@ function lostSessions({ db, now }: Change): Session[] {
 async function lose({ write }: SweepParts, steps: Steps, session: Session): Promise<number> {
   const isLost = await write((change) => endSession(change, session))
   if (!isLost) return 0
-  let count = 0
-  for (let after = 0; ;) {
-    const page = await write((change) => heldAfter(change, session, after))
-    if (page.length > 0)
-      count += await steps.runAll(page, (jobs) => write((change) => giveUpJobs(change, session, jobs)))
-    if (page.length < jobsPerStep) break
-    after = (page.at(-1) as NamedJob).seq
-  }
+  const count = await steps.runPages(
+    (after) => write((change) => heldAfter(change, session, after)),
+    (jobs) => write((change) => giveUpJobs(change, session, jobs)),
+  )
   await write((change) => forgetIfEmpty(change, session))
   return count
 }
@@ -220,15 +209,11 @@ const lateJobs = `celeriac_jobs, (select ? as calm, ? as instant) where state = 
   or iif(started_at < calm, max(deadline_at, calm + timeout), deadline_at) <= instant - ${deadlineGrace})`
 
 /** Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not listen. */
-async function stopLate({ write, runtime }: SweepParts, steps: Steps): Promise<number> {
-  let count = 0
-  for (let after = 0; ;) {
-    const page = await write((change) => lateAfter(change, after, jobsPerStep))
-    count += await steps.runAll(page, (jobs) => write((change) => stopJobs(change, jobs, runtime)))
-    if (page.length < jobsPerStep) return count
-    after = (page.at(-1) as NamedJob).seq
-  }
-}
+const stopLate = ({ write, runtime }: SweepParts, steps: Steps): Promise<number> =>
+  steps.runPages(
+    (after) => write((change) => lateAfter(change, after, jobsPerStep)),
+    (jobs) => write((change) => stopJobs(change, jobs, runtime)),
+  )
 
 function lateAfter({ db, now }: Change, after: number, limit: number): NamedJob[] {
   return db.all<NamedJob>(

@@ -1,11 +1,10 @@
 import {
   choreInterval,
   faultKept,
-  faultLength,
   faultShown,
+  type KeptFault,
   type KnownFault,
   longestCalm,
-  type SweepFault,
   turnLength,
 } from '../../engine/recovery.ts'
 import type { Change } from './change.ts'
@@ -104,12 +103,10 @@ const prefix = 'fault '
 const ofFaults = `key >= '${prefix}' and key < 'fault!'`
 
 /** Keeps what failed, for whoever asks after it. */
-export function noteFaults({ db, now }: Change, faults: readonly SweepFault[]): void {
+export function noteFaults({ db, now }: Change, faults: readonly KeptFault[]): void {
   db.run(`delete from celeriac_meta where ${ofFaults} and json_extract(value, '$.at') < ?`, now - faultKept)
-  for (const { item, error } of faults.slice(0, mostFaults))
-    put(db, `${prefix}${item}`, JSON.stringify({ at: now, message: error.message.slice(0, faultLength) }))
+  for (const { item, message } of faults) put(db, `${prefix}${item}`, JSON.stringify({ at: now, message }))
 }
-const mostFaults = 100
 
 export function faults(db: Database, now: number): KnownFault[] {
   const rows = db.all<{ key: string; value: string }>(
