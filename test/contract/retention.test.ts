@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { Graph } from '../../src/core/graph.ts'
 import { alone, chainOf, graphOf, groupOf, submission } from '../fixtures/graphs.ts'
-import { continued, failed, hand, type Hand, sweepAll } from '../fixtures/hand.ts'
+import { continued, failed, goOn, hand, type Hand, lease, sweepAll } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 const retention = 1_000
@@ -85,6 +85,38 @@ onEveryEngine((open) => {
     clock.pass(retention / 2)
     await engine.sweep()
     for (const graph of [one, two]) expect(await isThere(engine, graph)).toBe(false)
+  })
+
+  test('keeps a job alone for its own time, whoever has ended it', async () => {
+    const { engine, clock } = await open()
+    const long = { retention: 60 * 60_000 }
+    const send = async (task: string, options = {}): Promise<Graph> => {
+      const graph = alone(task, options)
+      await engine.submit([submission(graph, long)])
+      return graph
+    }
+    const worker = await hand(engine)
+    const late = await send('late', { timeout: 2_000 })
+    await worker.claim()
+    const leaving = await hand(engine)
+    const released = await send('released')
+    await leaving.claim()
+    const lost = await send('lost')
+    await (await hand(engine)).claim()
+    for (const graph of [released, lost]) expect(await engine.cancel({ collectionId: graph.id })).toBe('marked')
+    await leaving.beat({ ended: true })
+    await goOn({ engine, clock }, lease + 3_000, worker)
+    const poisoned = await send('poisoned')
+    for (let death = 0; death < 3; death++) {
+      await (await hand(engine)).claim()
+      await goOn({ engine, clock }, lease + 3_000, worker)
+    }
+    const all = [late, released, lost, poisoned]
+    const states = await Promise.all(all.map(async ({ id }) => (await engine.job(id))?.state))
+    expect(states).toEqual(['failed', 'cancelled', 'cancelled', 'failed'])
+    clock.pass(long.retention)
+    await sweepAll(engine, clock.now())
+    for (const graph of all) expect(await isThere(engine, graph)).toBe(false)
   })
 
   test('what a sweep has taken out of sight cannot be retried, nor any job of it', async () => {

@@ -10,17 +10,10 @@ import { firstOf, firstOfOne, onlyQueue, pausedQueues, type Which } from './line
 import { isCalm } from './turn.ts'
 
 /** What this engine wants to be told again of a job that was claimed. None of it changes while the job runs. */
-export interface Ref {
-  readonly seq: number
-  readonly collection: number
-  readonly attempt: number
-  readonly version: number
-  readonly role: number
-  readonly feeds: number | null
-  readonly scope: number | null
+export interface Ref extends Ending {
   readonly depth: number
-  readonly retention: number | null
 }
+export const refColumns = `${endingColumns}, depth`
 
 export function claim(change: Change, request: ClaimRequest): ClaimAnswer {
   const session = change.db.get<{ number: number }>(

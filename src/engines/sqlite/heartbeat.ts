@@ -2,7 +2,7 @@ import { logLimit } from '../../engine/limits.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
-import type { Ref } from './claim.ts'
+import { type Ref, refColumns } from './claim.ts'
 import type { Database } from './database.ts'
 import { reason, state } from '../../engine/codes.ts'
 import { putBack, recordAttempt } from './settle.ts'
@@ -31,7 +31,7 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
   return { lost: compare(change, running, beat.held ?? [], beat.lease), toCancel }
 }
 
-const selectRunning = `select seq, id, collection, attempt, version, role, feeds, scope, depth, token, started_at, marked_at, reason
+const selectRunning = `select ${refColumns}, id, token, started_at, marked_at, reason
   from celeriac_jobs where state = 3`
 
 interface Running extends Ref {

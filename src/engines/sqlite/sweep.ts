@@ -20,7 +20,7 @@ import {
 import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
-import { expire, nextDueAt, type Ref, releaseDue } from './claim.ts'
+import { expire, nextDueAt, type Ref, refColumns, releaseDue } from './claim.ts'
 import type { Database } from './database.ts'
 import { chores, retain } from './retention.ts'
 import { putBack, recordAttempt, retryLater } from './settle.ts'
@@ -148,7 +148,7 @@ interface Lost extends Ref {
   readonly marked_at: number | null
   readonly reason: number | null
 }
-const lostColumns = 'seq, collection, attempt, version, role, feeds, scope, depth, crashes, marked_at, reason'
+const lostColumns = `${refColumns}, crashes, marked_at, reason`
 
 /** Asked for by their numbers, so that one of them may fail for itself. A session that came back to life keeps what is left. */
 function giveUpJobs(change: Change, { number, name }: Session, jobs: readonly NamedJob[]): number {
@@ -227,7 +227,7 @@ function lateAfter({ db, now }: Change, after: number, limit: number): NamedJob[
 
 function stopJobs(change: Change, jobs: readonly NamedJob[], runtime: Runtime): number {
   const late = change.db.all<Late>(
-    `select seq, collection, attempt, version, role, feeds, scope, depth, marked_at, reason, failures, options, timeout
+    `select ${refColumns}, marked_at, reason, failures, options, timeout
      from ${lateJobs} and seq in (select value from json_each(?)) order by +seq`,
     noted(change.db, 'calm_at'),
     change.now,
