@@ -1,5 +1,7 @@
 import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { Failure } from '../core/failure.ts'
+import { decideFailure } from '../core/retry.ts'
+import { readOptions } from './job-options.ts'
 
 /** How long a running job that was told to stop may take, in milliseconds. */
 export const cancelGrace = 10_000
@@ -203,4 +205,29 @@ export function poisonedFailure(worker: string, words: string | null, attempt: n
     attempt,
     at: new Date(now).toISOString(),
   }
+}
+
+/** Why a job is failed whose worker did not stop it at its deadline. `timeout` in milliseconds. */
+export const lateMessage = (timeout: number | string | null): string =>
+  `It took longer than its ${timeout} ms, and did not stop when told.`
+
+/**
+ * What a job comes to whose worker did not stop it at its deadline: a failure, or another attempt.
+ *
+ * @param job its options as the text in its row
+ */
+export function lateOutcome(
+  job: {
+    readonly attempt: number
+    readonly failures: number
+    readonly timeout: number | null
+    readonly options: string | null
+  },
+  now: number,
+  random: number,
+): ReturnType<typeof decideFailure> {
+  const { attempt, failures, timeout, options } = job
+  const at = new Date(now).toISOString()
+  const failure: Failure = { name: 'JobTimedOut', message: lateMessage(timeout), attempt, at }
+  return decideFailure({ reason: 'timeout', failure, policy: readOptions(options).retry, failures, random })
 }

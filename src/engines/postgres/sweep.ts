@@ -5,6 +5,7 @@ import {
   cancelGrace,
   deadlineGrace,
   jobsPerStep,
+  lateMessage,
   type NamedJob,
   poisonedMessage,
   sessionsPerTurn,
@@ -119,8 +120,10 @@ const instantText = `to_char(to_timestamp(c.now / 1000.0) at time zone 'UTC', 'Y
 const failure = (name: string, message: string): string =>
   `json_build_object('name', '${name}', 'message', ${message}, 'attempt', attempt, 'at', ${instantText})::text`
 
-const [beforeName, afterName] = poisonedMessage('|').split('|') as [string, string]
-const poisoned = `concat('${beforeName}', worker, '${afterName}')`
+/** SQL for a message with something of the row in it. */
+const about = (message: (something: string) => string, column: string): string =>
+  `concat('${message('|').replace('|', `', ${column}, '`)}')`
+const poisoned = about(poisonedMessage, 'worker')
 
 /** With what its worker said last, if it said anything: as `poisonedFailure` has it. */
 const poisonedFailure = `case when words is null then ${failure('JobPoisoned', poisoned)}
@@ -330,7 +333,7 @@ declare
   v_failures text[];
 begin
   with late as (
-    select seq, marked_at, reason, ${failure('JobTimedOut', "concat('It took longer than its ', timeout, ' ms, and did not stop when told.')")} as failure,
+    select seq, marked_at, reason, ${failure('JobTimedOut', about(lateMessage, 'timeout'))} as failure,
       -- Another number for each, as even as chance.
       celeriac.retry_wait(options, failures, (a_random + row_number() over (order by seq) * 0.6180339887498949)::numeric % 1) as delay
     from celeriac.jobs where seq = any(v_seqs) and state = 3 and (${isPastGrace('c.now')} or ${isPastDeadline('c.now')})

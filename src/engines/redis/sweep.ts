@@ -1,13 +1,11 @@
-import type { Failure } from '../../core/failure.ts'
-import { decideFailure } from '../../core/retry.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import { attemptOutcomeCode, reason, state } from '../../engine/codes.ts'
-import { readOptions } from '../../engine/job-options.ts'
 import {
   blame,
   cancelGrace,
   deadlineGrace,
   jobsPerStep,
+  lateOutcome,
   type NamedJob,
   poisonedFailure,
   sessionsPerTurn,
@@ -213,13 +211,6 @@ async function lose(runs: Runs, steps: Steps, session: string): Promise<number> 
   return released
 }
 
-const failed = (name: string, message: string, attempt: number, now: number): Failure => ({
-  name,
-  message,
-  attempt,
-  at: new Date(now).toISOString(),
-})
-
 // ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
@@ -231,7 +222,7 @@ local function isLate(job)
   if not job or job.state ~= ${state.running} then return false end
   if job.marked and math.max(job.marked, calmAt) <= now - ${cancelGrace} then return true end
   if not job.timeout or not job.started then return false end
-  return (job.started < calmAt and math.max(job.started, calmAt) or job.started) + job.timeout <= now - ${deadlineGrace}
+  return math.max(job.started, calmAt) + job.timeout <= now - ${deadlineGrace}
 end
 local function lateJobs(size)
   local late, seen = {}, {}
@@ -319,11 +310,8 @@ function verdictOn(
   now: number,
   runtime: Runtime,
 ): (string | number)[] {
-  const message = `It took longer than its ${timeout} ms, and did not stop when told.`
-  const failure = failed('JobTimedOut', message, attempt, now)
-  const { retry: policy } = readOptions(options)
-  const outcome = decideFailure({ reason: 'timeout', failure, policy, failures, random: runtime.random() })
-  return [seq, attempt, outcome.type === 'failed' ? '' : outcome.delay, JSON.stringify(failure)]
+  const outcome = lateOutcome({ attempt, failures, timeout, options }, now, runtime.random())
+  return [seq, attempt, outcome.type === 'failed' ? '' : outcome.delay, JSON.stringify(outcome.failure)]
 }
 
 // ── what comes next ──────────────────────────────────────────────────────────────────────────────────────────────

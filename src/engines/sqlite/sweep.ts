@@ -1,14 +1,12 @@
-import type { Failure } from '../../core/failure.ts'
-import { decideFailure } from '../../core/retry.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import { reason, state } from '../../engine/codes.ts'
-import { readOptions } from '../../engine/job-options.ts'
 import {
   blameFor,
   cancelGrace,
   deadlineGrace,
   jobsPerStep,
   lastWordsName,
+  lateOutcome,
   type NamedJob,
   poisonedFailure,
   sessionsPerTurn,
@@ -188,13 +186,6 @@ const lastWords = ({ db }: Change, { seq, attempt }: Lost): string | null =>
   db.get<{ value: string }>('select value from celeriac_notes where job = ? and name = ?', seq, lastWordsName(attempt))
     ?.value ?? null
 
-const failed = (name: string, message: string, job: Ref, now: number): Failure => ({
-  name,
-  message,
-  attempt: job.attempt,
-  at: new Date(now).toISOString(),
-})
-
 // ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Late extends Ref {
@@ -204,9 +195,10 @@ interface Late extends Ref {
   readonly options: string | null
   readonly timeout: number | null
 }
-/** After a gap, running jobs have their time anew: nobody knows how much of it they had. */
-const lateJobs = `celeriac_jobs, (select ? as calm, ? as instant) where state = 3 and (max(marked_at, calm) <= instant - ${cancelGrace}
-  or iif(started_at < calm, max(deadline_at, calm + timeout), deadline_at) <= instant - ${deadlineGrace})`
+/** From then on a running job is late. After a gap it has its time anew: nobody knows how much of it it had. */
+const lateAt = `min(
+  coalesce(max(started_at, calm) + timeout + ${deadlineGrace}, 9e15), coalesce(max(marked_at, calm) + ${cancelGrace}, 9e15))`
+const lateJobs = `celeriac_jobs, (select ? as calm, ? as instant) where state = 3 and ${lateAt} <= instant`
 
 /** Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not listen. */
 const stopLate = ({ write, runtime }: SweepParts, steps: Steps): Promise<number> =>
@@ -243,25 +235,13 @@ function stopJobs(change: Change, jobs: readonly NamedJob[], runtime: Runtime): 
 }
 
 function timeOut(change: Change, job: Late, runtime: Runtime): void {
-  const failure = failed(
-    'JobTimedOut',
-    `It took longer than its ${job.timeout} ms, and did not stop when told.`,
-    job,
-    change.now,
-  )
-  const outcome = decideFailure({
-    reason: 'timeout',
-    failure,
-    policy: readOptions(job.options).retry,
-    failures: job.failures,
-    random: runtime.random(),
-  })
+  const outcome = lateOutcome(job, change.now, runtime.random())
   if (outcome.type === 'failed')
     return endJob(change, job, {
       state: state.failed,
       reason: reason.timeout,
       cause: job.seq,
-      failure: JSON.stringify(failure),
+      failure: JSON.stringify(outcome.failure),
     })
   retryLater(change, job, outcome)
   change.db.run('update celeriac_jobs set token = null where seq = ?', job.seq)
@@ -281,9 +261,7 @@ function foresee({ db, now }: Change): number | null {
       calm,
     ),
     first(
-      `select min(min(
-         coalesce(iif(started_at < calm, max(deadline_at, calm + timeout), deadline_at) + ${deadlineGrace}, 9e15),
-         coalesce(max(marked_at, calm) + ${cancelGrace}, 9e15))) as at
+      `select min(${lateAt}) as at
        from celeriac_jobs, (select ? as calm) where state = 3 and (deadline_at is not null or marked_at is not null)`,
       calm,
     ),
