@@ -413,3 +413,14 @@ test('a store that was closed is not asked again', async () => {
   expect(requests).toHaveLength(1)
   expect(notices[0]).toMatch(/^The app was closed while its worker ran/)
 })
+
+test('of a request that fails after it was abandoned it says nothing', async () => {
+  const late = Promise.withResolvers<never>()
+  const { settler, notices } = start(() => late.promise)
+  settler.add(owed('a'))
+  await turn()
+  settler.abandon()
+  late.reject(new CeleriacError('CLOSED', 'Closed.'))
+  await turn()
+  expect(notices).toEqual([])
+})

@@ -232,6 +232,7 @@ export class Settler {
         reporter.over('settle', 'Settling jobs works again.')
         return 'stored'
       } catch (error) {
+        if (this.#isAbandoned) break
         if (isClosed(error)) return this.#giveUp()
         if (await this.#isFaultOfData(error)) return refusalBy(error)
         reporter.trouble('settle', what, error)

@@ -44,6 +44,7 @@ function start(slots: number, { pace = null as number | null, endsAtOnce = false
   const requests: ClaimRequest[] = []
   const running: string[] = []
   const givenBack: string[] = []
+  const notices: string[] = []
   let answer = (request: ClaimRequest): Promise<ClaimAnswer> =>
     Promise.resolve({ jobs: line.splice(0, request.limit), nextAt: null })
   let isHeldBack = false
@@ -51,7 +52,7 @@ function start(slots: number, { pace = null as number | null, endsAtOnce = false
   let tokens = 0
   const source = new Source({
     runtime,
-    reporter: createReporter(() => {}),
+    reporter: createReporter(({ message }) => void notices.push(message)),
     session: 's',
     queues: null,
     newToken: () => ++tokens,
@@ -79,6 +80,7 @@ function start(slots: number, { pace = null as number | null, endsAtOnce = false
     requests,
     running,
     givenBack,
+    notices,
     queue: (...ids: string[]) => void line.push(...ids.map(job)),
     answerBy: (by: typeof answer) => void (answer = by),
     holdBack: (value: boolean) => void (isHeldBack = value),
@@ -195,6 +197,18 @@ test('a request that fails does not hold up the stop', async () => {
   await turn()
   await source.stop()
   expect(requests).toHaveLength(1)
+})
+
+test('of a request that fails after the stop it says nothing', async () => {
+  const { source, notices, answerBy } = start(1)
+  const late = Promise.withResolvers<ClaimAnswer>()
+  answerBy(() => late.promise)
+  source.wake()
+  await turn()
+  const stopped = source.stop()
+  late.reject(new CeleriacError('CLOSED', 'Closed.'))
+  await stopped
+  expect(notices).toEqual([])
 })
 
 test('jobs claimed ahead are handed back when no slot comes free for them', async () => {

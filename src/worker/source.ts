@@ -173,6 +173,8 @@ export class Source {
         reporter.over('claim', 'Claiming jobs works again.')
         return answer
       } catch (error) {
+        // It is not tried again.
+        if (this.#isStopped) break
         reporter.trouble('claim', 'Claiming jobs failed', error)
         await this.#backoff.wait()
       }

@@ -111,3 +111,26 @@ test('once stopped it does nothing more', async () => {
   expect(times).toEqual(['sweep 0', 'wake 10'])
   expect(runtime.pending).toBe(0)
 })
+
+test.each<[string, (swept: PromiseWithResolvers<SweepAnswer>) => void]>([
+  ['fails', ({ reject }) => reject(new CeleriacError('CLOSED', 'The store has been closed.'))],
+  [
+    'was faulty',
+    ({ resolve }) =>
+      resolve({
+        released: 0,
+        nextAt: null,
+        faults: [{ item: 'values', error: new CeleriacError('CLOSED', 'Closed.') }],
+      }),
+  ],
+])('of a sweep that %s after the stop it says nothing', async (_, end) => {
+  const swept = Promise.withResolvers<SweepAnswer>()
+  const { runtime, timekeeper, times, notices, pass } = start(() => swept.promise)
+  await pass(20)
+  timekeeper.stop()
+  end(swept)
+  await pass(3_000)
+  expect(notices).toEqual([])
+  expect(times).toEqual(['sweep 0'])
+  expect(runtime.pending).toBe(0)
+})

@@ -24,6 +24,7 @@ export class Timekeeper {
   readonly #sweeps: Alarm
   readonly #claims: Alarm
   #sweepCount = 0
+  #isStopped = false
   /** What failed of sweeps here, and when last. */
   readonly #faulty = new Map<string, number>()
 
@@ -42,7 +43,9 @@ export class Timekeeper {
     this.#claims.setAt(at)
   }
 
+  /** Sweeps and wakes no more. A sweep under way tells nobody how it ended: whoever stopped this may have closed the store. */
   stop(): void {
+    this.#isStopped = true
     this.#sweeps.stop()
     this.#claims.stop()
   }
@@ -52,10 +55,12 @@ export class Timekeeper {
     let nextAt: number | null = null
     try {
       const answer = await store.sweep()
+      if (this.#isStopped) return
       nextAt = answer.nextAt
       reporter.over('sweep', 'Upkeep works again.')
       this.#report(answer.faults ?? [])
     } catch (error) {
+      if (this.#isStopped) return
       reporter.trouble('sweep', 'Upkeep failed', error)
     }
     this.#sweeps.setAt(Math.min(nextAt ?? Infinity, runtime.now() + longest))
