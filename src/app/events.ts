@@ -86,32 +86,35 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
   const stop = (): void => inbox.stop()
   if (signal?.aborted) return
   signal?.addEventListener('abort', stop)
-  try {
+  // Each part is a generator of its own, so that nothing holds a snapshot or an event while the next change is awaited, maybe for hours.
+  async function* open(): AsyncGenerator<Event> {
     const isWorthIt = (found: Found): boolean => after !== undefined || !view.isEnd(found)
     const endTurn = await turn()
     try {
       if (inbox.isStopped) return
       const found = await connection.feed.follow(inbox, () => view.look(), isWorthIt)
       hasBegun = true
-      for await (const event of begin(persistent, view, found, inbox.collectionId, after)) {
-        yield event
-        if (inbox.isStopped) return
-      }
+      yield* begin(persistent, view, found, inbox.collectionId, after)
     } finally {
       endTurn()
     }
-    while (!view.isOver && !inbox.isStopped) {
-      for await (const event of take(view, inbox, turn)) {
-        yield event
-        if (inbox.isStopped) return
-      }
-    }
+  }
+  try {
+    yield* untilStopped(open(), inbox)
+    while (!view.isOver && !inbox.isStopped) yield* untilStopped(take(view, inbox, turn), inbox)
   } catch (error) {
     // Who no longer follows need not hear that the store was away.
     if (!(inbox.isStopped && error instanceof StoreUnavailable)) throw error
   } finally {
     signal?.removeEventListener('abort', stop)
     connection.feed.leave(inbox)
+  }
+}
+
+async function* untilStopped<Event>(events: AsyncIterable<Event>, inbox: Inbox): AsyncGenerator<Event> {
+  for await (const event of events) {
+    yield event
+    if (inbox.isStopped) return
   }
 }
 

@@ -34,6 +34,8 @@ export const goingAway = 1001
 export const trustEnded = 4001
 const badMessages = 1008
 
+type Event = CollectionEvent | JobEvent | FeedEvent
+
 interface Following {
   /** What is followed, by whatever name. */
   readonly subject: string
@@ -145,6 +147,7 @@ export class LiveSocket {
   async #follow({ address, after, live }: Order, name: string, opened: () => void): Promise<void> {
     const following = { subject: nameOf({ ...address, as: undefined }), abort: new AbortController() }
     const { signal } = following.abort
+    let told: AsyncIterator<Event, unknown> | undefined
     try {
       this.#checkCount(following.subject)
       this.#followed.set(name, following)
@@ -157,18 +160,29 @@ export class LiveSocket {
         }
       }
       const events = await this.#open(address, { live, signal, turn, ...(after !== undefined && { after }) })
-      for await (const event of events) {
-        await this.#untilRoom()
-        if (signal.aborted) return
-        this.#sayText(`${opening}${eventText(this.#identity, event)}}`)
-        await this.#untilRoom()
-      }
+      told = events[Symbol.asyncIterator]()
+      while (await this.#tellNext(told, opening, signal));
       if (!signal.aborted) this.#say({ type: 'end', ...address })
     } catch (error) {
       if (!signal.aborted) this.#sayProblem(error, address)
     } finally {
       if (this.#followed.get(name) === following) this.#followed.delete(name)
+      await told?.return?.()
     }
+  }
+
+  /**
+   * Sends the next event; false if there is none. A function of its own, so that nothing holds the last event, which may be a large
+   * snapshot, while the next is awaited.
+   */
+  async #tellNext(events: AsyncIterator<Event, unknown>, opening: string, signal: AbortSignal): Promise<boolean> {
+    const next = await events.next()
+    if (next.done) return false
+    await this.#untilRoom()
+    if (signal.aborted) return false
+    this.#sayText(`${opening}${eventText(this.#identity, next.value)}}`)
+    await this.#untilRoom()
+    return true
   }
 
   #checkCount(subject: string): void {
@@ -182,7 +196,7 @@ export class LiveSocket {
     }
   }
 
-  async #open(subject: Subject, options: FollowTerms): Promise<AsyncIterable<CollectionEvent | JobEvent | FeedEvent>> {
+  async #open(subject: Subject, options: FollowTerms): Promise<AsyncIterable<Event>> {
     const connection = await this.#service.connect()
     const connect = () => this.#service.connect()
     if ('collection' in subject) {
