@@ -102,6 +102,8 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
   try {
     yield* untilStopped(open(), inbox)
     while (!view.isOver && !inbox.isStopped) yield* untilStopped(take(view, inbox, turn), inbox)
+    // Throws if it was ended from outside while an event was being read.
+    if (!view.isOver) await inbox.take()
   } catch (error) {
     // Who no longer follows need not hear that the store was away.
     if (!(inbox.isStopped && error instanceof StoreUnavailable)) throw error

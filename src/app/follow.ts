@@ -2,6 +2,7 @@ import type { Change } from '../core/event.ts'
 import { CeleriacError, type ErrorCode } from '../core/errors.ts'
 import type { Runtime, Timer } from '../core/runtime.ts'
 import type { Feed } from '../engine/feed.ts'
+import type { Inspection } from '../engine/inspect.ts'
 import { advance, positionAt, type Position } from './position.ts'
 
 /** Somebody who follows one collection, or (null) everything. Called in the order of the feed; must neither wait nor throw. */
@@ -11,6 +12,8 @@ export interface Follower {
   changed(change: Change, position: Position): void
   /** Changes are gone unread: look at a snapshot. */
   missed(): void
+  /** The collection is not stored any more: look once all that was told is read. */
+  gone(): void
   /** Nothing more will come. */
   failed(error: unknown): void
 }
@@ -21,10 +24,19 @@ const pageSize = 500
 const mostNamed = 200
 /** Signals are hints: without any, the feed is looked at this often. The timer also keeps the process alive. */
 const lookEvery = 2000
+/**
+ * Removal leaves no event, and takes along those not read yet: the store is asked at this interval, in milliseconds, which
+ * collections are still there.
+ */
+const presenceEvery = 10_000
+/** Maximum number of collections asked about at once. */
+const mostAsked = 1_000
 const firstWait = 50
 const longestWait = 5000
 /** The store is away, and will be back. */
 const passing: readonly ErrorCode[] = ['STORE_BUSY', 'STORE_UNREACHABLE']
+
+type Source = Feed & Pick<Inspection, 'actorsOf'>
 
 /**
  * The one reader of the feed in this process, however many handles are followed. It reads while anybody follows
@@ -34,12 +46,12 @@ const passing: readonly ErrorCode[] = ['STORE_BUSY', 'STORE_UNREACHABLE']
  * that began without it is still under way. What it is told twice for that, it drops by version.
  */
 export class FeedReader {
-  readonly #feed: Feed
+  readonly #feed: Source
   readonly #runtime: Runtime
   readonly #followers = new Map<string | null, Set<Follower>>()
   #run: Run | undefined
 
-  constructor(feed: Feed, runtime: Runtime) {
+  constructor(feed: Source, runtime: Runtime) {
     this.#feed = feed
     this.#runtime = runtime
   }
@@ -109,6 +121,9 @@ export class FeedReader {
       isLate: false,
       wait: firstWait,
       timer: undefined,
+      unasked: [],
+      askAt: this.#runtime.elapsed() + presenceEvery,
+      gone: [],
       unsubscribe: () => {},
     }
     this.#run = run
@@ -151,6 +166,7 @@ export class FeedReader {
       if (run.isLate) for (const follower of this.#everybody()) follower.missed()
       return false
     }
+    await this.#lookForGone(run)
     const page = await this.#feed.events({ after: run.cursor, collections: this.#named(), limit: pageSize })
     if (this.#run !== run) return false
     if (page.gap) {
@@ -160,7 +176,26 @@ export class FeedReader {
       this.#tell(page.changes, run.cursor)
       run.cursor = page.cursor
     }
+    if (!page.more) this.#tellGone(run)
     return page.more
+  }
+
+  /** Asks before a page is read, so that what is there of the time before a removal is told first. */
+  async #lookForGone(run: Run): Promise<void> {
+    if (this.#runtime.elapsed() >= run.askAt) {
+      run.askAt = this.#runtime.elapsed() + presenceEvery
+      run.unasked = [...this.#followers.keys()].filter((id) => id !== null)
+    }
+    const asked = run.unasked.slice(0, mostAsked)
+    if (asked.length === 0) return
+    const there = await this.#feed.actorsOf(asked)
+    run.unasked = run.unasked.slice(mostAsked)
+    run.gone.push(...asked.filter((id) => !there.has(id)))
+  }
+
+  #tellGone(run: Run): void {
+    for (const id of run.gone) for (const follower of this.#followers.get(id) ?? []) follower.gone()
+    run.gone = []
   }
 
   /** The collections to ask for; null: everything. */
@@ -222,5 +257,10 @@ interface Run {
   isLate: boolean
   wait: number
   timer: Timer | undefined
+  /** Collections still to be asked about, of those that were followed at the last look. */
+  unasked: string[]
+  askAt: number
+  /** Collections that are not stored any more; their followers are told when the feed is read to its end. */
+  gone: string[]
   unsubscribe: () => void
 }

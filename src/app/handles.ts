@@ -86,7 +86,11 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
       collectionId: this.#collectionId,
       look: () => lookAtJob(connection, this.id, { history: false }),
       isOver: ({ state }) => isFinal(state),
-      endsWith: (change) => change.type === 'job' && change.jobId === this.id && isFinal(change.state),
+      // A retry of everything ends what ran in a canvas that a handler had returned without an event of the job.
+      endsWith: (change) =>
+        change.type === 'collection'
+          ? change.state !== 'running'
+          : change.type === 'job' && change.jobId === this.id && isFinal(change.state),
     }
     const found = await waitUntilOver(connection, watched, options)
     return (await steadily(this.#access.runtime, () => resultOfJob(connection.engine, found))) as R

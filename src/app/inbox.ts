@@ -16,6 +16,7 @@ export class Inbox implements Follower {
   readonly #concerns: (change: Change) => boolean
   #news: News[] = []
   #hasMissed = false
+  #isGone = false
   #end: { readonly error?: unknown } | undefined
   #wake: (() => void) | undefined
   #stopped: PromiseWithResolvers<void> | undefined
@@ -26,16 +27,17 @@ export class Inbox implements Follower {
     this.#concerns = concerns
   }
 
-  /** Waits for something to read: what came since the last time, or that something was missed, or that it is over. */
+  /** Waits for something to read: what came since the last time, or that only a look can tell more, or that it is over. */
   async take(): Promise<readonly News[] | 'missed' | 'stopped'> {
-    if (this.#news.length === 0 && !this.#hasMissed && !this.#end) {
+    if (this.#news.length === 0 && !this.#hasMissed && !this.#isGone && !this.#end) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
     }
     if (this.#end && 'error' in this.#end) throw this.#end.error
     if (this.#end) return 'stopped'
-    const news = this.#hasMissed ? 'missed' : this.#news
+    const news = this.#hasMissed || this.#news.length === 0 ? 'missed' : this.#news
+    if (news === 'missed') this.#isGone = false
     this.#news = []
     this.#hasMissed = false
     return news
@@ -62,6 +64,11 @@ export class Inbox implements Follower {
   missed(): void {
     this.#news = []
     this.#hasMissed = true
+    this.#wake?.()
+  }
+
+  gone(): void {
+    this.#isGone = true
     this.#wake?.()
   }
 

@@ -1,4 +1,4 @@
-import type { Change } from '../core/event.ts'
+import type { Change, ChangeOfCollection, ChangeOfJob } from '../core/event.ts'
 import { NotFound } from '../core/errors.ts'
 import type { JobEvent } from '../core/handle.ts'
 import type { JobDetail } from '../core/job.ts'
@@ -36,6 +36,7 @@ class JobView<R> implements View<FoundJob, JobEvent<R>> {
   readonly #id: string
   readonly #isLive: boolean
   readonly #told = new Told()
+  #hasEnded = false
 
   constructor(connection: Connection, id: string, isLive: boolean) {
     this.#connection = connection
@@ -48,7 +49,7 @@ class JobView<R> implements View<FoundJob, JobEvent<R>> {
   }
 
   concerns(change: Change): boolean {
-    return change.type !== 'collection' && change.jobId === this.#id
+    return change.type === 'collection' ? change.state !== 'running' : change.jobId === this.#id
   }
 
   isEnd(found: FoundJob): boolean {
@@ -65,15 +66,29 @@ class JobView<R> implements View<FoundJob, JobEvent<R>> {
 
   caughtUp(found: FoundJob): void {
     this.#told.note(found)
+    this.#hasEnded = isFinal(found.state)
     this.isOver ||= this.isEnd(found)
   }
 
   async *tell(change: Change, position: Position): AsyncGenerator<JobEvent<R>> {
-    if (change.type === 'collection' || !this.#told.isNews(change)) return
-    const { type, jobId } = change
-    const at = { cursor: formatPosition(position, 0), at: new Date(change.at), jobId }
-    if (type === 'progress') return yield { type, ...at, ...change.progress }
-    this.isOver = !this.#isLive && isFinal(change.state)
-    yield { type: 'state', ...at, state: change.state, attempt: change.attempt }
+    const news = change.type === 'collection' ? await this.#leftBehind(change) : change
+    if (!news || !this.#told.isNews(news)) return
+    const { type, jobId } = news
+    const at = { cursor: formatPosition(position, 0), at: new Date(news.at), jobId }
+    if (type === 'progress') return yield { type, ...at, ...news.progress }
+    this.#hasEnded = isFinal(news.state)
+    this.isOver = !this.#isLive && this.#hasEnded
+    yield { type: 'state', ...at, state: news.state, attempt: news.attempt }
+  }
+
+  /**
+   * A retry of everything ends what ran in a canvas that a handler had returned, without an event: seen at the latest when the
+   * next round settles.
+   */
+  async #leftBehind({ at, round }: ChangeOfCollection): Promise<ChangeOfJob | null> {
+    if (this.#hasEnded) return null
+    const found = await lookAtJob(this.#connection, this.#id, { history: false })
+    const isLeft = found.round < round && isFinal(found.state)
+    return isLeft ? { ...found, type: 'job', jobId: found.id, at: found.finishedAt ?? at } : null
   }
 }
