@@ -1,6 +1,9 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { all, type AppByHand, appByHand } from '../../test/fixtures/app-by-hand.ts'
 import { continued, failed, type Hand, hand } from '../../test/fixtures/hand.ts'
+import { turns } from '../../test/fixtures/working.ts'
 import { nodeOf } from '../canvas/canvas.ts'
 import { chain } from '../canvas/chain.ts'
 import { compileContinuation } from '../canvas/compile.ts'
@@ -10,6 +13,9 @@ import type { Engine } from '../engine/engine.ts'
 import type { EventsPage } from '../engine/feed.ts'
 import { partsOf } from './parts.ts'
 import { compileContext } from './submission.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 interface Stage extends AppByHand {
   readonly worker: Hand
@@ -84,6 +90,32 @@ test('begins with the snapshot, tells every change once, and ends with settled',
   ])
   expect(events[0]).toMatchObject({ collection: { id: collection.id, state: 'running' } })
   expect(events.at(-1)).toMatchObject({ state: 'succeeded', round: 1 })
+})
+
+test('an app that is closed while an event is read ends with CLOSED', async () => {
+  const { app, worker, id } = await stage()
+  const collection = await app.submit(chain(id.s(1), id.s()))
+  const reading = (async () => {
+    for await (const { type } of collection.events()) {
+      if (type === 'snapshot') await worker.drain()
+      else await app.close()
+    }
+  })()
+  await expect(reading).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('no snapshot is held while the next change is awaited', async () => {
+  const { app, id } = await stage()
+  const collection = await app.submit(chain(id.s(1), id.s()))
+  const events = collection.events()[Symbol.asyncIterator]()
+  const begin = async () => new WeakRef((await events.next()).value as object)
+  const snapshot = await begin()
+  const next = events.next()
+  await turns()
+  collectGarbage()
+  expect(snapshot.deref()).toBeUndefined()
+  await events.return?.()
+  await next
 })
 
 test('of what is over already there is the snapshot, and that it settled', async () => {
