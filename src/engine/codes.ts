@@ -76,4 +76,6 @@ export const work = {
   reopen: 8,
   /** Those that nothing feeds decide. */
   decide: 9,
+  /** A barrier that failed: the cause is looked for among its inputs, and then it decides. */
+  cause: 10,
 } as const

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import type { Graph, GraphJob } from '../../src/core/graph.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { partsOf } from '../../src/engine/parts.ts'
-import { alone, chainOf, groupOf, plainJob, submission } from '../fixtures/graphs.ts'
-import { continued, failed, hand, lease, statesOf, sweepAll } from '../fixtures/hand.ts'
+import { alone, chainOf, groupOf, plainJob, sideJob, submission } from '../fixtures/graphs.ts'
+import { continued, failed, hand, lease, statesOf, succeeded, sweepAll } from '../fixtures/hand.ts'
 import { countRequests } from '../fixtures/requests.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
 
@@ -47,6 +47,56 @@ onEveryEngine((open) => {
     const heir = await hand(other)
     expect(await heir.drain()).toHaveLength(5_001)
     expect((await other.collection(graph.id))?.state).toBe('succeeded')
+  })
+
+  test('where a retry mends the first failure of 12,500 jobs, the next one is looked for some jobs at a time', async () => {
+    const { engine, clock, second } = await open()
+    const graph = group(12_500)
+    await upload(engine, graph)
+    await engine.submit([submission(graph)])
+    await sweepAll(engine, clock.now())
+    const worker = await hand(engine)
+    const [first, last] = [graph.jobs[0]!.id, graph.jobs.at(-1)!.id]
+    await worker.drain(({ id }) => (id === first || id === last ? failed(id) : succeeded(1)))
+    await sweepAll(engine, clock.now())
+    const retry = { selection: { jobId: first }, expectedRound: 1, mode: 'failed' } as const
+    expect(await engine.retry(retry)).toBe('retried')
+    await sweepAll(engine, clock.now())
+    await worker.succeed(await worker.take())
+    // Nobody goes on with it here.
+    void engine.close()
+    const other = second()
+    expect((await other.collection(graph.id, { jobs: false }))?.state).toBe('running')
+    await sweepAll(other, clock.now())
+    expect(await other.collection(graph.id, { jobs: false })).toMatchObject({ state: 'failed', failedJobId: last })
+  })
+
+  test('12,500 jobs that were not needed are no cause for what stands behind them', async () => {
+    const { engine, clock } = await open()
+    const side = (): GraphJob => ({ ...plainJob('side'), ...sideJob('failure', 0), feeds: 1 })
+    const graph: Graph = {
+      ...groupOf(),
+      jobs: [
+        { ...plainJob('main'), feeds: 0 },
+        ...Array.from({ length: 12_500 }, side),
+        { ...plainJob('always'), ...sideJob('always', 1) },
+        { ...plainJob('failure'), ...sideJob('failure', 1) },
+      ],
+      barriers: [
+        { inputs: 1, feeds: null, gate: null },
+        { inputs: 12_500, feeds: null, gate: 0 },
+      ],
+      exit: 0,
+    }
+    await upload(engine, graph)
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    await worker.succeed(await worker.take('main'))
+    await sweepAll(engine, clock.now())
+    expect(await worker.claim(10)).toEqual([])
+    const { items } = await engine.jobs({ limit: 5, task: 'always' })
+    expect(items).toMatchObject([{ state: 'skipped', reason: 'not-needed' }])
+    expect((await engine.collection(graph.id, { jobs: false }))?.counts).toMatchObject({ succeeded: 1, skipped: 0 })
   })
 
   test('a store that is left gives back what ran in it some jobs at a time', async () => {

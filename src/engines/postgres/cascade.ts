@@ -1,3 +1,4 @@
+import { inputsAtOnce } from '../../engine/causes.ts'
 import { work } from '../../engine/codes.ts'
 import { entryOf, headsOf, leave, lineUp, placeIn } from './change.ts'
 
@@ -10,6 +11,15 @@ export const releaseOf = `row(j.seq,
     case when ${isCancelled} then coalesce(j.reason, 3) when ${fits} then null when ${isUpstream} then 6 else 7 end,
     case when ${isCancelled} then coalesce(d.cause, j.seq) when ${fits} then null when ${isUpstream} then d.cause end
   )::celeriac.release`
+
+/** Decides the barriers of `failing`: `number, is_open, cause`. */
+const decideFailing = `
+  failed as (
+    update celeriac.barriers b set decided = 2, cause = f.cause from failing f where b.number = f.number
+    returning b.number, b.collection, f.is_open, b.cause, b.feeds, b.continues, b.settles
+  )
+  select array_agg(row(number, collection, false, is_open and cause is not null, cause, celeriac.is_cancelled(collection), feeds, continues, settles)::celeriac.decision
+    order by number)`
 
 const at = placeIn('b.number', 'v_numbers')
 
@@ -46,6 +56,7 @@ declare
   v_causes bigint[];
   v_count integer;
   v_failing bigint[];
+  r record;
 begin
   c.arrivals := '{}';
   select array_agg(barrier order by barrier), array_agg(inputs order by barrier), array_agg(failed order by barrier), array_agg(cause order by barrier)
@@ -68,38 +79,90 @@ begin
       order by number) filter (where decided = 1)
   into v_count, v_failing, decisions from counted;
   c.rows_left := c.rows_left - v_count;
-  if v_failing is not null then decisions := decisions || celeriac.decide_failing(v_failing); end if;
+  if v_failing is null then return; end if;
+  select s.* into r from celeriac.decide_failing(c, v_failing) s;
+  c := r.c;
+  decisions := decisions || r.decisions;
 end $$;
 
 -- Failed, or the gate before it did not open. Inputs that were all "not needed" failed for no cause: nothing on this canvas began.
-create or replace function celeriac.decide_failing(a_numbers bigint[]) returns celeriac.decision[] language plpgsql as $$
+-- One with many inputs whose cause has to be looked for decides later.
+create or replace function celeriac.decide_failing(inout c celeriac.change, a_numbers bigint[], out decisions celeriac.decision[]) language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_decisions celeriac.decision[];
+  v_items celeriac.item[];
 begin
-  with failing as materialized (
-    select b.number, coalesce(g.decided, 1) = 1 as is_open,
-      case when coalesce(g.decided, 1) = 1 then celeriac.standing_cause(b.number, b.cause) else coalesce(b.cause, g.cause) end as cause
+  with found as materialized (
+    select b.number, b.collection, b.inputs, b.failed, coalesce(g.decided, 1) = 1 as is_open,
+      case when coalesce(g.decided, 1) = 1 then celeriac.known_cause(b.cause) else coalesce(b.cause, g.cause) end as cause
     from celeriac.barriers b left join celeriac.barriers g on g.number = b.gate where b.number = any(a_numbers)
   ),
-  failed as (
-    update celeriac.barriers b set decided = 2, cause = f.cause from failing f where b.number = f.number
-    returning b.number, b.collection, f.is_open, b.cause, b.feeds, b.continues, b.settles
-  )
-  select array_agg(row(number, collection, false, is_open and cause is not null, cause, celeriac.is_cancelled(collection), feeds, continues, settles)::celeriac.decision
-    order by number)
-  into v_decisions from failed;
-  return v_decisions;
+  failing as materialized (
+    select f.number, f.is_open,
+      case when f.is_open and f.cause is null then (select p.cause from celeriac.input_page(f.number, 0, ${inputsAtOnce}) p) else f.cause end as cause
+    from found f where not f.is_open or f.cause is not null or f.inputs <= ${inputsAtOnce}
+  ),
+  sought as (
+    select array_agg(row(collection, ${work.cause}, number, failed)::celeriac.item order by number) as items
+    from found where is_open and cause is null and inputs > ${inputsAtOnce}
+  ),
+  ${decideFailing}, (select items from sought) into decisions, v_items from failed;
+  c.items := c.items || v_items;
 end $$;
 
--- The job that failed first, unless a retry has put it back to work since: then another that failed.
-create or replace function celeriac.standing_cause(a_barrier bigint, a_cause bigint) returns bigint language plpgsql stable as $$
+-- The cause of a job that others have the failure of, unless a retry has put it back to work since. It may have failed anew, by
+-- another one inside it.
+create or replace function celeriac.known_cause(a_cause bigint) returns bigint language plpgsql stable as $$
 begin
-  return (select coalesce(
-    -- It may have failed anew, by another one inside it.
-    (select cause from celeriac.jobs where seq = a_cause and state > 4),
-    (select cause from celeriac.jobs where feeds = a_barrier and state > 4 and cause is not null limit 1),
-    (select cause from celeriac.barriers where feeds = a_barrier and decided = 2 and cause is not null limit 1)));
+  return (select cause from celeriac.jobs where seq = a_cause and state > 4);
+end $$;
+
+-- The inputs of a barrier behind this one, in the order of their numbers, jobs before barriers: how many, the last of them, and
+-- the cause of the first that has one.
+create or replace function celeriac.input_page(a_barrier bigint, a_after bigint, a_limit integer, out count integer, out last bigint, out cause bigint)
+language plpgsql stable as $$
+#variable_conflict use_column
+begin
+  select count(*), max(seq), (array_agg(p.cause order by seq) filter (where state > 4 and p.cause is not null))[1] into count, last, cause
+  from (select seq, state, cause from celeriac.jobs where feeds = a_barrier and seq > a_after order by seq limit a_limit) p;
+  if cause is not null or count = a_limit then return; end if;
+  select count + count(*), coalesce(max(number), last), (array_agg(p.cause order by number) filter (where decided = 2 and p.cause is not null))[1]
+  into count, last, cause
+  from (select number, decided, cause from celeriac.barriers where feeds = a_barrier and number > a_after order by number limit a_limit - count) p;
+end $$;
+
+-- Goes on with a barrier whose cause has to be looked for. Done when it has decided, or waits for an input again: whatever ends that
+-- looks for the cause anew.
+create or replace function celeriac.decide_by_search(
+  inout c celeriac.change, a_barrier bigint, a_failed bigint, inout after bigint, out done boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  b celeriac.barriers;
+  v_limit integer;
+  v_decisions celeriac.decision[];
+  r record;
+begin
+  select * into b from celeriac.barriers where number = a_barrier and pending = 0 and decided = 0 and failed = a_failed;
+  done := b.number is null;
+  if done then return; end if;
+  b.cause := celeriac.known_cause(b.cause);
+  while b.cause is null loop
+    if c.rows_left <= 0 then return; end if;
+    v_limit := 10 * c.rows_left;
+    select p.* into r from celeriac.input_page(a_barrier, after, v_limit) p;
+    b.cause := r.cause;
+    after := coalesce(r.last, after);
+    c.rows_left := c.rows_left - (r.count + 9) / 10;
+    exit when r.count < v_limit;
+  end loop;
+  with failing as materialized (
+    select a_barrier as number, coalesce((select decided from celeriac.barriers where number = b.gate), 1) = 1 as is_open, b.cause as cause
+  ),
+  ${decideFailing} into v_decisions from failed;
+  c := celeriac.release(c, v_decisions);
+  c := celeriac.conclude(c, v_decisions);
+  done := true;
 end $$;
 
 -- Whether somebody wants the collection cancelled; that of a job alone has no row but the job's.

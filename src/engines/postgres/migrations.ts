@@ -78,7 +78,7 @@ create table celeriac.jobs (
 create unique index jobs_id on celeriac.jobs (id);
 create index jobs_behind on celeriac.jobs (behind) where behind is not null;
 create index jobs_together on celeriac.jobs (collection, seq) where collection <> seq;
-create index jobs_feeding on celeriac.jobs (feeds) where feeds is not null;
+create index jobs_feeding on celeriac.jobs (feeds, seq) where feeds is not null;
 create index jobs_inside on celeriac.jobs (parent) where parent is not null;
 -- Side branches and callbacks: while one of them is not over, its collection is not removed.
 create index jobs_aside on celeriac.jobs (collection) where role <> 0;
@@ -155,7 +155,7 @@ create table celeriac.barriers (
   settles smallint not null default 0
 ) with (fillfactor = 70);
 create index barriers_together on celeriac.barriers (collection, number);
-create index barriers_feeding on celeriac.barriers (feeds) where feeds is not null;
+create index barriers_feeding on celeriac.barriers (feeds, number) where feeds is not null;
 
 -- Attempts that ended; the one that a job is in, or that it ended with, stands on the job itself.
 create table celeriac.attempts (

@@ -61,6 +61,7 @@ begin
     when 7 then select s.* into r from celeriac.settle_by_search(c, a_item.subject, a_item.detail, after) s; c := r.c; after := r.after; done := r.done;
     when 8 then select s.* into r from celeriac.reopen_all(c, a_item.subject, after) s; c := r.c; after := r.after; done := r.done;
     when 9 then select s.* into r from celeriac.decide_empty(c, a_item.subject, after) s; c := r.c; after := r.after; done := r.done;
+    when 10 then select s.* into r from celeriac.decide_by_search(c, a_item.subject, a_item.detail, after) s; c := r.c; after := r.after; done := r.done;
   end case;
 end $$;
 

@@ -1,5 +1,6 @@
 import { changes } from './change.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
+import { inputsAtOnce } from '../../engine/causes.ts'
 import { defaultQueue } from '../../engine/queues.ts'
 import { library } from './scripts.ts'
 
@@ -11,6 +12,7 @@ import { library } from './scripts.ts'
  * settleBarriers()            counts down every barrier that something arrived at, decides those that came to zero, lets go what
  *                             stands behind them, and so on outward
  * decideBarrier(barrier)      has one decided that nothing needs to arrive at
+ * decideBySearch(item)        goes on with one whose cause has to be looked for; true when it has decided
  * standingDecision(barrier)   of one that has decided
  * letGoIfFree(job)            lets go a waiting job if nothing holds it up (any more)
  * settleParkedIfOver(job)     settles a parked job whose canvas is over already
@@ -35,26 +37,46 @@ function S.membersOf(collection)
   return spans
 end
 
--- The job that failed first, unless a retry has put it back to work since: then another that failed.
-local function standingCause(barrier)
-  if barrier.cause then
-    local job = S.jobAt(barrier.cause)
-    -- It may have failed anew, by another one inside it.
-    if job and job.state > ${state.succeeded} then return job.cause end
+-- The job that failed first, unless a retry has put it back to work since.
+local function knownCause(barrier)
+  local job = barrier.cause and S.jobAt(barrier.cause)
+  -- It may have failed anew, by another one inside it.
+  return job and job.state > ${state.succeeded} and job.cause or nil
+end
+local function jobCause(seq)
+  local job = S.jobAt(seq)
+  return job and job.state > ${state.succeeded} and job.cause or nil
+end
+local function barrierCause(number)
+  local inner = S.barrierAt(number)
+  return inner and inner.decided == ${decided.failure} and inner.cause or nil
+end
+-- The first cause among inputs behind item.after; false where there is none, nil where not all could be looked at.
+local function causeAmong(runs, base, item, load, causeOf)
+  while true do
+    local numbers, room = {}, math.min(math.max(4 * math.ceil(S.left), item.least or 0), 1000)
+    S.eachOf(runs, base, item.after, function(number)
+      if #numbers >= room then return true end
+      numbers[#numbers + 1] = number
+    end)
+    if #numbers == 0 then
+      if room > 0 then return false end
+      return nil
+    end
+    load(numbers)
+    for _, number in ipairs(numbers) do
+      local cause = causeOf(number)
+      if cause then return cause end
+    end
+    item.after = numbers[#numbers]
+    S.left = S.left - #numbers / 4 -- reading costs a quarter of writing
   end
-  local found
+end
+-- That of another input, in the order of their numbers: jobs come before barriers.
+local function otherCause(barrier, item)
   local _, jobRuns, barrierRuns = S.runsOf(barrier)
-  S.eachOf(jobRuns, barrier.base, -1, function(seq)
-    local job = S.jobAt(seq)
-    if job and job.state > ${state.succeeded} and job.cause then found = job.cause end
-    return found
-  end)
-  if found then return found end
-  S.eachOf(barrierRuns, barrier.base, -1, function(number)
-    local inner = S.barrierAt(number)
-    if inner and inner.decided == ${decided.failure} and inner.cause then found = inner.cause end
-    return found
-  end)
+  local found = causeAmong(jobRuns, barrier.base, item, S.loadJobs, jobCause)
+  if found == false then found = causeAmong(barrierRuns, barrier.base, item, S.loadBarriers, barrierCause) end
   return found
 end
 
@@ -63,14 +85,24 @@ local function isOpen(gate)
   return S.barrierAt(gate).decided == ${decided.success}
 end
 local success = {succeeded = true, began = true}
-local function decisionOf(barrier)
+-- Nil where its cause has to be looked for, as far as the call may: then item says how far it came.
+local function decisionOf(barrier, item)
   if not isOpen(barrier.gate) then
     return {succeeded = false, began = false, cause = barrier.cause or S.barrierAt(barrier.gate).cause}
   end
   if barrier.failed == 0 then return success end
-  local cause = standingCause(barrier)
+  local cause = knownCause(barrier)
+  if not cause then
+    if not item and barrier.inputs > ${inputsAtOnce} then return nil end
+    cause = otherCause(barrier, item or {after = 0, least = ${inputsAtOnce}})
+    if cause == nil then return nil end
+  end
   -- Inputs that were all "not needed" failed for no cause: then nothing on this canvas has begun.
-  return {succeeded = false, began = cause ~= nil, cause = cause}
+  return {succeeded = false, began = cause and true or false, cause = cause or nil}
+end
+local function decide(barrier, decision)
+  barrier.decided, barrier.cause = decision.succeeded and ${decided.success} or ${decided.failure}, decision.cause
+  return {barrier = barrier, decision = decision}
 end
 local function standingDecision(barrier)
   local succeeded = barrier.decided == ${decided.success}
@@ -232,13 +264,13 @@ local function failedIn(item)
     while math.max(item.after + 1, span.first) <= span.last do
       if S.left <= 0 then return nil end
       local from, numbers = math.max(item.after + 1, span.first), {}
-      for seq = from, math.min(from + 10 * math.ceil(S.left) - 1, span.last, from + 999) do numbers[#numbers + 1] = seq end
+      for seq = from, math.min(from + 4 * math.ceil(S.left) - 1, span.last, from + 999) do numbers[#numbers + 1] = seq end
       S.loadJobs(numbers)
       for _, seq in ipairs(numbers) do
         if isFailedMain(S.jobAt(seq)) then return true end
       end
       item.after = numbers[#numbers]
-      S.left = S.left - #numbers / 10 -- reading costs a tenth of writing
+      S.left = S.left - #numbers / 4
     end
   end
   return false
@@ -299,9 +331,9 @@ local function countDown(freed)
       barrier.pending, barrier.failed, barrier.cause = barrier.pending - at.count, barrier.failed + at.failed, barrier.cause or at.cause
       if barrier.pending == 0 and barrier.decided == ${decided.no} then
         local decision = decisionOf(barrier)
-        barrier.decided, barrier.cause = decision.succeeded and ${decided.success} or ${decided.failure}, decision.cause
-        decisions[#decisions + 1] = {barrier = barrier, decision = decision}
-        if barrier.settles then closing[#closing + 1] = barrier.collection end
+        if decision then decisions[#decisions + 1] = decide(barrier, decision)
+        else S.later(${work.cause}, number, barrier.failed) end
+        if decision and barrier.settles then closing[#closing + 1] = barrier.collection end
       end
       S.left = S.left - 1
       S.saveBarrier(barrier)
@@ -309,6 +341,18 @@ local function countDown(freed)
   end
   S.loadHeaders(closing)
   return decisions
+end
+-- True when it has decided, or has come to wait for an input again: then whatever ends that looks for the cause anew.
+function S.decideBySearch(item)
+  local barrier = S.barrierAt(item.subject)
+  if not barrier or barrier.pending > 0 or barrier.decided ~= ${decided.no} or barrier.failed ~= item.detail then return true end
+  local decision = decisionOf(barrier, item)
+  if not decision then return false end
+  S.saveBarrier(barrier)
+  decide(barrier, decision)
+  releaseAll({{barrier = barrier, decision = decision}}, {})
+  conclude(barrier, decision)
+  return true
 end
 function S.settleBarriers()
   while next(S.arrivals) do

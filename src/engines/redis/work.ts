@@ -23,6 +23,7 @@ local function step(item)
   if kind == ${work.settle} then return S.settleBySearch(item) end
   if kind == ${work.reopen} then return S.reopenAll(item) end
   if kind == ${work.decide} then return S.decideEmpty(item) end
+  if kind == ${work.cause} then return S.decideBySearch(item) end
   return S.removeSome(item)
 end
 -- The one to go on with: every write comes by here, and the list may be long.

@@ -13,11 +13,13 @@ import {
   releaseUnique,
   type WorkItem,
 } from './change.ts'
+import { inputsAtOnce } from '../../engine/causes.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
 
 interface Barrier {
   readonly number: number
   readonly collection: number
+  readonly inputs: number
   readonly pending: number
   readonly failed: number
   readonly decided: number
@@ -28,7 +30,7 @@ interface Barrier {
   /** It is its collection's exit. */
   readonly settles: number
 }
-const barrierColumns = 'number, collection, pending, failed, decided, cause, feeds, gate, continues, settles'
+const barrierColumns = 'number, collection, inputs, pending, failed, decided, cause, feeds, gate, continues, settles'
 
 /** What must be known of a waiting job to let it go. */
 export interface Waiting extends Ending {
@@ -74,8 +76,10 @@ function countDown(change: Change): Decisions {
   for (const row of readBarriers(change, [...arrivals.keys()])) {
     const { count, failed, cause } = arrivals.get(row.number) as Arrivals
     const barrier = { ...row, pending: row.pending - count, failed: row.failed + failed, cause: row.cause ?? cause }
-    const decision = barrier.pending === 0 && row.decided === decided.no ? decisionOf(change, barrier) : null
+    const isOver = barrier.pending === 0 && row.decided === decided.no
+    const decision = isOver ? decisionOf(change, barrier) : null
     if (decision !== null) decisions.set(row.number, { barrier, decision })
+    else if (isOver) later(change, work.cause, row.number, barrier.failed)
     change.left--
     change.db.run(
       'update celeriac_barriers set pending = ?, failed = ?, cause = ?, decided = ? where number = ?',
@@ -95,36 +99,75 @@ function conclude(change: Change, barrier: Barrier, decision: Decision): void {
   if (barrier.feeds !== null) arrive(change, barrier.feeds, decision.succeeded, decision.cause)
 }
 
-function decisionOf(change: Change, barrier: Barrier): Decision {
+/** Null where the cause has to be looked for, as far as the call may: then `item` says how far it came. */
+function decisionOf(change: Change, barrier: Barrier, item: WorkItem | null = null): Decision | null {
   const gate = barrier.gate === null ? null : readBarrier(change, barrier.gate)
   const isOpen = gate === null || gate.decided === decided.success
   if (!isOpen) return { succeeded: false, began: false, cause: barrier.cause ?? gate.cause }
   if (barrier.failed === 0) return { succeeded: true, began: true, cause: null }
-  const cause = standingCause(change, barrier)
+  const known = knownCause(change, barrier)
+  if (known === null && item === null && barrier.inputs > inputsAtOnce) return null
+  const cause = known ?? otherCause(change, barrier.number, item)
+  if (cause === undefined) return null
   // Inputs that were all "not needed" failed for no cause: then nothing on this canvas has begun.
   return { succeeded: false, began: cause !== null, cause }
 }
 
-/** The job that failed first, unless a retry has put it back to work since: then another that failed. */
-function standingCause(change: Change, barrier: Barrier): number | null {
-  if (barrier.cause !== null) {
-    const job = change.db.get<{ state: number; cause: number | null }>(
-      'select state, cause from celeriac_jobs where seq = ?',
-      barrier.cause,
-    )
-    // It may have failed anew, by another one inside it.
-    if (job !== undefined && job.state > state.succeeded) return job.cause
+/** The job that failed first, unless a retry has put it back to work since. It may have failed anew, by another one inside it. */
+function knownCause({ db }: Change, { cause }: Barrier): number | null {
+  if (cause === null) return null
+  const sql = 'select cause from celeriac_jobs where seq = ? and state > 4'
+  return db.get<{ cause: number | null }>(sql, cause)?.cause ?? null
+}
+
+/** The cause of another input, in the order of their numbers: jobs come before barriers. Undefined where not all could be looked at. */
+function otherCause(change: Change, barrier: number, item: WorkItem | null): number | null | undefined {
+  let after = item?.after ?? 0
+  for (const page of [jobInputs, barrierInputs]) {
+    for (;;) {
+      const limit = item === null ? inputsAtOnce : 10 * Math.ceil(change.left)
+      if (limit <= 0) return undefined
+      const found = change.db.get<InputPage>(page, barrier, after, limit) as InputPage
+      if (found.cause !== null) return found.cause
+      change.left -= found.count / 10 // reading costs a tenth of writing
+      after = found.last ?? after
+      if (item !== null) item.after = after
+      if (found.count < limit) break
+    }
   }
-  const other =
-    change.db.get<{ cause: number | null }>(
-      'select cause from celeriac_jobs where feeds = ? and state > 4 and cause is not null limit 1',
-      barrier.number,
-    ) ??
-    change.db.get<{ cause: number | null }>(
-      'select cause from celeriac_barriers where feeds = ? and decided = 2 and cause is not null limit 1',
-      barrier.number,
-    )
-  return other?.cause ?? null
+  return null
+}
+
+interface InputPage {
+  readonly count: number
+  readonly last: number | null
+  readonly cause: number | null
+}
+const inputPage = (number: string, outcome: string, table: string, isLost: string): string => `
+  with page as materialized (
+    select ${number} as number, ${outcome} as outcome, cause from ${table} where feeds = ? and ${number} > ? order by ${number} limit ? + 0)
+  select count(*) as count, max(number) as last,
+    (select cause from page where ${isLost} and cause is not null order by number limit 1) as cause from page`
+const jobInputs = inputPage('seq', 'state', 'celeriac_jobs', 'outcome > 4')
+const barrierInputs = inputPage('number', 'decided', 'celeriac_barriers', 'outcome = 2')
+
+/** Goes on with a barrier whose cause has to be looked for. True when it has decided, or waits for an input again. */
+export function decideBySearch(change: Change, item: WorkItem): boolean {
+  const barrier = readBarriers(change, [item.subject])[0]
+  const isOpen = barrier?.pending === 0 && barrier.decided === decided.no && barrier.failed === item.detail
+  if (!isOpen) return true
+  const decision = decisionOf(change, barrier, item)
+  if (decision === null) return false
+  change.left--
+  change.db.run(
+    'update celeriac_barriers set cause = ?, decided = ? where number = ?',
+    decision.cause,
+    decision.succeeded ? decided.success : decided.failure,
+    barrier.number,
+  )
+  release(change, new Map([[barrier.number, { barrier, decision }]]))
+  conclude(change, barrier, decision)
+  return true
 }
 
 function readBarrier(change: Change, number: number): Barrier {
@@ -134,6 +177,7 @@ function readBarrier(change: Change, number: number): Barrier {
 type BarrierRow = readonly [
   number: number,
   collection: number,
+  inputs: number,
   pending: number,
   failed: number,
   decided: number,
@@ -149,8 +193,8 @@ function readBarriers(change: Change, numbers: readonly number[]): Barrier[] {
     `select ${barrierColumns} from celeriac_barriers where number in (select value from json_each(?))`,
     `[${numbers.join(',')}]`,
   )
-  return rows.map(([number, collection, pending, failed, decided, cause, feeds, gate, continues, settles]) => {
-    return { number, collection, pending, failed, decided, cause, feeds, gate, continues, settles }
+  return rows.map(([number, collection, inputs, pending, failed, decided, cause, feeds, gate, continues, settles]) => {
+    return { number, collection, inputs, pending, failed, decided, cause, feeds, gate, continues, settles }
   })
 }
 

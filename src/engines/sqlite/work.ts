@@ -1,4 +1,4 @@
-import { releaseRest, settleBarriers, settleBySearch } from './cascade.ts'
+import { decideBySearch, releaseRest, settleBarriers, settleBySearch } from './cascade.ts'
 import type { Change, WorkItem } from './change.ts'
 import { work } from '../../engine/codes.ts'
 import { cancelInside, cancelMembers } from './control.ts'
@@ -17,6 +17,7 @@ const steps: Readonly<Record<WorkItem['kind'], (change: Change, item: WorkItem) 
   [work.settle]: settleBySearch,
   [work.reopen]: reopenAll,
   [work.decide]: decideEmpty,
+  [work.cause]: decideBySearch,
 }
 
 /**
