@@ -49,7 +49,10 @@ local function reports(see)
   S.loadJobs(numbers)
   for _, each in ipairs(list) do
     local job = S.jobAt(each[1])
-    if job and job.token == each[2] then see(job, each[3]) end
+    if job and job.token == each[2] then
+      S.add('more', job.seq, job.seq)
+      see(job, each[3])
+    end
   end
 end
 reports(function(job, text)

@@ -85,7 +85,10 @@ const importers: Readonly<Record<RowKind, Import>> = {
   },
   log: importLog,
   notes(batch, { prefix }, rows) {
-    for (const [job, name, value] of rows) batch.add(`HSET ${prefix}notes:${job}`, String(name), String(value))
+    for (const [job, name, value] of rows) {
+      batch.add(`HSET ${prefix}notes:${job}`, String(name), String(value))
+      keepMore(batch, prefix, Number(job))
+    }
   },
   unique(batch, { prefix }, rows) {
     for (const [key, collection, id, until, expiresAt] of rows) {
@@ -118,9 +121,15 @@ const importers: Readonly<Record<RowKind, Import>> = {
 function keep(batch: Batch, prefix: string, kinds: readonly string[], number: number, texts: JobTexts): void {
   kinds.forEach((kind, at) => {
     const text = texts[at]
-    if (text !== null && text !== undefined) batch.add('MSET', `${prefix}${kind}${number}`, text)
+    if (text === null || text === undefined) return
+    batch.add('MSET', `${prefix}${kind}${number}`, text)
+    if (moreKinds.has(kind)) keepMore(batch, prefix, number)
   })
 }
+
+const moreKinds: ReadonlySet<string> = new Set(['p:', 'u:'])
+const keepMore = (batch: Batch, prefix: string, number: number): void =>
+  batch.add(`ZADD ${prefix}more`, String(number), String(number))
 
 async function importJobs(batch: Batch, db: Database, rows: readonly Row[]): Promise<void> {
   const jobs = rows.map((row) => named('jobs', row))
@@ -168,6 +177,7 @@ async function importLog(batch: Batch, db: Database, rows: readonly Row[]): Prom
   const byJob = Map.groupBy(rows, ([, job]) => Number(job))
   for (const [job, lines] of byJob) {
     const key = `${db.prefix}log:${job}`
+    keepMore(batch, db.prefix, job)
     const there = new Set(await db.send<string[]>('LRANGE', key, '0', '-1'))
     for (const [, , attempt, at, level, message, data] of lines) {
       const text = JSON.stringify([attempt, at, level, message, data])

@@ -81,6 +81,7 @@ import { library } from './scripts.ts'
  *
  * leaving           sorted set of what settled: when its retention ends → that instant:runs of the numbers of collections and jobs alone
  *                     (12-40,55), a member for each call and retention. It may be out of date: rows are looked at again before they go
+ * more              sorted set: number → number of each job and collection that may have p:, log:, notes: or u:
  * look:<n>          there while a large settled collection is looked over before it is removed, and nobody retries anything of it. Expires
  *
  * unique            hash: key → collection,until,expiresAt,id of the collection (until: started, settled or time)
@@ -103,7 +104,8 @@ import { library } from './scripts.ts'
  * faults            hash: what failed of a sweep → when LF message
  * meta              hash: version, epoch, run (the server's run id), processes (how many opened it), lost, lostAt, sweptAt (the last turn of a
  *                     sweep), sweepAt (the next, as foreseen), calmAt, calmUntil (the last gap in time), choresAt, steppedAt, steppedBy,
- *                     oldest (no lower number is taken any more), work (the last number in `work`)
+ *                     oldest (no lower number is taken any more), work (the last number in `work`), retries (how many
+ *                     there were of anything that was over)
  * signal            channel: who says it, and what changed, to look: 1 queued + 2 changed + 4 cancel
  * ```
  *

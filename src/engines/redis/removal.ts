@@ -51,6 +51,7 @@ function S.lookOver(item)
 end
 function S.noticeRetry(collection)
   call('DEL', P .. 'look:' .. collection)
+  call('HINCRBY', P .. 'meta', 'retries', 1)
 end
 
 -- A job alone that has more than its own row gives its place to the row of a collection: jobs of it are out of sight by that one.
@@ -73,13 +74,18 @@ function S.forget(number)
   S.flush()
 end
 
+-- What few have.
+function S.eraseMore(number)
+  for _, kind in ipairs({'p:', 'log:', 'notes:', 'u:'}) do S.erase(P .. kind .. number) end
+  S.remove('more', number)
+end
 function S.removeJob(seq)
   local job = S.jobAt(seq)
   if not job then return end
   S.removedIds[#S.removedIds + 1] = S.idOf(job)
-  for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'p:', 'h:', 'a:', 'log:', 'notes:'}) do S.erase(P .. kind .. seq) end
+  for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'h:', 'a:'}) do S.erase(P .. kind .. seq) end
+  S.eraseMore(seq)
   if job.scope then S.erase(P .. 'scope:' .. job.scope) end
-  if seq == job.collection then S.erase(P .. 'u:' .. seq) end
   S.jobs[seq] = false
 end
 function S.removeBarrier(number)
@@ -115,7 +121,8 @@ local function eraseSome(item)
     end
   end
   S.removedIds[#S.removedIds + 1] = string.match(call('GET', P .. 'c:' .. number) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
-  for _, kind in ipairs({'c:', 'k:', 'u:', 'm:'}) do S.erase(P .. kind .. number) end
+  for _, kind in ipairs({'c:', 'k:', 'm:'}) do S.erase(P .. kind .. number) end
+  S.eraseMore(number)
   S.headers[number] = nil
   S.left = S.left - 2
   change('HDEL', P .. 'ids', S.removedIds)

@@ -7,6 +7,10 @@ import {
   eventRetention,
   keysPerCall,
   lookAgainAfter,
+  type NumberRun,
+  readRuns,
+  runsOf,
+  runsText,
   uploadMemory,
   valuesPerCall,
 } from '../../engine/retention.ts'
@@ -14,7 +18,10 @@ import { members } from './members.ts'
 import { removal } from './removal.ts'
 import type { Database, Script } from './database.ts'
 import { part, reading, type Runs } from './scripts.ts'
-import { writing } from './work.ts'
+import { goOn, writing } from './work.ts'
+
+/** Numbers looked at in one round. */
+const numbersPerRound = 1_000
 
 // ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,6 +191,62 @@ return #sessions == ${keysPerCall} and 1 or 0
   ],
 ]
 
+/**
+ * What is due. What large changes left is seen to first: a large collection is removed by several calls, and before any other is begun.
+ */
+const dueScript = reading(
+  'due',
+  `
+if call('EXISTS', P .. 'work') == 1 then return {1} end
+return {0, string.format('%.0f', now), call('HGET', P .. 'meta', 'retries') or '',
+  call('ZRANGEBYSCORE', P .. 'leaving', '-inf', now, 'LIMIT', 0, ${entriesPerCall})}
+`,
+)
+type Due = readonly [isBusy: number, now: string, retries: string, entries: readonly string[]]
+
+/** Takes numbers out of the entries, in their order. Gives what stays of each entry it came to; empty: nothing. */
+function take(entries: readonly string[], limit: number): { numbers: number[]; left: [entry: string, rest: string][] } {
+  const numbers: number[] = []
+  const left: [string, string][] = []
+  for (const entry of entries) {
+    if (numbers.length >= limit) break
+    const at = entry.indexOf(':') + 1
+    const rest: NumberRun[] = []
+    for (const run of readRuns(entry.slice(at))) {
+      const end = Math.min(run.last, run.first + limit - numbers.length - 1)
+      for (let number = run.first; number <= end; number++) numbers.push(number)
+      if (end < run.last) rest.push({ first: end + 1, last: run.last })
+    }
+    left.push([entry, rest.length === 0 ? '' : entry.slice(0, at) + runsText(rest)])
+  }
+  return { numbers, left }
+}
+
+/** The rows of a job alone that ran once, succeeded and was never retried. What else there is of it, its rows and `more` tell. */
+const once = new RegExp(`^${state.succeeded},\\d+,1,\\d+,\\d+,\\d+,(\\d+)(?:$|[\\n\\r])`)
+const alone = /^\d+\n[^\n]*\n([^\n]*)\n[^\n]*\n[^\n]*\n(\d*)/
+
+/** Names the keys and ids of such jobs, and the numbers of all else, which the server has to look at. */
+function sortOut(prefix: string, numbers: readonly number[], rows: readonly (string | null)[], now: number) {
+  const keys: string[] = []
+  const ids: string[] = []
+  const others: number[] = []
+  numbers.forEach((number, at) => {
+    const row = rows[2 * at] ?? ''
+    const standing = rows[2 * at + 1] ?? ''
+    const ended = once.exec(standing)
+    const plain = ended && alone.exec(row)
+    const kept = Number(plain?.[2] || collectionRetention)
+    if (!ended || !plain || Number(ended[1]) + kept > now) return others.push(number)
+    ids.push(plain[1] as string)
+    keys.push(`${prefix}j:${number}`, `${prefix}s:${number}`)
+    if (standing.includes('\r')) keys.push(`${prefix}r:${number}`)
+    if (row.endsWith('\r')) keys.push(`${prefix}g:${number}`)
+    return null
+  })
+  return { keys, ids, others }
+}
+
 const dueNumbers = part(
   `
 local function isDueTogether(row, standing)
@@ -192,100 +255,94 @@ local function isDueTogether(row, standing)
   local kept = tonumber(string.match(row, '^[^\\n]*\\n(%d*)')) or ${collectionRetention}
   return settledAt + kept <= now
 end
-local erased, filled = {}, 0
-local function eraseAll()
-  change('UNLINK', nil, erased)
-  change('HDEL', P .. 'ids', S.removedIds)
-  erased, filled, S.removedIds = {}, 0, {}
+local ends = '^(%d),%d+,%d+,[^,]*,%d*,%d*,(%d*)'
+local parts = '^%d+(,?)[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(%d*)'
+local function isDueAlone(number, row, standing)
+  local code, finishedAt = string.match(standing or '', ends)
+  if not code or tonumber(code) < ${state.succeeded} or finishedAt == '' then return false end
+  local comma, kept = string.match(row, parts)
+  if comma ~= '' and tonumber(string.match(row, '^%d+,%d+,(%d+)')) ~= number then return false end
+  return finishedAt + (tonumber(kept) or ${collectionRetention}) <= now
 end
--- Removes a collection, or a job alone that may have more than its own rows, as far as this call may.
-local function removeWhole(number)
-  eraseAll()
-  local item = {subject = number, detail = 0, after = 0}
-  if not S.removeSome(item) then S.later(${work.remove}, number, item.detail, item.after) end
+local function isDue(number)
+  local rows = call('MGET', P .. 'j:' .. number, P .. 's:' .. number, P .. 'c:' .. number, P .. 'k:' .. number)
+  S.left = S.left - 0.2
+  if rows[1] then return isDueAlone(number, rows[1], rows[2]) end
+  return rows[3] and isDueTogether(rows[3], rows[4])
 end
-local function removeOther(number)
-  local rows = call('MGET', P .. 'c:' .. number, P .. 'k:' .. number)
-  S.left = S.left - 0.1
-  if rows[1] and isDueTogether(rows[1], rows[2]) then removeWhole(number) end
-end
-local ends = '^(%d),%d+,(%d+),[^,]*,%d*,%d*,(%d*)()'
-local parts = '^%d+(,?)[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n[^\\n]*\\n(%d*)'
--- Most jobs alone have run once, and succeeded: of the keys that a job may have few are there, and nothing else goes with it.
-local function removeJob(number, digits, jobKey, row, standingKey, standing)
-  local code, attempt, finishedAt, to = string.match(standing, ends)
-  if not code or tonumber(code) < ${state.succeeded} or finishedAt == '' then return end
-  local comma, id, kept = string.match(row, parts)
-  if comma ~= '' and tonumber(string.match(row, '^%d+,%d+,(%d+)')) ~= number then return end
-  if finishedAt + (tonumber(kept) or ${collectionRetention}) > now then return end
-  local behind = string.byte(standing, to)
-  if code == '${state.failed}' or attempt ~= '1' or behind == 59 then return removeWhole(number) end
-  erased[filled + 1], erased[filled + 2], erased[filled + 3] = jobKey, standingKey, P .. 'p:' .. digits
-  erased[filled + 4], erased[filled + 5] = P .. 'log:' .. digits, P .. 'u:' .. digits
-  filled = filled + 5
-  if behind == 13 then
-    filled = filled + 1
-    erased[filled] = P .. 'r:' .. digits
-  end
-  if string.byte(row, -1) == 13 then
-    filled = filled + 1
-    erased[filled] = P .. 'g:' .. digits
-  end
-  S.removedIds[#S.removedIds + 1] = id
-  S.left = S.left - 1
-end
--- Gives the first number that it did not come to.
-local function removeRun(first, last)
-  local reach, count = math.min(last, first + math.ceil(S.left) - 1), 0
-  local keys, names, J, T = {}, {}, P .. 'j:', P .. 's:'
-  for number = first, reach do
-    local digits = tostring(number)
-    names[#names + 1] = digits
-    keys[count + 1], keys[count + 2] = J .. digits, T .. digits
-    count = count + 2
-  end
-  local rows = many('MGET', nil, keys)
-  for at = 1, #names do
-    if S.left <= 0 then return first + at - 1 end
-    local row, standing = rows[2 * at - 1], rows[2 * at]
-    if not row then removeOther(first + at - 1)
-    elseif standing then removeJob(first + at - 1, names[at], keys[2 * at - 1], row, keys[2 * at], standing) end
-  end
-  return reach + 1
-end
-local function removeDue()
-  local key = P .. 'leaving'
-  local entries = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, ${entriesPerCall})
-  for _, entry in ipairs(entries) do
-    if S.left <= 0 then return true end
-    local due, runs = string.match(entry, '^(%d+):(.*)$')
-    local rest = {}
-    for first, last in string.gmatch(runs, '(%d+)%-?(%d*)') do
-      first, last = tonumber(first), tonumber(last) or tonumber(first)
-      local nextOne = S.left > 0 and removeRun(first, last) or first
-      if nextOne <= last then rest[#rest + 1] = nextOne == last and S.digits[last] or S.digits[nextOne] .. '-' .. S.digits[last] end
+-- Removes collections, and jobs alone that may have more than their own rows, as far as this call may. The rest stays due.
+local function removeDue(numbers)
+  for at, number in ipairs(numbers) do
+    if S.left <= 0 then
+      local rest = {}
+      for to = at, #numbers do rest[#rest + 1] = S.digits[numbers[to]] end
+      call('ZADD', P .. 'leaving', now, S.digits[now] .. ':' .. table.concat(rest, ','))
+      return
     end
-    call('ZREM', key, entry)
-    if #rest > 0 then call('ZADD', key, due, due .. ':' .. table.concat(rest, ',')) end
+    if isDue(number) then
+      local item = {subject = number, detail = 0, after = 0}
+      if not S.removeSome(item) then S.later(${work.remove}, number, item.detail, item.after) end
+    end
   end
-  return #entries == ${entriesPerCall} or S.left <= 0
 end
 `,
   removal,
 )
 
+/** What was read may be out of date where anything was retried since: then every number is looked at again. */
 const retainScript = writing(
   'retain',
   `
--- What large changes left is seen to first, behind this: a large collection is removed by several calls, and before any other is begun.
-if call('EXISTS', P .. 'work') == 1 then return {1, 1} end
-local left = S.left
-local isLeft = removeDue()
-eraseAll()
-return {isLeft and 1 or 0, S.left < left and 1 or 0}
+local function list()
+  local size = number()
+  local from = argAt + 1
+  argAt = argAt + size
+  return size > 0 and {unpack(ARGV, from, argAt)} or {}
+end
+local function numberList()
+  local list = {}
+  for at = 1, number() do list[at] = number() end
+  return list
+end
+local function numbersIn(runs)
+  local numbers = {}
+  for first, last in string.gmatch(runs, '(%d+)%-?(%d*)') do
+    for number = tonumber(first), tonumber(last) or tonumber(first) do numbers[#numbers + 1] = number end
+  end
+  return numbers
+end
+-- What stands in keys of its own, of all but those that are removed one by one.
+local function removeMore(runs, others)
+  local isOther = {}
+  for at, number in ipairs(others) do isOther[number] = true end
+  for first, last in string.gmatch(runs, '(%d+)%-?(%d*)') do
+    for _, number in ipairs(call('ZRANGEBYSCORE', P .. 'more', first, last ~= '' and last or first)) do
+      if not isOther[tonumber(number)] then S.eraseMore(number) end
+    end
+  end
+end
+local isSame = arg() == (call('HGET', P .. 'meta', 'retries') or '')
+for _ = 1, number() do
+  local entry, rest = arg(), arg()
+  call('ZREM', P .. 'leaving', entry)
+  if rest ~= '' then call('ZADD', P .. 'leaving', string.match(rest, '^%d+'), rest) end
+end
+local runs, keys, ids, others = arg(), list(), list(), numberList()
+if isSame then
+  removeMore(runs, others)
+  change('UNLINK', nil, keys)
+  change('HDEL', P .. 'ids', ids)
+else others = numbersIn(runs) end
+removeDue(others)
+return 0
 `,
   dueNumbers,
 )
+
+export interface RetentionParts {
+  readonly db: Pick<Database, 'prefix' | 'read' | 'send'>
+  readonly runs: Runs
+}
 
 export interface Retained {
   /** More is due: the caller goes on in another call. */
@@ -293,10 +350,24 @@ export interface Retained {
   readonly hasRemoved: boolean
 }
 
-/** Removes some of what was kept for long enough. */
-export async function retain(runs: Runs): Promise<Retained> {
-  const [isLeft, hasRemoved] = await runs.write<[number, number]>(retainScript)
-  return { isLeft: isLeft === 1, hasRemoved: hasRemoved === 1 }
+/**
+ * Removes some of what was kept for long enough. What most jobs alone have is found out here, and only its keys are named to the server:
+ * it has one core, and all workers wait for it.
+ */
+export async function retain({ db, runs }: RetentionParts): Promise<Retained> {
+  const [isBusy, now, retries, entries] = await db.read<Due>(dueScript)
+  if (isBusy === 1) {
+    await goOn(runs)
+    return { isLeft: true, hasRemoved: true }
+  }
+  if (entries.length === 0) return { isLeft: false, hasRemoved: false }
+  const { numbers, left } = take(entries, numbersPerRound)
+  const named = numbers.flatMap((number) => [`${db.prefix}j:${number}`, `${db.prefix}s:${number}`])
+  const rows = await db.send<(string | null)[]>('MGET', ...named)
+  const { keys, ids, others } = sortOut(db.prefix, numbers, rows, Number(now))
+  const lists = [keys, ids, others].flatMap((list) => [list.length, ...list])
+  await runs.write(retainScript, [retries, left.length, ...left.flat(), runsOf(numbers), ...lists])
+  return { isLeft: true, hasRemoved: ids.length + others.length > 0 }
 }
 
 /** Numbers looked at in one command, and in one sweep. */

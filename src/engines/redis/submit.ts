@@ -178,6 +178,7 @@ local function one(kind)
   if key ~= '' then remember(key, fingerprint, id) end
   if unique ~= '' then
     S.put(P .. 'u:' .. holder, till .. '\\n' .. unique)
+    S.add('more', holder, holder)
     S.holdUnique(holder, till, unique, id)
   end
 end

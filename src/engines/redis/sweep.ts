@@ -63,7 +63,7 @@ async function retainAll({ db, runs, runtime, isClosed }: SweepParts): Promise<b
   let hasRemovedAny = false
   const isDue = await bySlices(runtime, async () => {
     if (isClosed()) return false
-    const { isLeft, hasRemoved } = await retain(runs)
+    const { isLeft, hasRemoved } = await retain({ db, runs })
     hasRemovedAny ||= hasRemoved
     return isLeft
   })

@@ -295,7 +295,7 @@ const whole = [
     'faults',
   ],
   ...['unique', 'unique-until', 'holds', 'idempotency', 'idempotency-until', 'uploads', 'work', 'cancelling', 'events'],
-  ...['values', 'values-ids', 'values-until', 'leaving'],
+  ...['values', 'values-ids', 'values-until', 'leaving', 'more'],
 ]
 
 /** Removes all but what is known of the store itself. Cursors into what was told before lead nowhere from here on. */
