@@ -23,6 +23,8 @@ export interface Look {
   readonly height?: number
   readonly colorScheme?: 'light' | 'dark'
   readonly reducedMotion?: 'reduce' | 'no-preference'
+  /** Time in the page goes on by itself, and a test may stop it and move it on. */
+  readonly ownClock?: boolean
 }
 
 /** Describes tests in a real browser. Where there is none they are skipped, and that is told of when all is over. */
@@ -41,10 +43,11 @@ export function inBrowser(body: (browser: Browser) => void): void {
 async function openPage(
   chrome: Chromium,
   url: string,
-  { width = 900, height = 700, ...look }: Look = {},
+  { width = 900, height = 700, ownClock = false, ...look }: Look = {},
 ): Promise<Page> {
   const context = await chrome.newContext({ viewport: { width, height }, ...look })
   const page = await context.newPage()
+  if (ownClock) await page.clock.install()
   const errors: Error[] = []
   page.on('pageerror', (error) => errors.push(error))
   onTestFinished(async () => {

@@ -3,6 +3,7 @@ import axe from 'axe-core'
 import type { Locator, Page } from 'playwright-core'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { group } from 'celeriac'
+import { jumpingRuntime } from '../fixtures/jumping.ts'
 import { Proxy } from '../fixtures/proxy.ts'
 import { inBrowser } from './browser.ts'
 import { shown } from './page.ts'
@@ -12,6 +13,9 @@ const element = 'celeriac-progress'
 const connection = (page: Page): Locator => page.locator('.connection')
 const set = (page: Page, name: string, value: string): Promise<unknown> =>
   page.evaluate(`document.querySelector('${element}').setAttribute('${name}', '${value}')`)
+/** Until it is moved on or resumed. */
+const stopClock = async (page: Page): Promise<void> =>
+  page.clock.pauseAt((await page.evaluate<number>('Date.now()')) + 10_000)
 
 /** The page itself, and what it asks, by way of a network that the test breaks. */
 async function behindProxy() {
@@ -26,12 +30,14 @@ async function behindProxy() {
 
 inBrowser(({ open }) => {
   it('keeps what it shows when its token ends, and goes on with another one', async () => {
-    const { app, tasks, page: at, work } = await shown({ auth: { identify: () => null } })
+    const runtime = jumpingRuntime()
+    const { app, tasks, page: at, work } = await shown({ auth: { identify: () => null } }, runtime)
     const collection = await app.submit(tasks.add.s(1, 2))
     await work()
     await collection.result()
-    const page = await open(at({ collection: collection.id, token: await collection.token({ expiresIn: '2s' }) }))
+    const page = await open(at({ collection: collection.id, token: await collection.token({ expiresIn: '10m' }) }))
     await row(page, 'add').getByText('succeeded').waitFor()
+    runtime.jump(10 * 60_000)
     await page.getByRole('alert').getByText('Not followed any more').waitFor()
     expect(await row(page, 'add').getByText('succeeded').isVisible()).toBe(true)
     await set(page, 'token', await collection.token())
@@ -46,13 +52,15 @@ inBrowser(({ open }) => {
   it('says that there is no server yet, and shows what there is once there is one', async () => {
     const { app, tasks, proxy, page: at } = await behindProxy()
     const { id } = await app.submit(tasks.add.s(1, 2))
-    const page = await open(at({}))
+    const page = await open(at({}), { ownClock: true })
     proxy.refuse()
+    await stopClock(page)
     await set(page, 'collection', id)
+    await page.clock.runFor(100)
     await connection(page).getByText('connecting').waitFor()
-    await connection(page)
-      .getByText(/no answer for \d+ s/)
-      .waitFor()
+    await page.clock.fastForward(60_000)
+    await page.clock.resume()
+    await connection(page).getByText('no answer for 1m').waitFor()
     proxy.refuse(false)
     await row(page, 'add').waitFor()
     await connection(page).getByText('live', { exact: true }).waitFor()
@@ -61,21 +69,21 @@ inBrowser(({ open }) => {
   it('stops its clocks when the server is gone, says so, and goes on when it is back', async () => {
     const { app, stage, tasks, proxy, page: at, work } = await behindProxy()
     const { id } = await app.submit(tasks.wait.s('gate'))
-    const page = await open(at({ collection: id }))
+    const page = await open(at({ collection: id }), { ownClock: true })
     await work()
     await stage.arrived('gate')
     await row(page, 'wait').getByText('running').waitFor()
     await connection(page).getByText('live', { exact: true }).waitFor()
     proxy.refuse()
     proxy.reset()
+    await page.clock.fastForward(3_000)
     await connection(page)
-      .getByText(/no answer for 3 s: shown as of/)
+      .getByText(/no answer for \d+ s: shown as of/)
       .waitFor()
     const durations = page.locator('.duration')
     const before = await durations.allTextContents()
-    await connection(page)
-      .getByText(/no answer for 5 s/)
-      .waitFor()
+    await page.clock.fastForward(60_000)
+    await connection(page).getByText('no answer for 1m').waitFor()
     expect(await durations.allTextContents()).toEqual(before)
     expect(await page.evaluate(`document.querySelector('${element}').shadowRoot.getAnimations().length`)).toBe(0)
     expect(await row(page, 'wait').getByText('50 % · half').isVisible()).toBe(true)
@@ -87,7 +95,7 @@ inBrowser(({ open }) => {
   it('begins anew when the network is another one, however alive the connection looks', async () => {
     const { app, stage, tasks, proxy, page: at, work } = await behindProxy()
     const { id } = await app.submit(tasks.wait.s('gate'))
-    const page = await open('about:blank')
+    const page = await open('about:blank', { ownClock: true })
     let sockets = 0
     page.on('websocket', () => sockets++)
     await page.goto(at({ collection: id }))
@@ -96,9 +104,17 @@ inBrowser(({ open }) => {
     expect(sockets).toBe(1)
     proxy.abandon()
     stage.open('gate')
+    // In the page no time passes in which it could miss the server's beats.
+    await stopClock(page)
+    const online = page.evaluate(`new Promise((resolve) => addEventListener('online', () => resolve()))`)
+    const again = page.waitForEvent('websocket', { timeout: 0 })
     await page.context().setOffline(true)
     await page.context().setOffline(false)
-    await row(page, 'wait').getByText('succeeded').waitFor({ timeout: 8_000 })
+    await online
+    await page.clock.runFor(1_000)
+    await again
+    await page.clock.resume()
+    await row(page, 'wait').getByText('succeeded').waitFor()
     expect(sockets).toBe(2)
   })
 

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { createHandler, type HandlerOptions } from 'celeriac/http'
+import type { Runtime } from '../../src/core/runtime.ts'
 import { bundle } from '../fixtures/bundle.ts'
 import { served, type Served } from '../fixtures/serving.ts'
 
@@ -17,8 +18,8 @@ export interface Shown extends Served {
   readonly server: Server
 }
 
-export async function shown(options: HandlerOptions = {}): Promise<Shown> {
-  const serving = await served(options)
+export async function shown(options: HandlerOptions = {}, runtime?: Runtime): Promise<Shown> {
+  const serving = await served(options, runtime)
   element ??= bundle(fileURLToPath(new URL('../../src/client/element/element.ts', import.meta.url)))
   const code = await element
   const handler = createHandler(serving.app, options)
