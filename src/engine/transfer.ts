@@ -125,6 +125,16 @@ export const rowColumns = {
 
 export const rowKinds = Object.keys(rowColumns) as readonly RowKind[]
 
+/** By how many of their first columns rows are told apart, where not by one. */
+const keyLength: Readonly<Partial<Record<RowKind, number>>> = {
+  attempts: 2,
+  notes: 2,
+  idempotency: 2,
+  leaving: 2,
+  values: 2,
+}
+export const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
+
 // ── what a closed store says ─────────────────────────────────────────────────────────────────────────────────────
 
 /** Also as text that a store itself can raise: `movedText(to)` and `arrivingText(from)` are read back by `closedBy`. */

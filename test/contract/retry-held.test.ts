@@ -12,10 +12,10 @@ const hour = 60 * minute
 
 const link = (options: StoredOptions): Graph =>
   graphOf({ before: { feeds: 0 }, held: { behind: 0, feeds: 1, options } }, [{}, {}])
-const graphs: readonly [string, (options: StoredOptions) => Graph, boolean][] = [
-  ['a job alone', (options) => alone('held', options), false],
-  ['an entry of a collection', (options) => graphOf({ held: { feeds: 0, options } }, [{}]), false],
-  ['a link', link, true],
+const graphs: readonly [string, (options: StoredOptions) => Graph][] = [
+  ['a job alone', (options) => alone('held', options)],
+  ['an entry of a collection', (options) => graphOf({ held: { feeds: 0, options } }, [{}])],
+  ['a link', link],
 ]
 const ways: readonly [string, (now: number, wait?: number) => StoredOptions][] = [
   ['startIn', (_, wait = 2 * hour) => ({ startIn: wait })],
@@ -36,19 +36,30 @@ async function again(
 }
 
 onEveryEngine((open) => {
-  const cases = graphs.flatMap(([what, make, isBehind]) =>
-    ways.map(([way, optionsAt]) => [what, way, make, optionsAt, isBehind] as const),
-  )
+  /** A job with these options that waits for no other. */
+  async function begin(make: (options: StoredOptions) => Graph, optionsAt: (now: number) => StoredOptions) {
+    const store = await open()
+    const graph = make(optionsAt(store.clock.now()))
+    await store.engine.submit([submission(graph)])
+    const worker = await hand(store.engine)
+    if (graph.jobs.length > 1) await worker.succeed(await worker.take('before'))
+    return { ...store, store, graph, worker }
+  }
+  /** A link whose time has come. */
+  async function beginDue(optionsAt: (now: number, wait: number) => StoredOptions) {
+    const begun = await begin(link, (now) => optionsAt(now, soon))
+    await goOn(begun.store, soon, begun.worker)
+    await begun.engine.sweep()
+    expect(await statesOf(begun.engine, begun.graph)).toMatchObject({ held: 'queued' })
+    return begun
+  }
+
+  const cases = graphs.flatMap(([what, make]) => ways.map(([way, optionsAt]) => [what, way, make, optionsAt] as const))
 
   test.each(cases)(
     '%s that was cancelled an hour before its %s is held for that hour',
-    async (_, way, make, optionsAt, isBehind) => {
-      const store = await open()
-      const { engine, clock } = store
-      const graph = make(optionsAt(clock.now()))
-      await engine.submit([submission(graph)])
-      const worker = await hand(engine)
-      if (isBehind) await worker.succeed(await worker.take('before'))
+    async (_, way, make, optionsAt) => {
+      const { store, engine, clock, graph, worker } = await begin(make, optionsAt)
       const due = clock.now() + 2 * hour
       clock.pass(hour)
       for (const id of [{ collectionId: graph.id }, { jobId: jobId(graph, 'held') }]) {
@@ -66,13 +77,8 @@ onEveryEngine((open) => {
     },
   )
 
-  test.each(cases)('%s with %s is not held where it is to start now', async (_, __, make, optionsAt, isBehind) => {
-    const store = await open()
-    const { engine, clock } = store
-    const graph = make(optionsAt(clock.now()))
-    await engine.submit([submission(graph)])
-    const worker = await hand(engine)
-    if (isBehind) await worker.succeed(await worker.take('before'))
+  test.each(cases)('%s with %s is not held where it is to start now', async (_, __, make, optionsAt) => {
+    const { store, engine, clock, graph, worker } = await begin(make, optionsAt)
     for (const selection of [{ collectionId: graph.id }, { jobId: jobId(graph, 'held') }]) {
       await engine.cancel(selection)
       await sweepAll(engine, clock.now())
@@ -83,28 +89,14 @@ onEveryEngine((open) => {
   })
 
   test.each(ways)('a job whose %s had come when it was cancelled is not held again', async (_, optionsAt) => {
-    const store = await open()
-    const { engine, clock } = store
-    const graph = link(optionsAt(clock.now(), soon))
-    await engine.submit([submission(graph)])
-    const worker = await hand(engine)
-    await worker.succeed(await worker.take('before'))
-    await goOn(store, soon, worker)
-    await engine.sweep()
-    expect(await statesOf(engine, graph)).toMatchObject({ held: 'queued' })
+    const { store, engine, graph, worker } = await beginDue(optionsAt)
     await engine.cancel({ collectionId: graph.id })
     await again(store, { collectionId: graph.id })
     await worker.take('held')
   })
 
   test.each(ways)('a job with %s that has begun before is not held again', async (_, optionsAt) => {
-    const store = await open()
-    const { engine, clock } = store
-    const graph = link(optionsAt(clock.now(), soon))
-    await engine.submit([submission(graph)])
-    const worker = await hand(engine)
-    await worker.succeed(await worker.take('before'))
-    await goOn(store, soon, worker)
+    const { store, graph, worker } = await beginDue(optionsAt)
     await worker.fail(await worker.take('held'))
     await again(store, { collectionId: graph.id })
     await worker.take('held')

@@ -1,4 +1,4 @@
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findPort } from './port.ts'
@@ -31,7 +31,8 @@ export async function nginxServer({ target = '', ...paths }: Settings): Promise<
   ]
   writeFileSync(file, lines.join('\n'))
   if (account) for (const path of [folder, file]) chownSync(path, account.uid, account.gid)
-  const running = new Running({
+  return new Running({
+    url,
     program,
     args: ['-c', file, '-e', 'stderr'],
     options: { ...account },
@@ -43,13 +44,4 @@ export async function nginxServer({ target = '', ...paths }: Settings): Promise<
         () => false,
       ),
   })
-  return {
-    url,
-    start: () => running.start(),
-    stop: (how) => running.stop(how),
-    async remove() {
-      await running.end()
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
 }

@@ -1,4 +1,4 @@
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findPort } from './port.ts'
@@ -32,7 +32,8 @@ export async function pgbouncerServer({ target = '', ...settings }: Settings): P
     [`[databases]`, `* = host=${hostname} port=${targetPort || 5432}`, `[pgbouncer]`, ...lines, ''].join('\n'),
   )
   if (account) for (const path of [folder, users, file]) chownSync(path, account.uid, account.gid)
-  const running = new Running({
+  return new Running({
+    url,
     program,
     args: [file],
     options: { ...account },
@@ -40,13 +41,4 @@ export async function pgbouncerServer({ target = '', ...settings }: Settings): P
     signals: { properly: 'SIGTERM', 'at once': 'SIGKILL' },
     isAnswering: () => isAnswering(url),
   })
-  return {
-    url,
-    start: () => running.start(),
-    stop: (how) => running.stop(how),
-    async remove() {
-      await running.end()
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
 }

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chownSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
@@ -63,6 +63,7 @@ function installedServer({ server, initdb, port, password, url, options }: Insta
   const env = { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' }
   const as = { env, ...account }
   const running = new Running({
+    url,
     program: server,
     args: ['-D', data, '-p', String(port), ...loopback, ...options],
     options: as,
@@ -80,10 +81,7 @@ function installedServer({ server, initdb, port, password, url, options }: Insta
       await running.start()
     },
     stop: (how) => running.stop(how),
-    async remove() {
-      await running.end()
-      rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
-    },
+    remove: () => running.remove(),
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,7 +31,8 @@ export async function redisServer(settings: Settings): Promise<Server> {
     return containerServer({ url, image: 'redis:7-alpine', ports: [port, 6379], args, isAnswering: answers })
   }
   const folder = mkdtempSync(join(tmpdir(), 'celeriac-redis-'))
-  const running = new Running({
+  return new Running({
+    url,
     program,
     args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...options],
     options: {},
@@ -39,15 +40,6 @@ export async function redisServer(settings: Settings): Promise<Server> {
     signals: { properly: 'SIGTERM', 'at once': 'SIGKILL' },
     isAnswering: answers,
   })
-  return {
-    url,
-    start: () => running.start(),
-    stop: (how) => running.stop(how),
-    async remove() {
-      await running.end()
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
 }
 
 export const findRedis = (): string | null => findProgram('redis-server') ?? findProgram('valkey-server')

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** A throw-away server, with data of its own that it keeps while it is stopped. */
@@ -22,22 +22,25 @@ export class Unavailable extends Error {
 }
 
 export interface Command {
+  readonly url: string
   readonly program: string
   readonly args: readonly string[]
   readonly options: SpawnOptions
-  /** Takes the log, and is where the program runs. */
+  /** Takes the log, and is where the program runs. It goes with the server. */
   readonly folder: string
   readonly signals: { readonly properly: NodeJS.Signals; readonly 'at once': NodeJS.Signals }
   isAnswering(): Promise<boolean>
 }
 
 /** A program of this machine that is run as a child of this process. */
-export class Running {
+export class Running implements Server {
+  readonly url: string
   readonly #command: Command
   #child: ChildProcess | null = null
   #exited: Promise<void> = Promise.resolve()
 
   constructor(command: Command) {
+    this.url = command.url
     this.#command = command
   }
 
@@ -56,11 +59,12 @@ export class Running {
     await this.#exited
   }
 
-  /** Stops it, and sees to it that it is gone. */
-  async end(): Promise<void> {
+  /** Sees to it that it is gone. */
+  async remove(): Promise<void> {
     const lastResort = setTimeout(() => this.#child?.kill('SIGKILL'), 5_000)
     await this.stop('at once')
     clearTimeout(lastResort)
+    rmSync(this.#command.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   }
 }
 

@@ -39,6 +39,37 @@ export async function putQueues(
   )
 }
 
+interface Pages {
+  readonly name: string
+  readonly parameters?: string
+  readonly variables?: string
+  readonly next: 'next_members' | 'next_barriers'
+  /** SQL for the numbers in `v_page`. */
+  readonly step: string
+}
+
+/** A function that goes over the jobs or the barriers of a collection in the order of their numbers, for as long as the call may. */
+export const overPages = ({ name, parameters = '', variables = '', next, step }: Pages): string => `
+create or replace function celeriac.${name}(
+  inout c celeriac.change, a_collection bigint, ${parameters} inout after bigint, out done boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_page bigint[];${variables}
+begin
+  loop
+    done := false;
+    if c.rows_left <= 0 then return; end if;
+    v_page := celeriac.${next}(a_collection, after, c.rows_left);
+    done := cardinality(v_page) = 0;
+    if done then return; end if;${step}
+    after := v_page[cardinality(v_page)];
+    -- Reading costs a tenth of writing.
+    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
+  end loop;
+end $$;
+`
+
 export const controlFunctions = `
 create or replace function celeriac.cancel(a_now bigint, a_collection_id text, a_job_id text) returns table (bits integer, answer text)
 language plpgsql ${hot} as $$
@@ -117,30 +148,17 @@ begin
     || array(select seq from celeriac.jobs where collection = a_collection and collection <> seq and seq > a_after order by seq limit a_limit));
 end $$;
 
--- Cancels the main jobs of a collection, or only those of one fail-fast scope, for as long as the call may.
-create or replace function celeriac.cancel_members(
-  inout c celeriac.change, a_collection bigint, a_scope bigint, inout after bigint, out done boolean
-) language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_page bigint[];
-begin
-  loop
-    done := false;
-    if c.rows_left <= 0 then return; end if;
-    v_page := celeriac.next_members(a_collection, after, c.rows_left);
-    done := cardinality(v_page) = 0;
-    if done then return; end if;
-    -- What waits in a cancelled collection goes by the collection's mark; in a scope each job carries its own.
+-- Cancels the main jobs of a collection, or only those of one fail-fast scope. What waits in a cancelled collection goes by the
+-- collection's mark; in a scope each job carries its own.
+${overPages({
+  name: 'cancel_members',
+  parameters: 'a_scope bigint,',
+  next: 'next_members',
+  step: `
     c := celeriac.cancel_some(c, array(
       select seq from celeriac.jobs where seq = any(v_page) and role = 0 and archived is null and state < 4
-        and case when a_scope is null then state > 0 else scope = a_scope end), case when a_scope is null then 3 else 5 end);
-    after := v_page[cardinality(v_page)];
-    -- Reading costs a tenth of writing.
-    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
-  end loop;
-end $$;
-
+        and case when a_scope is null then state > 0 else scope = a_scope end), case when a_scope is null then 3 else 5 end);`,
+})}
 -- ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 create or replace function celeriac.cancel_job(inout c celeriac.change, a_seq bigint, a_reason integer, out answer text) language plpgsql as $$

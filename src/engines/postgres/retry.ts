@@ -3,7 +3,7 @@ import { work } from '../../engine/codes.ts'
 import { insideOf, startingNow, taking } from '../../engine/resets.ts'
 import { releaseOf } from './cascade.ts'
 import { entryOf, hot } from './change.ts'
-import { collectionIdIn, jobIdIn } from './control.ts'
+import { collectionIdIn, jobIdIn, overPages } from './control.ts'
 import type { Requests } from './database.ts'
 
 /**
@@ -199,24 +199,17 @@ end $$;
 
 -- Some at a time: none together with the job whose canvas it belongs to, and again until no more are held up, since what is
 -- put back holds up what comes behind it.
-create or replace function celeriac.reset_members(
-  inout c celeriac.change, a_collection bigint, a_detail bigint, inout after bigint, out done boolean
-) language plpgsql as $$
-#variable_conflict use_column
-declare
+${overPages({
+  name: 'reset_members',
+  parameters: 'a_detail bigint,',
+  variables: `
   v_taking bigint := a_detail % ${startingNow};
   v_root bigint := a_detail / ${insideOf};
   v_round integer := celeriac.round_of(a_collection);
-  v_page bigint[];
   v_inside bigint;
-  v_seqs bigint[];
-begin
-  loop
-    done := false;
-    if c.rows_left <= 0 then return; end if;
-    v_page := celeriac.next_members(a_collection, after, c.rows_left);
-    done := cardinality(v_page) = 0;
-    if done then return; end if;
+  v_seqs bigint[];`,
+  next: 'next_members',
+  step: `
     v_inside := (select min(seq) from celeriac.jobs where seq = any(v_page) and parent >= v_page[1]);
     if v_inside is not null then v_page := array(select seq from unnest(v_page) seq where seq < v_inside); end if;
     c := celeriac.archive(c, array(
@@ -228,11 +221,8 @@ begin
       exit when cardinality(v_seqs) = 0;
       c := celeriac.reset(c, v_seqs, v_round, a_detail);
       exit when v_taking = ${taking.all};
-    end loop;
-    after := v_page[cardinality(v_page)];
-    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
-  end loop;
-end $$;
+    end loop;`,
+})}
 
 create or replace function celeriac.archive(inout c celeriac.change, a_seqs bigint[], a_round integer) language plpgsql as $$
 #variable_conflict use_column
@@ -317,58 +307,30 @@ begin
 end $$;
 
 -- All barriers of a collection count from the beginning: once all jobs were put back, so that none arrives at one any more.
-create or replace function celeriac.reopen_all(inout c celeriac.change, a_collection bigint, inout after bigint, out done boolean) language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_page bigint[];
-begin
-  loop
-    done := false;
-    if c.rows_left <= 0 then return; end if;
-    v_page := celeriac.next_barriers(a_collection, after, c.rows_left);
-    done := cardinality(v_page) = 0;
-    if done then return; end if;
-    update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where number = any(v_page);
-    after := v_page[cardinality(v_page)];
-    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
-  end loop;
-end $$;
+${overPages({
+  name: 'reopen_all',
+  next: 'next_barriers',
+  step: `
+    update celeriac.barriers set decided = 0, pending = inputs, failed = 0, cause = null where number = any(v_page);`,
+})}
 
 -- ── going on ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- The barriers that decided at submission.
-create or replace function celeriac.decide_empty(inout c celeriac.change, a_collection bigint, inout after bigint, out done boolean) language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_page bigint[];
-begin
-  loop
-    done := false;
-    if c.rows_left <= 0 then return; end if;
-    v_page := celeriac.next_barriers(a_collection, after, c.rows_left);
-    done := cardinality(v_page) = 0;
-    if done then return; end if;
+${overPages({
+  name: 'decide_empty',
+  next: 'next_barriers',
+  step: `
     c.arrivals := c.arrivals || array(
       select row(number, null, null)::celeriac.arrival from celeriac.barriers
-      where number = any(v_page) and inputs = 0 and continues is null and decided = 0);
-    after := v_page[cardinality(v_page)];
-    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
-  end loop;
-end $$;
+      where number = any(v_page) and inputs = 0 and continues is null and decided = 0);`,
+})}
 
-create or replace function celeriac.restart_members(
-  inout c celeriac.change, a_collection bigint, a_detail bigint, inout after bigint, out done boolean
-) language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_page bigint[];
-begin
-  loop
-    done := false;
-    if c.rows_left <= 0 then return; end if;
-    v_page := celeriac.next_members(a_collection, after, c.rows_left);
-    done := cardinality(v_page) = 0;
-    if done then return; end if;
+${overPages({
+  name: 'restart_members',
+  parameters: 'a_detail bigint,',
+  next: 'next_members',
+  step: `
     c := celeriac.let_go(c, array(
       select ${releaseOf} from celeriac.jobs j
         left join celeriac.barriers b on b.number = j.behind
@@ -380,9 +342,6 @@ begin
       where j.seq = any(v_page) and j.archived is null and j.state = 0 and j.continuation is null
         and (j.behind is null or b.decided <> 0) order by j.seq));
     c := celeriac.settle_parked(c, celeriac.standing_decisions(array(
-      select continuation from celeriac.jobs where seq = any(v_page) and archived is null and state = 0 and continuation is not null)));
-    after := v_page[cardinality(v_page)];
-    c.rows_left := c.rows_left - (cardinality(v_page) + 9) / 10;
-  end loop;
-end $$;
+      select continuation from celeriac.jobs where seq = any(v_page) and archived is null and state = 0 and continuation is not null)));`,
+})}
 `

@@ -7,6 +7,7 @@ import {
   type Census,
   type Copy,
   type ExportPage,
+  keyOf,
   liveError,
   movedError,
   movedText,
@@ -214,16 +215,6 @@ async function stay(requests: Requests): Promise<void> {
 }
 
 // ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** By how many of its first columns the rows of a kind are told apart. */
-const keyLength: Readonly<Partial<Record<RowKind, number>>> = {
-  attempts: 2,
-  notes: 2,
-  idempotency: 2,
-  leaving: 2,
-  values: 2,
-}
-const keyOf = (kind: RowKind): readonly string[] => rowColumns[kind].slice(0, keyLength[kind] ?? 1)
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
 const uploaded = (column: string): string =>
