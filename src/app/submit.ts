@@ -21,6 +21,8 @@ const mostAtOnce = 1000
 const mostBytesAtOnce = 8 * 1024 * 1024
 /** Maximum of one call, in characters of arguments: its jobs are stored together or not at all, so in one write. */
 const mostBytesOfCall = 32 * 1024 * 1024
+/** Maximum of one call, in jobs: a store serves nobody else while it writes them. */
+const mostJobsOfCall = 10_000
 /** An error that may be one submission's own fault, for which the others of its write need not suffer. */
 const faults: readonly ErrorCode[] = ['STORE_FAILED', 'BAD_ARGUMENT', 'NOT_JSON', 'TOO_LARGE', 'TOO_DEEP', 'NOT_FOUND']
 
@@ -78,7 +80,7 @@ export class Submitter implements Sender {
    * Stores submissions, all of them or none. Gives the collections they became, or that were there before.
    *
    * @param within the user's own transaction, in which it is done at once and once only
-   * @throws CeleriacError TOO_LARGE, UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, StoreUnavailable, or what the store answers
+   * @throws CeleriacError TOO_LARGE, TOO_MANY_JOBS, UNIQUE_CONFLICT, IDEMPOTENCY_MISMATCH, StoreUnavailable, or what the store answers
    */
   async store(submissions: readonly Submission[], within?: Transaction): Promise<readonly Stored[]> {
     if (submissions.length === 0) return []
@@ -235,11 +237,19 @@ export class Submitter implements Sender {
  * The characters of arguments that a call stores in one write; graphs that are uploaded in parts are not in it.
  *
  * @param rows the engine's `partSize`
- * @throws CeleriacError TOO_LARGE
+ * @throws CeleriacError TOO_LARGE, TOO_MANY_JOBS
  */
 function sizeOfCall(submissions: readonly Submission[], rows: number): number {
-  let size = 0
-  for (const { graph } of submissions) if (!comesInParts(graph, rows)) size += argumentSize(graph.jobs)
+  let [size, count] = [0, 0]
+  for (const { graph } of submissions) {
+    if (comesInParts(graph, rows)) continue
+    size += argumentSize(graph.jobs)
+    count += graph.jobs.length
+  }
+  if (count > mostJobsOfCall) {
+    const problem = `The jobs of one call are stored together, and these are ${count}, more than ${mostJobsOfCall}`
+    throw new CeleriacError('TOO_MANY_JOBS', `${problem}: send them in several calls.`)
+  }
   if (size <= mostBytesOfCall) return size
   const [given, most] = [size, mostBytesOfCall].map((bytes) => `${Math.ceil(bytes / 1024 / 1024)} MiB`)
   const problem = `The jobs of one call are stored together, and the arguments of these come to ${given}, more than ${most}`
