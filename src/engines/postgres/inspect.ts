@@ -9,11 +9,11 @@ import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import type { Database, Requests } from './database.ts'
 import {
   aloneColumns,
-  attemptsOf,
   collectionColumns,
   collectionRecord,
   type CollectionRow,
   historyColumns,
+  historyOf,
   isVisible,
   jobColumns,
   jobRecord,
@@ -73,7 +73,7 @@ export async function job(
     ...jobRecord(row, afterIn(row.after)),
     hasAllArguments: row.has_all_arguments,
     result: row.state === state.succeeded ? resultIn(row) : null,
-    attempts: withHistory ? attemptsOf(row, row.attempts ?? null) : [],
+    attempts: withHistory ? historyOf(row, row.attempts ?? null) : [],
     log: withHistory ? logOf(row.log ?? null) : [],
     cursor: row.cursor,
   }

@@ -1,55 +1,23 @@
 import type { CollectionRecord } from '../../core/collection.ts'
-import type { Failure } from '../../core/failure.ts'
-import type { AttemptRecord, JobRecord, LogLine, Progress } from '../../core/job.ts'
-import {
-  attemptOutcomeName,
-  collectionStateName,
-  reasonName,
-  role,
-  roleName,
-  state,
-  stateName,
-} from '../../engine/codes.ts'
-import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
+import type { AttemptRecord, JobRecord, LogLine } from '../../core/job.ts'
 import { failureIn, type FoundFailure } from '../../engine/failures.ts'
 import { briefLimit, snapshotBytes } from '../../engine/members.ts'
+import {
+  attemptsOf,
+  type CollectionColumns,
+  collectionIn,
+  collectionRecordOf,
+  type Counted,
+  type JobColumns,
+  jobRecordOf,
+  type StoredAttempt,
+  tallyOf,
+} from '../../engine/records.ts'
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A job as it is told to people, from its row. */
-export interface JobRow extends FailureColumns {
-  readonly seq: number
-  readonly id: string
-  readonly collection: number
-  readonly collection_id: string
-  readonly task: string
-  readonly state: number
-  readonly reason: number | null
-  readonly role: number
-  readonly queue: string
-  readonly priority: number
-  readonly args: string
-  readonly parent_id: string | null
-  readonly behind: number | null
-  readonly feeds: number | null
-  readonly attempt: number
-  readonly failures: number
-  readonly round: number
-  readonly version: number
-  readonly progress: string | null
-  readonly failure: string | null
-  readonly cause: number | null
-  readonly actor: string | null
-  readonly description: string | null
-  readonly tags: string | null
-  readonly worker: string | null
-  readonly created_at: number
-  readonly due_at: number | null
-  readonly started_at: number | null
-  readonly finished_at: number | null
-  readonly marked_at: number | null
-  readonly continuation: number | null
-}
+export type JobRow = JobColumns & FailureColumns
 
 /** The failure of the job `f`: the one to blame. */
 export const failureColumns = `f.id as failed_id, f.task as failed_task, f.state as failed_state, f.reason as failed_reason,
@@ -93,40 +61,7 @@ export type MemberRow = Omit<JobRow, 'collection_id' | 'actor'> & { readonly is_
 /** Of a graph that is still being uploaded nobody knows yet. */
 export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
 
-export function jobRecord(row: JobRow, after: readonly string[]): JobRecord {
-  const failed = failedIn(row)
-  const earlier = row.failure === null ? null : (JSON.parse(row.failure) as Failure)
-  return {
-    id: row.id,
-    collectionId: row.collection_id,
-    task: row.task,
-    state: stateName(row.state),
-    reason: row.state >= state.succeeded ? reasonName(row.reason) : null,
-    role: roleName(row.role),
-    queue: row.queue,
-    priority: row.priority,
-    args: row.args,
-    parentId: row.parent_id,
-    after,
-    attempt: row.attempt,
-    failures: row.failures,
-    round: row.round,
-    version: row.version,
-    progress: row.progress === null ? null : (JSON.parse(row.progress) as Progress),
-    failure: row.state === state.succeeded ? null : (failed?.failure ?? earlier),
-    failedJobId: failed?.jobId ?? null,
-    actor: row.actor === null ? null : { id: row.actor },
-    description: row.description,
-    tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
-    worker: row.worker,
-    createdAt: row.created_at,
-    dueAt: row.due_at,
-    startedAt: row.started_at,
-    finishedAt: row.finished_at,
-    cancelling: row.state < state.succeeded && row.marked_at !== null,
-    continued: row.continuation !== null,
-  }
-}
+export const jobRecord = (row: JobRow, after: readonly string[]): JobRecord => jobRecordOf(row, failedIn(row), after)
 
 // ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,50 +98,11 @@ export const historyColumns = `
   (select json_agg(json_build_array(l.at, l.attempt, l.level, l.message, l.data) order by l.number)
    from celeriac.log l where l.job = j.seq)::text as log`
 
-type AttemptRow = readonly [
-  attempt: number,
-  round: number,
-  worker: string | null,
-  startedAt: number,
-  finishedAt: number,
-  outcome: number,
-  failure: string | null,
-]
-
-/** The attempts that ended, and the one that stands on the job itself. */
-export function attemptsOf(row: JobRow, text: string | null): AttemptRecord[] {
-  const rows = (text === null ? [] : JSON.parse(text)) as AttemptRow[]
-  const attempts = rows.map(([attempt, round, worker, startedAt, finishedAt, outcome, failure]): AttemptRecord => ({
-    attempt,
-    round,
-    worker,
-    startedAt,
-    finishedAt,
-    outcome: attemptOutcomeName(outcome),
-    failure: failure === null ? null : (JSON.parse(failure) as Failure),
-  }))
-  const isKept = rows.some(([attempt]) => attempt === row.attempt)
-  return row.started_at === null || isKept ? attempts : [...attempts, standing(row)]
-}
-
-function standing(row: JobRow): AttemptRecord {
-  const outcomes: Readonly<Record<number, AttemptRecord['outcome']>> = {
-    3: 'running',
-    4: 'succeeded',
-    5: 'failed',
-    6: 'cancelled',
-  }
-  const failure = row.state === state.failed && row.failure !== null ? (JSON.parse(row.failure) as Failure) : null
-  return {
-    attempt: row.attempt,
-    round: row.round,
-    worker: row.worker,
-    startedAt: row.started_at as number,
-    finishedAt: row.finished_at,
-    outcome: outcomes[row.state] ?? 'released',
-    failure,
-  }
-}
+export const historyOf = (row: JobRow, text: string | null): AttemptRecord[] =>
+  attemptsOf(
+    { ...row, startedAt: row.started_at, finishedAt: row.finished_at },
+    text === null ? [] : (JSON.parse(text) as StoredAttempt[]),
+  )
 
 export function logOf(text: string | null): LogLine[] {
   const rows = (text === null ? [] : JSON.parse(text)) as [number, number, LogLine['level'], string, string | null][]
@@ -215,20 +111,8 @@ export function logOf(text: string | null): LogLine[] {
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface CollectionRow extends FailureColumns, CallbackColumns {
-  readonly number: number
-  readonly id: string
+export interface CollectionRow extends FailureColumns, CollectionColumns {
   readonly alone: boolean
-  readonly state: number
-  readonly round: number
-  readonly exit: number | null
-  readonly shape: string
-  readonly created_at: number
-  readonly settled_at: number | null
-  readonly cancelled_at: number | null
-  readonly description: string | null
-  readonly actor: string | null
-  readonly tags: string | null
   readonly tally: string | null
 }
 
@@ -256,35 +140,8 @@ export const toldTables = `
      order by finished_at, seq limit 1))`
 
 export function collectionRecord(row: CollectionRow): CollectionRecord {
-  const failed = failedIn(row)
-  return {
-    id: row.id,
-    state: collectionStateName(row.state),
-    round: row.round,
-    description: row.description,
-    actor: row.actor === null ? null : { id: row.actor },
-    tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
-    callback: callbackOf(row),
-    ...tallyIn(row.tally),
-    createdAt: row.created_at,
-    settledAt: row.settled_at,
-    cancelling: row.state === 0 && row.cancelled_at !== null,
-    failure: failed?.failure ?? null,
-    failedJobId: failed?.jobId ?? null,
-  }
-}
-
-/** Counts by state, and the progress of the main jobs. Jobs that were not needed do not count. */
-function tallyIn(text: string | null): Pick<CollectionRecord, 'counts' | 'progress'> {
-  const counts = { waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 }
-  const progress = { done: 0, total: 0 }
-  for (const [code, roleOf, count] of (text === null ? [] : JSON.parse(text)) as [number, number, number][]) {
-    counts[stateName(code)] += count
-    if (roleOf !== role.main) continue
-    progress.total += count
-    if (code >= state.succeeded) progress.done += count
-  }
-  return { counts, progress }
+  const tally = tallyOf(row.tally === null ? [] : (JSON.parse(row.tally) as Counted[]))
+  return collectionRecordOf(collectionIn(row), tally, failedIn(row))
 }
 
 export const recordFunctions = `

@@ -1,8 +1,9 @@
-import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
-import { jobStates, type JobRecord, type StoredResult } from '../../core/job.ts'
-import { collectionState, collectionStateName, role, settling, state } from '../../engine/codes.ts'
+import type { CollectionDetail, CollectionRecord } from '../../core/collection.ts'
+import type { JobRecord, StoredResult } from '../../core/job.ts'
+import { collectionState, settling, state } from '../../engine/codes.ts'
 import { inlineLimit } from '../../engine/limits.ts'
 import { Members } from '../../engine/members.ts'
+import { collectionRecordOf, type Counted, tallyOf } from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { cursorIn, position } from './feed-position.ts'
 import { gathering, resultIn, type ResultReply } from './gather.ts'
@@ -213,26 +214,10 @@ export function collectionAt(rows: Rows, number: number): CollectionAt | null {
 }
 
 export function collectionRecord(rows: Rows, row: CollectionAt): CollectionRecord {
-  const { counts, progress } = countsIn(rows.get(`tally:${row.number}`) ?? '')
-  const isUnlucky = row.state !== 1 && counts.failed + counts.cancelled > 0
+  const told = tallyOf(countedIn(rows.get(`tally:${row.number}`) ?? ''))
+  const isUnlucky = row.state !== 1 && told.counts.failed + told.counts.cancelled > 0
   const cause = rows.get(`cause:${row.number}`)
-  const failure = isUnlucky && cause !== null ? failureOf(rows, Number(cause)) : null
-  return {
-    id: row.id,
-    state: collectionStateName(row.state),
-    round: row.round,
-    description: row.description,
-    actor: row.actor === null ? null : { id: row.actor },
-    tags: row.tags,
-    callback: row.callback,
-    counts,
-    progress,
-    createdAt: row.createdAt,
-    settledAt: row.settledAt,
-    cancelling: row.state === 0 && row.cancelledAt !== null,
-    failure: failure?.failure ?? null,
-    failedJobId: failure?.jobId ?? null,
-  }
+  return collectionRecordOf(row, told, isUnlucky && cause !== null ? failureOf(rows, Number(cause)) : null)
 }
 
 // ── many jobs ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -294,16 +279,9 @@ export async function countLarge(db: Database, rows: Rows, number: number): Prom
   return rows.with(flat)
 }
 
-function countsIn(text: string): Pick<CollectionRecord, 'counts' | 'progress'> {
-  const slots = text.split(',').map(Number)
-  const of = (code: number, roleOf: number): number => slots[code * 3 + roleOf] ?? 0
-  const counts = Object.fromEntries(
-    jobStates.map((name, code) => [name, of(code, role.main) + of(code, role.side) + of(code, role.callback)]),
-  ) as Record<keyof JobCounts, number>
-  const mains = jobStates.map((_, code) => of(code, role.main))
-  const sum = (numbers: readonly number[]): number => numbers.reduce((one, other) => one + other, 0)
-  return { counts, progress: { done: sum(mains.slice(state.succeeded)), total: sum(mains) } }
-}
+/** Three counts for each state, one for each role. */
+const countedIn = (text: string): Counted[] =>
+  text.split(',').map((count, slot) => [Math.floor(slot / 3), slot % 3, Number(count)])
 
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────
 

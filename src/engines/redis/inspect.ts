@@ -1,7 +1,7 @@
-import type { Failure } from '../../core/failure.ts'
 import type { AttemptRecord, JobDetail } from '../../core/job.ts'
-import { attemptOutcomeName, state } from '../../engine/codes.ts'
+import { state } from '../../engine/codes.ts'
 import { inlineLimit } from '../../engine/limits.ts'
+import { attemptsOf, type StoredAttempt } from '../../engine/records.ts'
 import { collectionAt } from './collection.ts'
 import type { Database } from './database.ts'
 import { cursorIn, position } from './feed-position.ts'
@@ -53,53 +53,26 @@ export async function job(
     ...jobRecord(rows, row, afterOf(rows, row)),
     hasAllArguments: row.input === '' && row.options.chunked === undefined,
     result: row.state === state.succeeded ? resultIn(result as ResultReply) : null,
-    attempts: withHistory ? attemptsOf(rows, row, attempts as string[]) : [],
+    attempts: withHistory ? historyOf(rows, row, attempts as string[]) : [],
     log: withHistory ? (log as string[]).map(logLine) : [],
     cursor: cursorIn(rows),
   }
 }
 
-/** The attempts that ended, and the one that stands on the job itself. */
-function attemptsOf(rows: Rows, row: JobAt, flat: readonly string[]): AttemptRecord[] {
-  const ended: AttemptRecord[] = []
-  for (let at = 0; at < flat.length; at += 2) ended.push(attemptRecord(rows, Number(flat[at]), flat[at + 1] as string))
-  ended.sort((one, other) => one.attempt - other.attempt)
-  const isKept = ended.some(({ attempt }) => attempt === row.attempt)
-  return row.startedAt === null || isKept ? ended : [...ended, standingAttempt(rows, row)]
+function historyOf(rows: Rows, row: JobAt, flat: readonly string[]): AttemptRecord[] {
+  const stored: StoredAttempt[] = []
+  for (let at = 0; at < flat.length; at += 2) stored.push(storedAttempt(rows, Number(flat[at]), flat[at + 1] as string))
+  stored.sort(([one], [other]) => one - other)
+  const worker = row.session === null ? null : workerOf(rows, row.session)
+  return attemptsOf({ ...row, worker, failure: rows.get(`f:${row.number}`) }, stored)
 }
 
-function attemptRecord(rows: Rows, attempt: number, row: string): AttemptRecord {
+function storedAttempt(rows: Rows, attempt: number, row: string): StoredAttempt {
   const end = row.indexOf('\n')
-  const failure = end < 0 ? null : (JSON.parse(row.slice(end + 1)) as Failure)
+  const failure = end < 0 ? null : row.slice(end + 1)
   const [round, session, startedAt, finishedAt, outcome] = (end < 0 ? row : row.slice(0, end)).split(',')
-  return {
-    attempt,
-    round: Number(round),
-    worker: session === '' ? null : workerOf(rows, Number(session)),
-    startedAt: Number(startedAt),
-    finishedAt: Number(finishedAt),
-    outcome: attemptOutcomeName(Number(outcome)),
-    failure,
-  }
-}
-
-function standingAttempt(rows: Rows, row: JobAt): AttemptRecord {
-  const outcomes: Readonly<Record<number, AttemptRecord['outcome']>> = {
-    3: 'running',
-    4: 'succeeded',
-    5: 'failed',
-    6: 'cancelled',
-  }
-  const failure = rows.get(`f:${row.number}`)
-  return {
-    attempt: row.attempt,
-    round: row.round,
-    worker: row.session === null ? null : workerOf(rows, row.session),
-    startedAt: row.startedAt as number,
-    finishedAt: row.finishedAt,
-    outcome: outcomes[row.state] ?? 'released',
-    failure: row.state === state.failed && failure !== null ? (JSON.parse(failure) as Failure) : null,
-  }
+  const worker = session === '' ? null : workerOf(rows, Number(session))
+  return [attempt, Number(round), worker, Number(startedAt), Number(finishedAt), Number(outcome), failure]
 }
 
 // ── who asked for it ─────────────────────────────────────────────────────────────────────────────────────────────

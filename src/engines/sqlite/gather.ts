@@ -1,8 +1,9 @@
 import type { JobCounts, SettledState } from '../../core/collection.ts'
-import { jobStates, type StoredResult } from '../../core/job.ts'
-import { decided, reason, role, state } from '../../engine/codes.ts'
+import type { StoredResult } from '../../core/job.ts'
+import { decided, reason, state } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure, reportOf, type StoredEnd } from '../../engine/failures.ts'
 import { inlineLimit, shortResult } from '../../engine/limits.ts'
+import { type Counted, tallyOf } from '../../engine/records.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { type Change, header } from './change.ts'
 import type { Database } from './database.ts'
@@ -151,9 +152,11 @@ function readSummary(change: Change, job: Consumer, span: string, cause: number 
     own === undefined ||
     change.db.get('select 1 from celeriac_jobs where seq between ? and ? and role = 0 limit 1', first, last) !==
       undefined
-  const counts = isMain
-    ? countJobs(change.db, 'seq between ? and ? and role = 0', first, last)
-    : countJobs(change.db, 'seq between ? and ? and seq <> ?', first, last, job.seq)
+  const { counts } = tallyOf(
+    isMain
+      ? countJobs(change.db, 'seq between ? and ? and role = 0', first, last)
+      : countJobs(change.db, 'seq between ? and ? and seq <> ?', first, last, job.seq),
+  )
   const barrier =
     job.behind === null
       ? undefined
@@ -173,33 +176,13 @@ function summaryState(change: Change, job: Consumer, counts: JobCounts, decision
   return counts.failed > 0 ? 'failed' : 'cancelled'
 }
 
-/** Counts by state, of the jobs that a condition picks. Jobs that were not needed do not count. */
-export function countJobs(db: Database, where: string, ...values: (string | number)[]): JobCounts {
-  return tallyJobs(db, where, ...values).counts
-}
-
-export interface Tally {
-  readonly counts: JobCounts
-  /** Of the main jobs. */
-  readonly progress: { readonly done: number; readonly total: number }
-}
-
-export function tallyJobs(db: Database, where: string, ...values: (string | number)[]): Tally {
-  const rows = db.all<{ state: number; role: number; count: number }>(
-    `select state, role, count(*) as count from celeriac_jobs where ${where} and archived is null
+/** Counts the jobs that a condition picks. */
+export const countJobs = (db: Database, where: string, ...values: (string | number)[]): Counted[] =>
+  db.lists<Counted>(
+    `select state, role, count(*) from celeriac_jobs where ${where} and archived is null
        and (state <> ${state.skipped} or reason <> ${reason.notNeeded}) group by state, role`,
     ...values,
   )
-  const counts = { waiting: 0, scheduled: 0, queued: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, skipped: 0 }
-  const progress = { done: 0, total: 0 }
-  for (const { state: code, role: roleOf, count } of rows) {
-    counts[jobStates[code] as keyof typeof counts] += count
-    if (roleOf !== role.main) continue
-    progress.total += count
-    if (code >= state.succeeded) progress.done += count
-  }
-  return { counts, progress }
-}
 
 // ── failures ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,16 +1,16 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
 import type { JobDetail, JobRecord } from '../../core/job.ts'
-import { callbackOf, type CallbackColumns } from '../../engine/callback.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
-import { collectionStateName, state } from '../../engine/codes.ts'
+import { state } from '../../engine/codes.ts'
 import { inlineLimit } from '../../engine/limits.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
+import { type CollectionColumns, collectionIn, collectionRecordOf, tallyOf } from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
-import { failureOf, resultOf, resultsAt, type Tally, tallyJobs } from './gather.ts'
-import { attemptsOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
+import { countJobs, failureOf, resultOf, resultsAt } from './gather.ts'
+import { historyOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
@@ -29,7 +29,7 @@ export function job(db: Database, id: string, withHistory: boolean): (JobDetail 
     ...jobRecord(db, row, afterOf(db, row.behind)),
     hasAllArguments: row.has_all_arguments === 1,
     result,
-    attempts: withHistory ? attemptsOf(db, row) : [],
+    attempts: withHistory ? historyOf(db, row) : [],
     log: withHistory ? logOf(db, row.seq) : [],
     cursor: cursorNow(db),
   }
@@ -61,20 +61,8 @@ export function collection(db: Database, id: string, withJobs: boolean): Collect
   }
 }
 
-export interface CollectionRow extends CallbackColumns {
-  readonly number: number
-  readonly id: string
+export interface CollectionRow extends CollectionColumns {
   readonly alone: number
-  readonly state: number
-  readonly round: number
-  readonly exit: number | null
-  readonly shape: string
-  readonly created_at: number
-  readonly settled_at: number | null
-  readonly cancelled_at: number | null
-  readonly description: string | null
-  readonly actor: string | null
-  readonly tags: string | null
 }
 export const collectionColumns =
   'number, id, 0 as alone, state, round, exit, shape, created_at, settled_at, cancelled_at, description, actor, tags, callback_url, callback_results'
@@ -92,35 +80,11 @@ function findCollection(db: Database, id: string): CollectionRow | undefined {
 }
 
 export function collectionRecord(db: Database, row: CollectionRow): CollectionRecord {
-  const { counts, progress } = tallyOf(db, row)
-  const failure = failureIn(db, row, counts)
-  return {
-    id: row.id,
-    state: collectionStateName(row.state),
-    round: row.round,
-    description: row.description,
-    actor: row.actor === null ? null : { id: row.actor },
-    tags: row.tags === null ? [] : (JSON.parse(row.tags) as string[]),
-    callback: callbackOf(row),
-    counts,
-    progress,
-    createdAt: row.created_at,
-    settledAt: row.settled_at,
-    cancelling: row.state === 0 && row.cancelled_at !== null,
-    failure: failure?.failure ?? null,
-    failedJobId: failure?.jobId ?? null,
-  }
-}
-
-function tallyOf(db: Database, row: CollectionRow): Tally {
-  const together = tallyJobs(db, 'collection = ? and collection <> seq', row.number)
-  if (row.alone === 0) return together
-  const own = tallyJobs(db, 'seq = ?', row.number)
-  const sum = <T extends object>(one: T, other: T): T =>
-    Object.fromEntries(
-      Object.entries(one).map(([name, count]) => [name, count + (other[name as keyof T] as number)]),
-    ) as T
-  return { counts: sum(together.counts, own.counts), progress: sum(together.progress, own.progress) }
+  const tally = tallyOf([
+    ...countJobs(db, 'collection = ? and collection <> seq', row.number),
+    ...(row.alone === 0 ? [] : countJobs(db, 'seq = ?', row.number)),
+  ])
+  return collectionRecordOf(collectionIn(row), tally, failureIn(db, row, tally.counts))
 }
 
 /** The failure that came first; none while everything goes well. */
