@@ -36,6 +36,8 @@ export class LoopWatch {
   #turns = -1
   #looks = 0
   #lookedAt = 0
+  /** When the loop was last seen to turn. Looks are not counted for it: one takes as long as its question does. */
+  #turnedAt = 0
   #overdueSince: number | null = null
   #owed: BlockedAnswer[] = []
   #isSaid = false
@@ -47,7 +49,7 @@ export class LoopWatch {
   }
 
   start(): void {
-    this.#lookedAt = this.#parts.runtime.elapsed()
+    this.#lookedAt = this.#turnedAt = this.#parts.runtime.elapsed()
     this.#schedule()
   }
 
@@ -66,7 +68,7 @@ export class LoopWatch {
     const wasAsleep = now - this.#lookedAt > 4 * lookEvery
     this.#turns = turns()
     this.#lookedAt = now
-    if (hasTurned || wasAsleep) this.#forget()
+    if (hasTurned || wasAsleep) this.#forget(now)
     else if (++this.#looks >= looksUntilBlocked) await this.#act(now)
     await this.#pay()
     this.#lookedAt = runtime.elapsed()
@@ -79,18 +81,19 @@ export class LoopWatch {
     })
   }
 
-  #forget(): void {
+  #forget(now: number): void {
     this.#looks = 0
+    this.#turnedAt = now
     this.#overdueSince = null
     this.#isSaid = false
   }
 
   async #act(now: number): Promise<void> {
     const answer = await this.#parts.ask().catch(() => null)
-    if (answer === 'nothing') return this.#forget()
-    if (answer === null) return this.#actUnasked()
+    if (answer === 'nothing') return this.#forget(now)
+    if (answer === null) return this.#actUnasked(now)
     if (answer.settlements.length > 0) this.#owed.push(answer)
-    const isLong = this.#looks * lookEvery >= longBlock
+    const isLong = now - this.#turnedAt >= longBlock
     if (answer.guilty !== null && (answer.isOverdue || isLong)) this.#sayOnce(told(answer.guilty, answer.isOverdue))
     if (!answer.isOverdue) return
     this.#overdueSince ??= now
@@ -98,10 +101,10 @@ export class LoopWatch {
   }
 
   /** Nobody can say which job it is: the store decides about those whose time is up. */
-  async #actUnasked(): Promise<void> {
+  async #actUnasked(now: number): Promise<void> {
     const deadline = this.#parts.latestDeadline()
     if (deadline === null) return
-    const overdueFor = this.#looks * lookEvery - deadline
+    const overdueFor = now - this.#turnedAt - deadline
     if (overdueFor < patience) return
     this.#sayOnce('The event loop is blocked by a call outside JavaScript, longer than the deadlines of what runs.')
     await this.#try(() => this.#parts.store.sweep())

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { Celeriac, group } from 'celeriac'
 import type { WorkerOptions } from 'celeriac/worker'
+import { partsOf } from '../../src/app/parts.ts'
 import type { EngineUnderTest } from '../engines.ts'
 import { start } from '../fixtures/command-process.ts'
 import { describeEngines } from '../fixtures/store.ts'
@@ -21,6 +23,7 @@ async function stage(engine: EngineUnderTest) {
     spinLater: app.declare<(file: string) => void>('spinLater'),
     spinForEver: app.declare<() => void>('spinForEver'),
     spinFor: app.declare<(ms: number) => void>('spinFor'),
+    open: app.declare<(file: string) => void>('open'),
     stay: app.declare<() => void>('stay'),
     read: app.declare<() => boolean>('read'),
     quick: app.declare<() => string>('quick'),
@@ -30,8 +33,8 @@ async function stage(engine: EngineUnderTest) {
     await place.remove()
     rmSync(folder, { recursive: true, force: true })
   })
-  const run = (options: WorkerOptions) => {
-    const started = start([program, place.url, folder, JSON.stringify({ lease: '30s', ...options })])
+  const run = (options: WorkerOptions, flags: readonly string[] = []) => {
+    const started = start([...flags, program, place.url, folder, JSON.stringify({ lease: '30s', ...options })])
     const exit = new Promise<NodeJS.Signals | number | null>((resolve) =>
       started.process.once('exit', (code, signal) => resolve(signal ?? code)),
     )
@@ -52,6 +55,8 @@ describeEngines((engine) => {
     )
     // Not by the lease, which is longer than this test.
     expect(await worker.exit).toBe('SIGKILL')
+    const [session] = await (await partsOf(app).connect()).engine.workers()
+    expect(session).toMatchObject({ state: 'ended' })
     const { jobs } = await collection.snapshot()
     expect(jobs.map(({ task, state, attempt }) => [task, state, attempt])).toEqual([
       ['stay', 'queued', 1],
@@ -102,6 +107,25 @@ describeEngines(
       run({ concurrency: 2 })
       expect(await job.result()).toBe(true)
       expect((await job.snapshot()).attempts).toMatchObject([{ outcome: 'succeeded' }])
+    })
+
+    test('where a call outside JavaScript blocks the loop the store times out what is late, and the process ends', async () => {
+      const { tasks, run, at } = await stage(engine)
+      execFileSync('mkfifo', [at('pipe')])
+      const job = await tasks.open.with({ timeout: '1s' }).delay('pipe')
+      const worker = run({ exitWhenBlocked: true })
+      await worker.says(/blocked by a call outside JavaScript/)
+      expect(await worker.exit).toBe('SIGKILL')
+      await expect(job.result()).rejects.toMatchObject({ code: 'JOB_FAILED' })
+      expect(await job.snapshot()).toMatchObject({ reason: 'timeout' })
+    })
+
+    test('a process that is being debugged may stand still', async () => {
+      const { tasks, run } = await stage(engine)
+      await tasks.spinFor.with({ timeout: '1s' }).delay(3_000)
+      const worker = run({ concurrency: 1 }, ['--inspect=127.0.0.1:0'])
+      expect(await (await tasks.quick.delay()).result()).toBe('done')
+      expect(worker.said.err).not.toContain('blocks the event loop')
     })
   },
   ['sqlite'],

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { Celeriac } from 'celeriac'
+import { Celeriac, type JobHandle } from 'celeriac'
+import type { Attempt } from '../../src/core/handle.ts'
 import type { EngineUnderTest } from '../engines.ts'
 import { start } from '../fixtures/command-process.ts'
 import { describeEngines } from '../fixtures/store.ts'
@@ -21,6 +22,15 @@ async function stage(engine: EngineUnderTest) {
     return worker.ended
   }
   return { app, run }
+}
+
+/** Waits until somebody has found the worker of it dead. */
+async function firstAttempt(job: JobHandle<void>): Promise<Attempt | undefined> {
+  for await (const _ of job.events()) {
+    const [first] = (await job.snapshot()).attempts
+    if (first?.outcome === 'lost' || first?.outcome === 'released') return first
+  }
+  return undefined
 }
 
 describeEngines((engine) => {
@@ -61,6 +71,27 @@ describeEngines(
         failure: { name: 'ProcessExit', message: /* it says the code */ 'The process ended with exit code 7.' },
       })
       expect(first?.failure?.stack).toContain('dying-process.ts')
+    })
+
+    test('what ends the process outside of any job is put down to the only job there is', async () => {
+      const { app, run } = await stage(engine)
+      const job = await app.declare<(isBeside: boolean) => void>('leave').delay(false)
+      expect(await run(1)).toBe(8)
+      void run(1)
+      expect(await firstAttempt(job)).toMatchObject({ outcome: 'lost', failure: { name: 'ProcessExit' } })
+    })
+
+    test('and to none of several, each of which may have been it', async () => {
+      const { app, run } = await stage(engine)
+      const beside = await app.declare<() => void>('stay').delay()
+      const leaving = await app.declare<(isBeside: boolean) => void>('leave').delay(true)
+      expect(await run(2)).toBe(8)
+      void run(1)
+      for (const job of [beside, leaving]) {
+        const first = await firstAttempt(job)
+        expect(first).toMatchObject({ outcome: 'lost' })
+        expect(first).not.toHaveProperty('failure')
+      }
     })
   },
   ['sqlite'],
