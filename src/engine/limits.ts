@@ -9,6 +9,10 @@ export const movedPerCall = 500
 export const inlineLimit = 1_048_576
 /** All inputs of one claim; what does not come along is read by pages. */
 export const inputsPerClaim = 8 * inlineLimit
+/** The arguments of one claim's jobs, in all; one job may have more by itself. The jobs beyond stay in line. */
+export const argumentsPerClaim = 8 * inlineLimit
+/** As many jobs fit into a claim whatever their arguments: those of one job have at most 256 KiB. */
+export const surelyFit = 32
 /** Results so short that those of a whole claim may be read together. */
 export const shortResult = 16_384
 

@@ -7,7 +7,11 @@ import type { SweepFault } from './recovery.ts'
 
 /** What a worker does with the store. */
 export interface Work {
-  /** Takes queued jobs, in order. The same token again answers with the same jobs, as far as they still run. */
+  /**
+   * Takes queued jobs, in order, fewer than asked for if their arguments are large: then `nextAt` is now. The same token again
+   * answers with the same jobs, as far as they still run; with a lower limit, with the first of them, and the session gives the
+   * others back like any job that it does not list (see `heartbeat`).
+   */
   claim(request: ClaimRequest): Promise<ClaimAnswer>
   /** Stores what attempts came to and everything that follows from it. May be sent again after a lost reply. */
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]>
@@ -66,7 +70,7 @@ export interface ClaimRequest {
 
 export interface ClaimAnswer {
   readonly jobs: readonly ClaimedJob[]
-  /** When the next delayed job is due; null when there is none. */
+  /** When the next delayed job is due; null when there is none. Now, if the claim left jobs in line that it could have taken. */
   readonly nextAt: number | null
 }
 

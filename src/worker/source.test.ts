@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
-import { CeleriacError } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../engine/work.ts'
 import { createReporter } from './report.ts'
 import { roomFor, Source } from './source.ts'
@@ -384,4 +384,42 @@ test('asks for as many jobs as bring 8 MiB, by the size of those before', async 
   expect(first).toBe(500)
   expect(others.length).toBeGreaterThan(0)
   expect(others.every((limit) => limit * large.length <= 8 * 1024 * 1024)).toBe(true)
+})
+
+test('what gets no answer or is refused is asked for again in smaller claims', async () => {
+  const { runtime, source, requests, running, answerBy } = start(500)
+  const errors = [
+    new StoreUnavailable('No answer.', { mayBeStored: true }),
+    new CeleriacError('STORE_FAILED', 'Too much.'),
+    // Nothing was sent: that is no sign of too large an answer.
+    new StoreUnavailable('Away.', { mayBeStored: false }),
+    new CeleriacError('STORE_BUSY', 'Busy.'),
+  ]
+  answerBy(({ limit }) => {
+    const error = errors.shift()
+    if (error) return Promise.reject(error)
+    return Promise.resolve({
+      jobs: Array.from({ length: limit }, (_, n) => job(`${requests.length}-${n}`)),
+      nextAt: null,
+    })
+  })
+  source.wake()
+  for (let n = 0; n < 4; n++) {
+    await turn()
+    runtime.pass(10_000)
+  }
+  for (let n = 0; n < 3; n++) {
+    await turn()
+    running.splice(0)
+    source.pull()
+  }
+  expect(requests.slice(0, 5).map(({ token, limit }) => [token, limit])).toEqual([
+    [1, 500],
+    [1, 250],
+    [1, 125],
+    [1, 125],
+    [1, 125],
+  ])
+  // With every answer twice as many again.
+  expect(requests.slice(5).map(({ limit }) => limit)).toEqual(expect.arrayContaining([250, 500]))
 })

@@ -1,6 +1,8 @@
 import type { Runtime, Timer } from '../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, Work } from '../engine/work.ts'
 import { Backoff } from '../core/backoff.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
+import { isPassing } from './passing.ts'
 import type { Reporter } from './report.ts'
 
 /** Where claimed jobs go. */
@@ -62,6 +64,8 @@ export class Source {
   #mayBeMore = false
   /** The mean size of late claims' jobs, in characters. */
   #bytesPerJob = 1
+  /** A request asks for no more than this: halved where one got no answer or was refused, doubled with every answer. */
+  #most = mostPerClaim
   /** The last request was answered with as many jobs as it asked for. */
   #wasFull = false
   /** Counts the times it was woken: a request sent before may not have seen what it was woken for. */
@@ -132,7 +136,7 @@ export class Source {
 
   /** How many jobs one request may ask for: at least one. */
   get #fitting(): number {
-    return Math.max(1, Math.floor(mostBytes / this.#bytesPerJob))
+    return Math.max(1, Math.min(this.#most, Math.floor(mostBytes / this.#bytesPerJob)))
   }
 
   /** Grows at once with the jobs that come, and shrinks by half a claim. */
@@ -146,11 +150,11 @@ export class Source {
     const { newToken, runtime, onNextAt } = this.#parts
     const wakes = this.#wakes
     this.#asked += limit
-    const answer = await this.#request(newToken(), limit)
+    const { asked, ...answer } = await this.#request(newToken(), limit)
     this.#asked -= limit
     answered()
     this.#measure(answer.jobs)
-    this.#wasFull = answer.jobs.length >= limit
+    this.#wasFull = answer.jobs.length >= asked
     this.#mayBeMore = this.#wasFull || this.#wakes !== wakes
     this.#movedAt = runtime.elapsed()
     this.#waiting = [...this.jobs(), ...answer.jobs]
@@ -160,26 +164,32 @@ export class Source {
     else this.pull()
   }
 
-  /** Asks again under the same token until it is answered: the store may have acted on a request whose reply was lost. */
-  async #request(token: number, limit: number): Promise<ClaimAnswer> {
+  /**
+   * Asks again under the same token until it is answered: the store may have acted on a request whose reply was lost. What gets no
+   * answer or is refused may be too large an answer: the repeat asks for half.
+   */
+  async #request(token: number, limit: number): Promise<ClaimAnswer & { readonly asked: number }> {
     const { store, session, queues, reporter, runtime } = this.#parts
+    let asked = limit
     for (let isRepeated = false; !this.#isStopped; isRepeated = true) {
       try {
         let isLater = false
         runtime.soon(() => void (isLater = true))
-        const answer = await store.claim({ session, token, limit, queues, isRepeated })
+        const answer = await store.claim({ session, token, limit: asked, queues, isRepeated })
+        this.#most = Math.min(mostPerClaim, this.#most * 2)
         this.#answersLater = isLater
         this.#backoff.reset()
         reporter.over('claim', 'Claiming jobs works again.')
-        return answer
+        return { ...answer, asked }
       } catch (error) {
         // It is not tried again.
         if (this.#isStopped) break
         reporter.trouble('claim', 'Claiming jobs failed', error)
+        if (mayBeTooLarge(error)) this.#most = asked = Math.max(1, asked >> 1)
         await this.#backoff.wait()
       }
     }
-    return { jobs: [], nextAt: null }
+    return { jobs: [], nextAt: null, asked }
   }
 
   #fill(): void {
@@ -233,6 +243,9 @@ export class Source {
     for (const job of unbegun) this.#parts.giveBack(job)
   }
 }
+
+const mayBeTooLarge = (error: unknown): boolean =>
+  error instanceof StoreUnavailable ? error.mayBeStored : error instanceof CeleriacError && !isPassing(error)
 
 /** The characters that a job brought along. */
 function sizeOf({ args, input }: ClaimedJob): number {

@@ -1,6 +1,7 @@
-import { shortResult } from '../../engine/limits.ts'
+import { argumentsPerClaim, shortResult, surelyFit } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, hot, runOf } from './change.ts'
+import { anywhere } from './line.ts'
 import { roleName } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
 import { isSentAgain, type Requests, type Value } from './database.ts'
@@ -163,6 +164,24 @@ export const claimColumns = `seq bigint, collection bigint, attempt integer, ver
   collection_id text, actor text, behind bigint, input text, result text`
 
 export const claimFunctions = `
+-- Puts the jobs back in line whose arguments one claim does not bring. Others may have passed them meanwhile, so all claims look anew.
+create or replace function celeriac.leave_large(a_now bigint, inout seqs bigint[], out is_cut boolean) language plpgsql as $$
+#variable_conflict use_column
+begin
+  is_cut := (select sum(octet_length(args)) from celeriac.jobs where seq = any(seqs)) > ${argumentsPerClaim};
+  if not is_cut then return; end if;
+  with sized as (
+    select seq, queue, priority, collection, crashes, row_number() over line as nth, sum(octet_length(args)) over line as size
+    from celeriac.jobs j where seq = any(seqs) window line as (${inOrder})
+  ),
+  left_there as (
+    insert into celeriac.ready (queue, rank, collection, seq)
+    select queue, -priority, collection, seq from sized where nth > 1 and size > ${argumentsPerClaim} and crashes = 0 returning seq
+  )
+  select array(select seq from sized where seq not in (select seq from left_there) order by nth) into seqs;
+  insert into celeriac.events (number, at, changes, heads) values (nextval('celeriac.event_numbers'), a_now, '[]', array[${anywhere}]);
+end $$;
+
 -- Gives a row about the claim itself (bits, instant, nextAt, session and place) and one for each job.
 create or replace function celeriac.claim(
   a_now bigint, a_session text, a_token bigint, a_limit integer, a_queues text[], a_place text, a_is_again boolean
@@ -209,6 +228,14 @@ begin
     v_seqs := r.seqs;
     v_are_alone := r.are_alone;
     if v_seqs is not null then v_bits := v_bits | 2; end if;
+    if cardinality(v_seqs) > ${surelyFit} then
+      select s.* into r from celeriac.leave_large(v_now, v_seqs) s;
+      v_seqs := r.seqs;
+      if r.is_cut then
+        v_bits := v_bits | 1;
+        v_place.due_at := v_now;
+      end if;
+    end if;
   else
     v_bits := v_bits | 16;
   end if;
@@ -229,7 +256,7 @@ begin
     -- Asked again because its answer was lost: what still runs of it.
     return query with claimed as (
       select * from celeriac.jobs j where j.seq = any(v_seqs) and j.state = 3 and j.session = v_session and j.token = a_token
-    ) ${taken};
+    ) ${taken} limit a_limit;
     return;
   end if;
   if v_are_alone then

@@ -1,6 +1,7 @@
 import type { Runtime } from '../../core/runtime.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput, Settlement } from '../../engine/work.ts'
 import { isSentAgain, type ScriptArgument } from './database.ts'
+import { argumentsPerClaim, surelyFit } from '../../engine/limits.ts'
 import { dueJobs } from './due.ts'
 import { role, roleName, state } from '../../engine/codes.ts'
 import { collectionRetention } from '../../engine/retention.ts'
@@ -92,6 +93,17 @@ function S.startQuickly(seq, row, standing)
   return {seq = tonumber(seq), row = row, base = base, collection = tonumber(collection), behind = behind, input = input, text = to.text}
 end
 
+local function putBack(numbers)
+  S.loadJobs(numbers)
+  for _, seq in ipairs(numbers) do
+    local job = S.jobAt(seq)
+    if job then
+      local score = S.score(job.priority, job.collection)
+      call('ZADD', P .. 'queue:' .. job.queue, score, S.place(seq))
+      S.enterLine(job.queue, score)
+    end
+  end
+end
 -- Of those that have expired a call ends only some: what is left must not start, and goes back in line. A call looks at so many of them;
 -- whoever asks is told to come again at once.
 function S.popInTime(room)
@@ -108,16 +120,20 @@ function S.popInTime(room)
     end
   until #popped == 0 or #digits == room or #late >= ${mostLate}
   S.mine.mayBeMore = #digits < room and #late >= ${mostLate}
-  S.loadJobs(late)
-  for _, seq in ipairs(late) do
-    local job = S.jobAt(seq)
-    if job then
-      local score = S.score(job.priority, job.collection)
-      call('ZADD', P .. 'queue:' .. job.queue, score, S.place(seq))
-      S.enterLine(job.queue, score)
+  putBack(late)
+  return digits, inRun
+end
+-- How many of these jobs one claim may bring, by their long arguments. Rows as they are stored.
+local function isLong(row) return row and string.byte(row, -1) == 13 end
+local function fitting(digits, rows)
+  local left, count = ${argumentsPerClaim}, #digits
+  for n = 1, count do
+    if isLong(rows[n]) then
+      left = left - call('STRLEN', P .. 'g:' .. digits[n])
+      if left < 0 and n > 1 then return n - 1 end
     end
   end
-  return digits, inRun
+  return count
 end
 function S.take()
   local mine = S.mine
@@ -135,6 +151,16 @@ function S.take()
     if not inRun[n] then single[#single + 1] = standings[n] end
   end
   local rows, stands, singles = many('MGET', nil, heads), many('MGET', nil, single), 0
+  local most = #digits > ${surelyFit} and fitting(digits, rows) or #digits
+  if most < #digits then
+    mine.mayBeMore = true
+    local beyond = {}
+    for n = most + 1, #digits do
+      beyond[n - most] = tonumber(digits[n])
+      digits[n] = nil
+    end
+    putBack(beyond)
+  end
   local haveSeen = next(S.jobs) ~= nil
   local writes, filled, running = S.writes, #S.writes, S.listOf('additions', 'run:' .. mine.session)
   for n, seq in ipairs(digits) do
@@ -210,6 +236,7 @@ function S.handOff()
   for n = 1, #numbers do
     if not rows[n] then return end
   end
+  if #numbers > ${surelyFit} and fitting(numbers, rows) < #numbers then return end
   S.letGo = false
   local running, handed, writes = S.listOf('additions', 'run:' .. mine.session), mine.handed, S.writes
   local before = #running
@@ -256,7 +283,7 @@ function S.claim()
   local isKnown = call('LPOS', P .. 'tokens:' .. session, token)
   if isKnown then
     S.flush()
-    mine.taken, mine.isTold = S.takenBefore(session, token), true
+    mine.taken, mine.isTold = S.takenBefore(session, token, limit), true
   end
   local nextAt = S.firstIn('due')
   if not isKnown then

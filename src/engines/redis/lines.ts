@@ -13,7 +13,7 @@ import { workingSet } from './working-set.ts'
  * popFirst(size)              the digits of the first jobs, in the order in which they are to run; and which of them came in a run (by
  *                             position)
  * isAnyBefore(score)          a job that the claim may take stands in line at this score or before it
- * takenBefore(session, token) what a claim under this token already holds: asked again because its answer was lost
+ * takenBefore(session, token, limit)  the first jobs that a claim under this token holds: asked again because its answer was lost
  * ```
  *
  * `lines` says which queues have jobs in line, so an empty queue costs a claim nothing. Its scores are bounds: no job of the queue comes
@@ -234,7 +234,7 @@ function S.isAnyBefore(score)
   return found
 end
 
-function S.takenBefore(session, token)
+function S.takenBefore(session, token, limit)
   local numbers, taken = call('SMEMBERS', P .. 'run:' .. session), {}
   for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
   S.loadJobs(numbers)
@@ -250,6 +250,7 @@ function S.takenBefore(session, token)
     if one.collection ~= other.collection then return one.collection < other.collection end
     return one.seq < other.seq
   end)
+  for at = limit + 1, #taken do taken[at] = nil end
   return taken
 end
 `,

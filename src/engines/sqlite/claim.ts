@@ -1,4 +1,4 @@
-import { movedPerCall } from '../../engine/limits.ts'
+import { argumentsPerClaim, movedPerCall, shortResult } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
@@ -21,11 +21,12 @@ export function claim(change: Change, request: ClaimRequest): ClaimAnswer {
     request.session,
   )
   if (session === undefined) return { jobs: [], nextAt: null }
-  const before = takenBefore(change, session.number, request.token)
+  const before = takenBefore(change, session.number, request)
   if (before.length > 0) return { jobs: before, nextAt: nextDueAt(change.db) }
   releaseDue(change)
   expire(change)
-  return { jobs: take(change, session.number, request), nextAt: nextDueAt(change.db) }
+  const { jobs, isCut } = take(change, session.number, request)
+  return { jobs, nextAt: isCut ? change.now : nextDueAt(change.db) }
 }
 
 // ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -69,7 +70,9 @@ export function expire(change: Change): number {
 
 // ── taking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue, args, options, round, failures,
+/** Long arguments are read one by one, as far as they fit (see `fitting`). */
+const columns = `seq, collection, attempt, version, role, feeds, scope, depth, id, task, queue,
+  iif(octet_length(args) > ${shortResult}, null, args), options, round, failures,
   input, behind, token, created_at, timeout, deadline_at, actor, retention`
 type Row = readonly [
   seq: number,
@@ -83,7 +86,7 @@ type Row = readonly [
   id: string,
   task: string,
   queue: string,
-  args: string,
+  args: string | null,
   options: string | null,
   round: number,
   failures: number,
@@ -98,22 +101,46 @@ type Row = readonly [
 ]
 
 /** What a claim asked for before already holds: asked again because its answer was lost. */
-function takenBefore(change: Change, session: number, token: number): ClaimedJob[] {
+function takenBefore(change: Change, session: number, { token, limit }: ClaimRequest): ClaimedJob[] {
   const rows = change.db.lists<Row>(
-    `select ${columns} from celeriac_jobs where state = 3 and session = ? and token = ? order by priority desc, collection, seq`,
+    `select ${columns} from celeriac_jobs where state = 3 and session = ? and token = ? order by priority desc, collection, seq limit ? + 0`,
     session,
     token,
+    limit,
   )
-  return rows.map((row) => claimed(change, row, { token, attempt: row[2], version: row[3], deadlineAt: row[20] }))
+  return fitting(change.db, rows).map((row) =>
+    claimed(change, row, { token, attempt: row[2], version: row[3], deadlineAt: row[20] }),
+  )
 }
 
-function take(change: Change, session: number, request: ClaimRequest): ClaimedJob[] {
+/** The first of these jobs, with their arguments, as many as one claim may bring. */
+function fitting(db: Database, rows: readonly Row[]): Row[] {
+  const found: Row[] = []
+  let left = argumentsPerClaim
+  for (const row of rows) {
+    const args =
+      row[11] ?? (db.get<{ args: string }>('select args from celeriac_jobs where seq = ?', row[0])?.args as string)
+    left -= args.length
+    if (left < 0 && found.length > 0) break
+    found.push(row[11] === null ? (row.with(11, args) as unknown as Row) : row)
+  }
+  return found
+}
+
+interface Taken {
+  readonly jobs: ClaimedJob[]
+  /** There were more, which did not fit. */
+  readonly isCut: boolean
+}
+
+function take(change: Change, session: number, request: ClaimRequest): Taken {
   const { db, now } = change
   const open = openQueues(db, request.queues)
   const late = isAnyLate(db, now) ? now : null
   const suspects = takeSuspects(db, session, request.limit, (limit) => first(db, open, { crashes: '> 0', late }, limit))
-  const rows = [...suspects, ...first(db, open, { crashes: '= 0', late }, request.limit - suspects.length)]
-  if (rows.length === 0) return []
+  const candidates = [...suspects, ...first(db, open, { crashes: '= 0', late }, request.limit - suspects.length)]
+  const rows = fitting(db, candidates)
+  if (rows.length === 0) return { jobs: [], isCut: false }
   db.run(
     // `or fail`: with the usual `abort` SQLite keeps a copy of every page it changes, to undo a statement half done.
     `update or fail celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
@@ -132,12 +159,13 @@ function take(change: Change, session: number, request: ClaimRequest): ClaimedJo
     )
   }
   readTogether(change, rows)
-  return rows.map((row) => {
+  const jobs = rows.map((row) => {
     const [seq, collection, attempt, version] = row
     change.journal.job(state.running, collection, seq, attempt + 1, version + 1)
     const deadlineAt = row[19] === null ? null : now + row[19]
     return claimed(change, row, { token: request.token, attempt: attempt + 1, version: version + 1, deadlineAt })
   })
+  return { jobs, isCut: rows.length < candidates.length }
 }
 
 /** What else is to be told of them, in two requests rather than two for each. */
@@ -198,14 +226,14 @@ function first(db: Database, { wanted, paused }: Open, which: Which, limit: numb
 
 // ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Taken {
+interface Begun {
   readonly token: number
   readonly attempt: number
   readonly version: number
   readonly deadlineAt: number | null
 }
 
-function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt }: Taken): ClaimedJob {
+function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt }: Begun): ClaimedJob {
   const [
     seq,
     collection,
@@ -235,7 +263,7 @@ function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt
     id,
     collectionId: about === null ? id : about.id,
     task,
-    args,
+    args: args as string,
     role: roleName(roleOf),
     attempt,
     failures,
