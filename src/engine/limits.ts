@@ -24,3 +24,14 @@ export const logLimit = 1_000
  */
 export const firstKept = 10
 export const lastKept = 90
+/** Maximum number of results in one page, and at one barrier to come along with a claim or a snapshot. */
+export const resultsPerPage = 1_000
+/** Maximum number of results, those of continuations included, that come along with one claim. */
+export const resultsPerClaim = 10_000
+/** Maximum number of jobs that one page of results looks at where those whose results it has stand among others. */
+export const jobsPerPage = 1_000
+/**
+ * A barrier that failed takes over the cause of an input that failed. Mostly it knows one. Where a retry has put that one back to work, all
+ * inputs may have to be read: up to this many in the write that decides the barrier, more of them page by page in later ones.
+ */
+export const inputsAtOnce = 100

@@ -99,6 +99,82 @@ onEveryEngine((open) => {
     expect((await engine.collection(graph.id, { jobs: false }))?.counts).toMatchObject({ succeeded: 1, skipped: 0 })
   })
 
+  /** Claims the job of this task, runs all others with their place for a result, and reads its results by pages where they did not come along. */
+  const readInput = async ({ engine, clock }: Store, graph: Graph) => {
+    await upload(engine, graph)
+    await engine.submit([submission(graph)])
+    await sweepAll(engine, clock.now())
+    const worker = await hand(engine)
+    const place = new Map(graph.jobs.map(({ id }, at) => [id, at]))
+    for (let jobs = await worker.claim(500); jobs[0]?.task !== 'body'; jobs = await worker.claim(500)) {
+      if (jobs.length === 0) throw new Error('Nothing is queued.')
+      await engine.settle(jobs.map(({ ref, token, id }) => ({ ref, token, outcome: succeeded(place.get(id)) })))
+      await sweepAll(engine, clock.now())
+      if ((await engine.collection(graph.id, { jobs: false }))!.counts.queued === 1) break
+    }
+    const { input } = await worker.take('body')
+    if (input.from !== 'results') throw new Error('Expected results.')
+    const pages: number[] = []
+    const results: unknown[] = []
+    for (let after: string | null = null; input.results === null;) {
+      const page = await engine.results(input.barrier, after)
+      pages.push(page.results.length)
+      for (const result of page.results) results.push('json' in result && JSON.parse(result.json!))
+      if (page.next === null) break
+      after = page.next
+    }
+    return { input, pages, results }
+  }
+  const body = (behind: number, feeds: number): GraphJob => ({
+    ...plainJob('body'),
+    behind,
+    feeds,
+    input: { from: 'results', shape: 'list' },
+  })
+
+  test('more than 1,000 results, however short, come by pages', async () => {
+    const many = group(2_500)
+    const graph: Graph = {
+      ...many,
+      jobs: [...many.jobs, body(0, 1)],
+      barriers: [many.barriers[0]!, { inputs: 1, feeds: null, gate: null }],
+      exit: 1,
+    }
+    const { input, pages, results } = await readInput(await open(), graph)
+    expect(input.results).toBeNull()
+    expect(Math.max(...pages)).toBeLessThanOrEqual(1_000)
+    expect(results).toEqual(Array.from({ length: 2_500 }, (_, at) => at))
+  })
+
+  test('a page of the results of 800 canvases looks at some of their jobs only', async () => {
+    const count = 800
+    // Each is three jobs, of which the last two stand behind the first, and has a barrier of its own.
+    const jobs = Array.from({ length: 3 * count }, (_, at): GraphJob => {
+      const canvas = Math.floor(at / 3)
+      return {
+        ...plainJob('member'),
+        ...(at % 3 === 0 ? { feeds: canvas } : { behind: canvas, feeds: count + canvas }),
+      }
+    })
+    const outer = 2 * count
+    const graph: Graph = {
+      ...groupOf(),
+      jobs: [...jobs, body(outer, outer + 1)],
+      barriers: [
+        ...Array.from({ length: count }, () => ({ inputs: 1, feeds: null, gate: null })),
+        ...Array.from({ length: count }, () => ({ inputs: 2, feeds: outer, gate: null })),
+        { inputs: count, feeds: null, gate: null },
+        { inputs: 1, feeds: null, gate: null },
+      ],
+      exit: outer + 1,
+    }
+    const { input, pages, results } = await readInput(await open(), graph)
+    expect(input.results).toBeNull()
+    // Of 2,400 jobs 1,600 have a result.
+    expect(pages.length).toBeGreaterThanOrEqual(3)
+    expect(results).toEqual(Array.from({ length: 3 * count }, (_, at) => at).filter((at) => at % 3 > 0))
+  })
+
   test('a store that is left gives back what ran in it some jobs at a time', async () => {
     const leave = async ({ engine, clock }: Store): Promise<void> => {
       clock.pass(lease + 1)

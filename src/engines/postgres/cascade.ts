@@ -1,4 +1,4 @@
-import { inputsAtOnce } from '../../engine/causes.ts'
+import { inputsAtOnce } from '../../engine/limits.ts'
 import { work } from '../../engine/codes.ts'
 import { entryOf, headsOf, leave, lineUp, placeIn } from './change.ts'
 

@@ -2,34 +2,30 @@ import type { JobCounts, SettledState } from '../../core/collection.ts'
 import type { StoredResult } from '../../core/job.ts'
 import { decided, stateName } from '../../engine/codes.ts'
 import { reportOf } from '../../engine/failures.ts'
-import { inlineLimit, inputsPerClaim } from '../../engine/limits.ts'
+import { inlineLimit, inputsPerClaim, jobsPerPage, resultsPerClaim, resultsPerPage } from '../../engine/limits.ts'
+import type { ResultsPage } from '../../engine/results.ts'
 import type { JobInput } from '../../engine/work.ts'
+import { hot } from './change.ts'
 import type { Requests } from './database.ts'
 import { type FailureColumns, failedIn } from './record.ts'
 import { resultsIn } from './results.ts'
 
-const pageRows = 1_000
-
 // ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type Leaf = readonly [seq: number, result: string | null, continuation: number | null, shape: string | null]
+type Leaf = readonly [result: string | null, continuation: number | null, shape: string | null]
 
-/** A page of the results at a barrier. Nested ones are left out where they are large: they have a barrier of their own. */
-export async function resultsPage(
-  requests: Requests,
-  barrier: number,
-  after: string | null,
-): Promise<{ results: StoredResult[]; next: string | null }> {
-  const rows = await requests.call<readonly [...Leaf, isMore: boolean]>(
+/** A page of the results at a barrier. Nested ones are left out: they have a barrier of their own. */
+export async function resultsPage(requests: Requests, barrier: number, after: string | null): Promise<ResultsPage> {
+  const [row] = await requests.call<readonly [leaves: string, next: number | null]>(
     'results_page',
     barrier,
     after === null ? -1 : Number(after),
   )
-  const results = rows.map(([, json, continuation, shape]): StoredResult =>
+  const [leaves, next] = row as NonNullable<typeof row>
+  const results = (JSON.parse(leaves) as Leaf[]).map(([json, continuation, shape]): StoredResult =>
     continuation === null ? { json } : { shape: shape ?? '0', barrier: continuation, results: null },
   )
-  const last = rows.at(-1)
-  return { results, next: last?.[4] === true ? String(last[0]) : null }
+  return { results, next: next === null ? null : String(next) }
 }
 
 // ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,37 +85,64 @@ function countsIn(rows: readonly (readonly [state: number, count: number])[]): J
 }
 
 export const gatherFunctions = `
--- The jobs at a barrier, in order, whichever of the barriers nested in it they feed.
-create or replace function celeriac.leaves(a_barrier bigint, a_after bigint, a_limit integer)
-returns table (seq bigint, result text, continuation bigint, shape text) language plpgsql stable as $$
+-- The next jobs at a barrier, in order, whichever of the barriers nested in it they feed; behind which to go on, null where there
+-- are no more.
+create or replace function celeriac.leaf_page(a_barrier bigint, a_after bigint, out seqs bigint[], out next bigint) language plpgsql stable ${hot} as $$
 #variable_conflict use_column
+declare
+  v_number bigint := a_barrier;
+  v_collection bigint;
+  v_parent bigint;
+  v_page bigint[];
 begin
   if not exists (select 1 from celeriac.barriers where feeds = a_barrier) then
-    return query select j.seq, j.result, j.continuation, j.shape from celeriac.jobs j
-      where j.feeds = a_barrier and j.archived is null and j.seq > a_after order by j.seq limit a_limit;
+    seqs := array(
+      select seq from celeriac.jobs where feeds = a_barrier and archived is null and seq > a_after order by seq limit ${resultsPerPage});
+    if cardinality(seqs) = ${resultsPerPage} then next := seqs[${resultsPerPage}]; end if;
     return;
   end if;
-  return query
-    with recursive inner_barriers as (
-      select a_barrier as number union all select b.number from inner_barriers i join celeriac.barriers b on b.feeds = i.number
+  -- Others are found among the jobs of its graph, whose numbers come before those of its barriers.
+  seqs := '{}';
+  loop
+    select collection, parent into v_collection, v_parent from celeriac.jobs where feeds = v_number limit 1;
+    exit when found;
+    v_number := (select number from celeriac.barriers where feeds = v_number and inputs > 0 limit 1);
+    if v_number is null then return; end if;
+  end loop;
+  if v_parent is null then
+    v_page := array(
+      select seq from celeriac.jobs where collection = v_collection and collection <> seq and parent is null and seq > a_after and seq < a_barrier
+      order by seq limit ${jobsPerPage});
+  else
+    v_page := array(
+      select seq from celeriac.jobs where parent = v_parent and seq > a_after and seq < a_barrier order by seq limit ${jobsPerPage});
+  end if;
+  seqs := array(
+    with recursive climb (start, number) as (
+      select distinct feeds, feeds from celeriac.jobs where seq = any(v_page) and feeds is not null
+      union
+      select c.start, b.feeds from climb c join celeriac.barriers b on b.number = c.number where c.number <> a_barrier and b.feeds is not null
     )
-    select j.seq, j.result, j.continuation, j.shape from inner_barriers i join celeriac.jobs j on j.feeds = i.number
-    where j.archived is null and j.seq > a_after order by j.seq limit a_limit;
+    select seq from celeriac.jobs where seq = any(v_page) and archived is null
+      and feeds = any(array(select start from climb where number = a_barrier)) order by seq);
+  if cardinality(v_page) = ${jobsPerPage} then next := v_page[${jobsPerPage}]; end if;
 end $$;
 
-create or replace function celeriac.results_page(a_barrier bigint, a_after bigint)
-returns table (seq bigint, result text, continuation bigint, shape text, is_more boolean) language plpgsql stable as $$
+create or replace function celeriac.results_page(a_barrier bigint, a_after bigint) returns table (results text, next bigint) language plpgsql stable as $$
 #variable_conflict use_column
+declare
+  p record;
 begin
+  select * into p from celeriac.leaf_page(a_barrier, a_after);
   return query
     with page as (
-      select l.seq, l.result, l.continuation, l.shape, row_number() over way as place, count(*) over () as found,
-        sum(coalesce(octet_length(l.result), 4)) over way as size
-      from celeriac.leaves(a_barrier, a_after, ${pageRows}) l window way as (order by l.seq)
+      select seq, result, continuation, shape, row_number() over way as place, sum(coalesce(octet_length(result), 4)) over way as size
+      from celeriac.jobs where seq = any(p.seqs) window way as (order by seq)
     ),
-    told as (select * from page where place = 1 or size <= ${inlineLimit})
-    select t.seq, t.result, t.continuation, t.shape, t.found = ${pageRows} or t.found > (select count(*) from told)
-    from told t order by t.seq;
+    told as materialized (select * from page where place = 1 or size <= ${inlineLimit})
+    select coalesce(json_agg(json_build_array(result, continuation, shape) order by seq)::text, '[]'),
+      case when count(*) < cardinality(p.seqs) then max(seq) else p.next end
+    from told;
 end $$;
 
 -- What is put before a job's own arguments, as JSON that \`readInput\` reads. a_count: how many jobs share the room for inputs.
@@ -132,7 +155,7 @@ declare
 begin
   if a_input like 'r%' then
     return json_build_object('from', 'results', 'shape', substr(a_input, 2), 'barrier', a_behind,
-      'results', celeriac.results_at(a_behind, least(${inlineLimit}, ${inputsPerClaim} / a_count)));
+      'results', celeriac.results_at(a_behind, least(${inlineLimit}, ${inputsPerClaim} / a_count), least(${resultsPerPage}, ${resultsPerClaim} / a_count)));
   end if;
   select * into v_barrier from celeriac.barriers where number = a_behind;
   if a_input like 'f%' then

@@ -1,7 +1,7 @@
 import type { CollectionDetail } from '../../core/collection.ts'
 import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
-import { inlineLimit } from '../../engine/limits.ts'
+import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
 import { hot } from './change.ts'
 import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
@@ -43,7 +43,7 @@ export const afterIn = (text: string | null): string[] => (text === null ? [] : 
 /** The result of the job `j`; that of one which continued as a canvas is found at the end of that. */
 const resultColumns = `
   case when j.state = 4 then j.result end as result, j.shape,
-  case when j.state = 4 and j.continuation is not null then celeriac.results_at(j.continuation, ${inlineLimit}) end as results`
+  case when j.state = 4 and j.continuation is not null then celeriac.results_at(j.continuation, ${inlineLimit}, ${resultsPerPage}) end as results`
 
 interface WholeJobRow extends JobRow {
   readonly has_all_arguments: boolean
@@ -102,7 +102,7 @@ interface WholeCollectionRow extends CollectionRow {
 const whole = `
 select ${toldColumns}, celeriac.feed_cursor() as cursor, o.result, o.continuation, o.shape as own_shape,
   case when n.state = 1 and coalesce(n.exit, o.continuation) is not null
-    then celeriac.results_at(coalesce(n.exit, o.continuation), ${inlineLimit}) end as results
+    then celeriac.results_at(coalesce(n.exit, o.continuation), ${inlineLimit}, ${resultsPerPage}) end as results
 from (
   select ${collectionColumns} from celeriac.collections where id = $1 and removed_at is null
   union all select ${aloneColumns} from celeriac.jobs where id = $1 and collection = seq

@@ -79,7 +79,7 @@ create unique index jobs_id on celeriac.jobs (id);
 create index jobs_behind on celeriac.jobs (behind) where behind is not null;
 create index jobs_together on celeriac.jobs (collection, seq) where collection <> seq;
 create index jobs_feeding on celeriac.jobs (feeds, seq) where feeds is not null;
-create index jobs_inside on celeriac.jobs (parent) where parent is not null;
+create index jobs_inside on celeriac.jobs (parent, seq) where parent is not null;
 -- Side branches and callbacks: while one of them is not over, its collection is not removed.
 create index jobs_aside on celeriac.jobs (collection) where role <> 0;
 create index jobs_due on celeriac.jobs (due_at) where due_at is not null;

@@ -37,7 +37,7 @@ import { Places } from './line.ts'
 import { migrate, stateOf } from './migrate.ts'
 import { checkServer } from './open.ts'
 import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, settingsOfUrl, urlOf } from './options.ts'
-import { loadResult } from './results.ts'
+import { loadResult } from '../../engine/results.ts'
 import { remove } from './retention.ts'
 import { retry } from './retry.ts'
 import { settle, settleAndClaim } from './settle.ts'
@@ -360,7 +360,7 @@ class PostgresEngine implements Engine {
   readonly statistics: Engine['statistics'] = async (query) => statistics(await this.#ready(), query)
   readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   async resolve(result: StoredResult): Promise<StoredResult> {
-    return loadResult(await this.#ready(), result)
+    return loadResult(result, (barrier, after) => this.results(barrier, after))
   }
 
   readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)

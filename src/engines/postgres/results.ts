@@ -1,6 +1,5 @@
 import type { StoredResult } from '../../core/job.ts'
 import { hot } from './change.ts'
-import type { Requests } from './database.ts'
 
 type Leaf = readonly [barrier: number, result: string | null, continuation: number | null, shape: string | null]
 
@@ -20,22 +19,12 @@ export function resultsIn(barrier: number, text: string | null): StoredResult[] 
   return at(barrier)
 }
 
-/** Loads what was left out, however large. */
-export async function loadResult(requests: Requests, result: StoredResult): Promise<StoredResult> {
-  if ('json' in result) return result
-  if (result.results !== null)
-    return { ...result, results: await Promise.all(result.results.map((each) => loadResult(requests, each))) }
-  const barrier = result.barrier as number
-  const [row] = await requests.lists<[string]>('select celeriac.results_at($1, null)', barrier)
-  return { ...result, results: resultsIn(barrier, row?.[0] ?? null) ?? [] }
-}
-
 /**
  * The results at a barrier, with those of the canvases that its jobs continued as, and so on inward: all of them, or none
- * where they are longer than the limit. `[barrier, result, continuation, shape]` each, in order.
+ * where they are longer than the limit, or more than so many rows. `[barrier, result, continuation, shape]` each, in order.
  */
 export const resultFunctions = `
-create or replace function celeriac.results_at(a_barrier bigint, a_limit bigint) returns text language plpgsql stable ${hot} as $$
+create or replace function celeriac.results_at(a_barrier bigint, a_limit bigint, a_rows integer) returns text language plpgsql stable ${hot} as $$
 #variable_conflict use_column
 declare
   v_text text;
@@ -50,13 +39,15 @@ begin
       where j.feeds = n.number and j.continuation is not null and j.archived is null
     ) i (root, number)
   ),
+  reached as materialized (select * from nested limit a_rows + 1),
   leaves as materialized (
     select n.root, j.seq, j.result, j.continuation, j.shape
     -- Looked up for each barrier: a plan that thinks there are few would read all that feed any.
-    from nested n cross join lateral (select * from celeriac.jobs where feeds = n.number and archived is null offset 0) j
+    from reached n cross join lateral (select * from celeriac.jobs where feeds = n.number and archived is null offset 0) j
+    limit a_rows + 1
   )
-  select case when a_limit is null
-      or coalesce((select sum(coalesce(octet_length(result), 4)) from leaves where continuation is null), 0) <= a_limit
+  select case when (select count(*) from reached) <= a_rows and (select count(*) from leaves) <= a_rows
+      and coalesce((select sum(coalesce(octet_length(result), 4)) from leaves where continuation is null), 0) <= a_limit
     then (select coalesce(json_agg(json_build_array(root, result, continuation, shape) order by seq)::text, '[]') from leaves) end
   into v_text;
   return v_text;

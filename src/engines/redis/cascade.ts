@@ -1,6 +1,6 @@
 import { changes } from './change.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
-import { inputsAtOnce } from '../../engine/causes.ts'
+import { inputsAtOnce } from '../../engine/limits.ts'
 import { defaultQueue } from '../../engine/queues.ts'
 import { library } from './scripts.ts'
 

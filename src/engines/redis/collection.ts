@@ -1,7 +1,7 @@
 import type { CollectionDetail, CollectionRecord } from '../../core/collection.ts'
 import type { JobRecord, StoredResult } from '../../core/job.ts'
 import { collectionState, settling, state } from '../../engine/codes.ts'
-import { inlineLimit } from '../../engine/limits.ts'
+import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
 import { Members } from '../../engine/members.ts'
 import { collectionRecordOf, type Counted, tallyOf } from '../../engine/records.ts'
 import type { Database } from './database.ts'
@@ -139,7 +139,7 @@ if count == 0 and not rows['c:' .. number] then return {} end
 keep('number', tostring(number))
 keepPosition()
 if withJobs then tellSmall(number, count) end
-local row, budget = rows['c:' .. number], {left = ${inlineLimit}}
+local row, budget = rows['c:' .. number], {left = ${inlineLimit}, rows = ${resultsPerPage} + 1}
 if not row then return {found, S.resultOf(number, budget)} end
 if not string.find(rows['k:' .. number] or '', '^${collectionState.succeeded}') then return {found, 0} end
 local base, exit = string.match(row, '^%d+,(%d+),%d+,%d+,(%d+)')

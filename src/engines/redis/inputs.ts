@@ -1,6 +1,6 @@
 import type { JobCounts } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
-import { inlineLimit, inputsPerClaim } from '../../engine/limits.ts'
+import { inlineLimit, inputsPerClaim, resultsPerClaim, resultsPerPage } from '../../engine/limits.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import { decided, reason, state } from '../../engine/codes.ts'
@@ -21,13 +21,19 @@ import { library } from './scripts.ts'
 export const claimInputs = library(
   `
 S.inputs, S.collections = {}, {}
-local room = {left = ${inputsPerClaim}}
+local room = {left = ${inputsPerClaim}, rows = ${resultsPerClaim}}
+local function budgetOfOne()
+  return {left = math.min(${inlineLimit}, room.left), rows = math.min(${resultsPerPage} + 1, room.rows)}
+end
+local function spend(budget, before, rows)
+  room.left, room.rows = room.left - (before - budget.left), room.rows - (rows - budget.rows)
+end
 local function results(barrier)
   if S.inputs[barrier] ~= nil then return end
-  local budget = {left = math.min(${inlineLimit}, room.left)}
-  local before = budget.left
+  local budget = budgetOfOne()
+  local before, rows = budget.left, budget.rows
   local found = S.resultsAt(barrier, budget)
-  if found then room.left = room.left - (before - budget.left) end
+  if found then spend(budget, before, rows) end
   S.inputs[barrier] = found or 0
 end
 local function collectionsOf(numbers)
@@ -73,13 +79,14 @@ end
 -- Its result as a list of one, or the barrier where it is too large to come along.
 local function resultOfOne(job)
   local leaf = job.base + string.match(job.input, '^o(%d+)')
-  local budget = {left = math.min(${inlineLimit}, room.left)}
-  local before, result = budget.left, S.resultIn(leaf, budget)
+  local budget = budgetOfOne()
+  local before, rows = budget.left, budget.rows
+  local result = S.resultIn(leaf, budget)
   if budget.left < 0 then
     S.inputs[job.behind] = 0
     return job.behind
   end
-  room.left = room.left - (before - budget.left)
+  spend(budget, before, rows)
   return {result}
 end
 function S.inputOf(job)

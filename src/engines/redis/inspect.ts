@@ -1,6 +1,6 @@
 import type { AttemptRecord, JobDetail } from '../../core/job.ts'
 import { state } from '../../engine/codes.ts'
-import { inlineLimit } from '../../engine/limits.ts'
+import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
 import { attemptsOf, type StoredAttempt } from '../../engine/records.ts'
 import { collectionAt } from './collection.ts'
 import type { Database } from './database.ts'
@@ -23,7 +23,7 @@ if not rows['j:' .. number] then return {} end
 keep('number', tostring(number))
 keepPosition()
 local result = ''
-if standingIn(rows['s:' .. number]).state == '${state.succeeded}' then result = S.resultOf(number, {left = ${inlineLimit}}) end
+if standingIn(rows['s:' .. number]).state == '${state.succeeded}' then result = S.resultOf(number, {left = ${inlineLimit}, rows = ${resultsPerPage} + 1}) end
 local attempts, log = {}, {}
 if withHistory then
   attempts = call('HGETALL', P .. 'a:' .. number)

@@ -27,7 +27,8 @@ import { counts } from './counts.ts'
 import { Database, type Script, type ScriptArgument } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorAt, cursorNow, endOf, events, Names } from './feed.ts'
-import { loadResult, resultsPage } from './gather.ts'
+import { loadResult } from '../../engine/results.ts'
+import { resultsPage } from './gather.ts'
 import { heartbeat, notesOf } from './heartbeat.ts'
 import { collection } from './collection.ts'
 import { actorsOf, job } from './inspect.ts'
@@ -279,7 +280,7 @@ class RedisEngine implements Engine {
   readonly statistics: Engine['statistics'] = async (query) => statistics(await this.#ready(), query)
   readonly actorsOf: Engine['actorsOf'] = async (ids) => actorsOf(await this.#ready(), ids)
   resolve(result: StoredResult): Promise<StoredResult> {
-    return loadResult(this.#runs, result)
+    return loadResult(result, (barrier, after) => resultsPage(this.#runs, barrier, after))
   }
 
   readonly value: Values['value'] = async (kind, id) => value(await this.#ready(), kind, id)

@@ -13,7 +13,7 @@ import {
   releaseUnique,
   type WorkItem,
 } from './change.ts'
-import { inputsAtOnce } from '../../engine/causes.ts'
+import { inputsAtOnce } from '../../engine/limits.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
 
 interface Barrier {

@@ -1,6 +1,6 @@
 import type { StoredResult } from '../../core/job.ts'
 import { reason, role, settling, state, work } from '../../engine/codes.ts'
-import { inputsPerClaim, rowsPerCall } from '../../engine/limits.ts'
+import { inputsPerClaim, resultsPerClaim, rowsPerCall } from '../../engine/limits.ts'
 import type { Database } from './database.ts'
 import { collectionRetention, numbersPerRow, runsOf } from '../../engine/retention.ts'
 import { Journal } from './journal.ts'
@@ -21,6 +21,8 @@ export interface Change {
   readonly inputs: Map<number, readonly StoredResult[]>
   /** How many more characters of inputs come along with this claim; what does not is read by pages. */
   inputsLeft: number
+  /** How many more results. */
+  resultsLeft: number
   /** Fail-fast scopes that this call has begun to cancel. */
   readonly scopes: Set<number>
   /** The job that failed first in a fail-fast scope, where this call has looked it up. */
@@ -69,6 +71,7 @@ export function newChange(db: Database, now: number): Change {
     headers: new Map(),
     inputs: new Map(),
     inputsLeft: inputsPerClaim,
+    resultsLeft: resultsPerClaim,
     scopes: new Set(),
     scopeCauses: new Map(),
     next: null,

@@ -2,92 +2,149 @@ import type { JobCounts, SettledState } from '../../core/collection.ts'
 import type { StoredResult } from '../../core/job.ts'
 import { decided, reason, state } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure, reportOf, type StoredEnd } from '../../engine/failures.ts'
-import { inlineLimit, shortResult } from '../../engine/limits.ts'
+import { inlineLimit, jobsPerPage, resultsPerPage, shortResult } from '../../engine/limits.ts'
 import { type Counted, tallyOf } from '../../engine/records.ts'
+import type { ResultsPage } from '../../engine/results.ts'
 import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { type Change, header } from './change.ts'
 import type { Database } from './database.ts'
-
-const pageRows = 1_000
 
 // ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Leaf {
   readonly seq: number
-  readonly result: string | null
+  /** Of its result, in bytes. */
+  readonly size: number | null
   readonly continuation: number | null
   readonly shape: string | null
 }
+interface LeafPage {
+  readonly leaves: readonly Leaf[]
+  /** Behind which job to go on; null where there are no more. */
+  readonly next: number | null
+}
+// Results may be long, and are read once it is known that they fit.
+const leafColumns = 'seq, octet_length(result) as size, continuation, shape'
 
-/** The jobs at a barrier, in order, whichever of the barriers nested in it they feed. */
-function leavesOf(db: Database, barrier: number, after: number, limit: number): Leaf[] {
+/** The next jobs at a barrier, in order, whichever of the barriers nested in it they feed. */
+function leafPage(db: Database, barrier: number, after: number): LeafPage {
   const isNested = db.get('select 1 from celeriac_barriers where feeds = ? limit 1', barrier) !== undefined
-  return db.all<Leaf>(isNested ? nestedLeaves : leaves, barrier, after, limit)
+  if (isNested) return nestedPage(db, barrier, after)
+  const leaves = db.all<Leaf>(
+    `select ${leafColumns} from celeriac_jobs where feeds = ? and archived is null and seq > ? order by seq limit ? + 0`,
+    barrier,
+    after,
+    resultsPerPage,
+  )
+  return { leaves, next: leaves.length < resultsPerPage ? null : (leaves.at(-1)?.seq ?? null) }
 }
-const leaves = `select seq, result, continuation, shape from celeriac_jobs
-  where feeds = ?1 and archived is null and seq > ?2 order by seq limit ?3 + 0`
-const nestedLeaves = `with recursive inner_barriers (number) as (
-    select ?1 union all select b.number from celeriac_barriers b join inner_barriers i on b.feeds = i.number)
-  select j.seq, j.result, j.continuation, j.shape from celeriac_jobs j
-  where j.feeds in (select number from inner_barriers) and j.archived is null and j.seq > ?2 order by j.seq limit ?3 + 0`
 
-interface Budget {
+/** They are found among the jobs of their graph, whose numbers come before those of its barriers. */
+function nestedPage(db: Database, barrier: number, after: number): LeafPage {
+  const graph = graphOf(db, barrier)
+  if (graph === undefined) return { leaves: [], next: null }
+  const { sql, whose } = graph
+  const page = db.get<{ last: number | null; count: number }>(
+    `select max(seq) as last, count(*) as count from (${sql} limit ? + 0)`,
+    whose,
+    after,
+    barrier,
+    jobsPerPage,
+  )
+  if (page === undefined || page.last === null) return { leaves: [], next: null }
+  const leaves = db.all<Leaf>(
+    `with recursive page as materialized (${sql} limit ?4 + 0),
+       climb (start, number) as (
+         select distinct feeds, feeds from page where feeds is not null
+         union select c.start, b.feeds from climb c join celeriac_barriers b on b.number = c.number where c.number <> ?3 and b.feeds is not null)
+     select ${leafColumns} from celeriac_jobs
+     where seq in (select seq from page where feeds in (select start from climb where number = ?3)) and archived is null order by seq`,
+    whose,
+    after,
+    barrier,
+    jobsPerPage,
+  )
+  return { leaves, next: page.count < jobsPerPage ? null : page.last }
+}
+
+/** What selects the jobs of the graph that a barrier belongs to, from one job it comes from: those of what a job continued as, or of the rest. */
+function graphOf(db: Database, barrier: number): { readonly sql: string; readonly whose: number } | undefined {
+  for (let at: number | undefined = barrier; at !== undefined;) {
+    const job = db.get<{ collection: number; parent: number | null }>(
+      'select collection, parent from celeriac_jobs where feeds = ? limit 1',
+      at,
+    )
+    if (job !== undefined)
+      return job.parent === null ? { sql: jobsOutside, whose: job.collection } : { sql: jobsInside, whose: job.parent }
+    at = db.get<{ number: number }>(
+      'select number from celeriac_barriers where feeds = ? and inputs > 0 limit 1',
+      at,
+    )?.number
+  }
+  return undefined
+}
+const jobsInside = 'select seq, feeds from celeriac_jobs where parent = ?1 and seq > ?2 and seq < ?3 order by seq'
+const jobsOutside = `select seq, feeds from celeriac_jobs
+  where collection = ?1 and collection <> seq and parent is null and seq > ?2 and seq < ?3 order by seq`
+
+/** How much may come along: characters, and results, those of continuations included. */
+export interface Budget {
   left: number
+  rows: number
 }
+export const wholeBudget = (): Budget => ({ left: inlineLimit, rows: resultsPerPage + 1 })
 
-/** The results at a barrier, nested ones included; null where they are larger than the budget. */
+/** The results at a barrier, nested ones included; null where they are more than the budget. */
 export function resultsAt(db: Database, barrier: number, budget: Budget): StoredResult[] | null {
-  const rows = leavesOf(db, barrier, -1, -1)
+  const { leaves, next } = leafPage(db, barrier, -1)
+  budget.rows -= leaves.length + 1
+  if (next !== null || budget.rows < 0) return null
+  for (const { size, continuation } of leaves) budget.left -= continuation === null ? (size ?? 4) : 0
+  if (budget.left < 0) return null
+  const texts = textsOf(db, leaves)
   const results: StoredResult[] = []
-  for (const row of rows) {
-    const result = resultOf(db, row, budget)
-    budget.left -= 'json' in result ? (result.json?.length ?? 4) : 0
+  for (const leaf of leaves) {
+    results.push(resultOf(db, { ...leaf, result: texts.get(leaf.seq) ?? null }, budget))
     if (budget.left < 0) return null
-    results.push(result)
   }
   return results
+}
+
+function textsOf(db: Database, leaves: readonly Leaf[]): ReadonlyMap<number, string> {
+  const wanted = leaves.filter(({ size }) => size !== null).map(({ seq }) => seq)
+  return new Map(
+    db.lists<readonly [seq: number, result: string]>(
+      'select seq, result from celeriac_jobs where seq in (select value from json_each(?))',
+      `[${wanted.join(',')}]`,
+    ),
+  )
 }
 
 /** A job's result; that of a job which continued as a canvas is found at the end of that one. */
 export function resultOf(
   db: Database,
-  row: Pick<Leaf, 'result' | 'continuation' | 'shape'>,
+  row: Pick<Leaf, 'continuation' | 'shape'> & { readonly result: string | null },
   budget: Budget,
 ): StoredResult {
   if (row.continuation === null) return { json: row.result }
-  const results = budget.left < 0 ? null : resultsAt(db, row.continuation, budget)
+  const results = budget.left < 0 || budget.rows < 0 ? null : resultsAt(db, row.continuation, budget)
   return { shape: row.shape ?? '0', barrier: row.continuation, results }
 }
 
-/** A page of the results at a barrier. Nested ones are left out where they are large: they have a barrier of their own. */
-export function resultsPage(
-  db: Database,
-  barrier: number,
-  after: string | null,
-): { results: StoredResult[]; next: string | null } {
-  const rows = leavesOf(db, barrier, after === null ? -1 : Number(after), pageRows)
-  const results: StoredResult[] = []
+/** A page of the results at a barrier. Nested ones are left out: they have a barrier of their own. */
+export function resultsPage(db: Database, barrier: number, after: string | null): ResultsPage {
+  const page = leafPage(db, barrier, after === null ? -1 : Number(after))
   let left = inlineLimit
-  for (const row of rows) {
-    const size = row.result?.length ?? 4
-    if (results.length > 0 && size > left) break
-    left -= size
-    results.push(
-      row.continuation === null
-        ? { json: row.result }
-        : { shape: row.shape ?? '0', barrier: row.continuation, results: null },
-    )
-  }
-  const last = rows[results.length - 1]
-  const isAll = results.length === rows.length && rows.length < pageRows
-  return { results, next: isAll || last === undefined ? null : String(last.seq) }
-}
-
-/** Loads what was left out, however large. */
-export function loadResult(db: Database, result: StoredResult): StoredResult {
-  if ('json' in result) return result
-  const results = (result.results ?? resultsAt(db, result.barrier as number, { left: Infinity })) as StoredResult[]
-  return { ...result, results: results.map((each) => loadResult(db, each)) }
+  const beyond = page.leaves.findIndex(({ size }, at) => (left -= size ?? 4) < 0 && at > 0)
+  const leaves = beyond < 0 ? page.leaves : page.leaves.slice(0, beyond)
+  const texts = textsOf(db, leaves)
+  const results = leaves.map(({ seq, continuation, shape }): StoredResult =>
+    continuation === null
+      ? { json: texts.get(seq) ?? null }
+      : { shape: shape ?? '0', barrier: continuation, results: null },
+  )
+  const next = beyond < 0 ? page.next : (leaves.at(-1)?.seq ?? null)
+  return { results, next: next === null ? null : String(next) }
 }
 
 // ── inputs ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,10 +175,15 @@ function readResults(change: Change, barrier: number | null, shape: string): Job
 
 /** The results at a barrier, if they fit into what is left for this claim; else null. */
 function resultsInRoom(change: Change, barrier: number): StoredResult[] | null {
-  const room = Math.min(inlineLimit, change.inputsLeft)
-  const budget = { left: room }
+  const room = {
+    left: Math.min(inlineLimit, change.inputsLeft),
+    rows: Math.min(resultsPerPage + 1, change.resultsLeft),
+  }
+  const budget = { ...room }
   const results = resultsAt(change.db, barrier, budget)
-  if (results !== null) change.inputsLeft -= room - budget.left
+  if (results === null) return null
+  change.inputsLeft -= room.left - budget.left
+  change.resultsLeft -= room.rows - budget.rows
   return results
 }
 

@@ -2,14 +2,13 @@ import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/c
 import type { JobDetail, JobRecord } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { state } from '../../engine/codes.ts'
-import { inlineLimit } from '../../engine/limits.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import { type CollectionColumns, collectionIn, collectionRecordOf, tallyOf } from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
-import { countJobs, failureOf, resultOf, resultsAt } from './gather.ts'
+import { countJobs, failureOf, resultOf, resultsAt, wholeBudget } from './gather.ts'
 import { historyOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
@@ -24,7 +23,7 @@ export function job(db: Database, id: string, withHistory: boolean): (JobDetail 
     id,
   )
   if (row === undefined) return null
-  const result = row.state === state.succeeded ? resultOf(db, row, { left: inlineLimit }) : null
+  const result = row.state === state.succeeded ? resultOf(db, row, wholeBudget()) : null
   return {
     ...jobRecord(db, row, afterOf(db, row.behind)),
     hasAllArguments: row.has_all_arguments === 1,
@@ -114,10 +113,9 @@ function firstUnlucky(db: Database, number: number): number | null {
 
 function collectionResult(db: Database, row: CollectionRow, record: CollectionRecord): CollectionDetail['result'] {
   if (record.state !== 'succeeded') return null
-  if (row.exit !== null)
-    return { shape: row.shape, barrier: row.exit, results: resultsAt(db, row.exit, { left: inlineLimit }) }
+  if (row.exit !== null) return { shape: row.shape, barrier: row.exit, results: resultsAt(db, row.exit, wholeBudget()) }
   const own = db.get<JobRow>('select result, continuation, shape from celeriac_jobs where seq = ?', row.number)
-  return own === undefined ? null : resultOf(db, own, { left: inlineLimit })
+  return own === undefined ? null : resultOf(db, own, wholeBudget())
 }
 
 /** Nobody is null; what is not stored is left out. */

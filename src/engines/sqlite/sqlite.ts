@@ -28,7 +28,8 @@ import { counts } from './counts.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
-import { loadResult, resultsPage } from './gather.ts'
+import { loadResult } from '../../engine/results.ts'
+import { resultsPage } from './gather.ts'
 import { GroupCommit } from './group-commit.ts'
 import { heartbeat, notesOf } from './heartbeat.ts'
 import { actorsOf, collection, job, queues, workers } from './inspect.ts'
@@ -328,7 +329,10 @@ class SqliteEngine implements Engine {
   readonly statistics: Engine['statistics'] = (query) => this.#read((db) => statistics(db, this.#runtime.now(), query))
   readonly actorsOf: Engine['actorsOf'] = (ids) => this.#read((db) => actorsOf(db, ids))
   resolve(result: StoredResult): Promise<StoredResult> {
-    return this.#read((db) => loadResult(db, result))
+    return loadResult(result, async (barrier, after) => {
+      await new Promise<void>((turn) => this.#runtime.soon(turn))
+      return this.results(barrier, after)
+    })
   }
 
   readonly value: Values['value'] = (kind, id) => this.#read((db) => value(db, this.#runtime.now(), kind, id))
