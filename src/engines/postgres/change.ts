@@ -25,6 +25,16 @@ export const hot = `set plan_cache_mode = force_generic_plan set enable_seqscan 
 /** The same for what nobody waits for: it waits for nobody long. */
 export const unhurried = `${hot} set lock_timeout = '2s'`
 
+/**
+ * Jobs `j` that are looked up by what stands before in the query. Not a join: by the prices above a plan may turn that round, and walk
+ * through all jobs for the few that are meant.
+ */
+export const eachJob = (condition: string): string =>
+  `lateral (select * from celeriac.jobs where ${condition} offset 0) j`
+
+/** The running jobs `j` of some claims `k`. */
+export const runningOf = `unnest(k.seqs) n (seq) cross join ${eachJob('seq = n.seq and state = 3 and session = k.session and token = k.token')}`
+
 /** Where a number stands in a list that is in order: instead of a join, of which a plan could get the order wrong. */
 export const placeIn = (number: string, list: string): string => `width_bucket(${number}, ${list})`
 

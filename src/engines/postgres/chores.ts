@@ -1,7 +1,7 @@
 import { rowsPerCall } from '../../engine/limits.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
 import { keysPerCall, lookAgainAfter, talliesKept, valuesPerCall } from '../../engine/retention.ts'
-import { unhurried } from './change.ts'
+import { runningOf, unhurried } from './change.ts'
 
 /** A claim is looked at again after so long, in case no job of it runs any more; so many in one call. */
 const claimAge = 60_000
@@ -35,8 +35,7 @@ end $$;
 
 /** Of a claim nothing runs any more. */
 const isOver = `not exists (
-      select 1 from unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-      where j.state = 3 and j.session = k.session and j.token = k.token)`
+      select 1 from ${runningOf})`
 
 export const choreFunctions = `
 ${trim('forget_claims', 'claims', `k.claimed_at <= v_now - ${claimAge} and ${isOver}`, claimsPerCall)}

@@ -1,6 +1,6 @@
 import { logLimit } from '../../engine/limits.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
-import { hot } from './change.ts'
+import { eachJob, hot, runningOf } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
 
@@ -50,10 +50,6 @@ export async function heartbeat(
 export const notesOf = (requests: Requests, seq: number): Promise<readonly Note[]> =>
   requests.all<Note>('select name, value from celeriac.notes where job = $1 order by name', seq)
 
-/** The running jobs \`j\` of some claims \`k\`. */
-export const runningOf = `cross join unnest(k.seqs) n join celeriac.jobs j
-  on j.seq = n and j.state = 3 and j.session = k.session and j.token = k.token`
-
 export const heartbeatFunctions = `
 create or replace function celeriac.heartbeat(
   a_now bigint, a_id text, a_name text, a_host text, a_pid integer, a_queues text, a_concurrency integer, a_lease bigint,
@@ -73,7 +69,7 @@ begin
   if a_notes is not null then perform celeriac.store_notes(a_notes); end if;
   if a_tallies is not null then perform celeriac.store_tallies(v_session, a_tallies); end if;
   if a_ended then
-    c := celeriac.give_back(c, array(select j.seq from celeriac.claims k ${runningOf} where k.session = v_session));
+    c := celeriac.give_back(c, array(select j.seq from celeriac.claims k cross join ${runningOf} where k.session = v_session));
     delete from celeriac.claims where session = v_session;
     update celeriac.sessions set ended_at = c.now, expires_at = c.now where number = v_session;
   elsif a_held is not null then
@@ -84,7 +80,7 @@ begin
     c := celeriac.release_unlisted(c, v_session, a_lease, a_held, a_held_tokens);
     to_cancel := (
       select coalesce(json_agg(json_build_object('id', j.id, 'token', j.token) order by j.seq), '[]')
-      from celeriac.claims k ${runningOf} where k.session = v_session and k.marked_at is not null and j.marked_at is not null);
+      from celeriac.claims k cross join ${runningOf} where k.session = v_session and k.marked_at is not null and j.marked_at is not null);
   end if;
   bits := celeriac.finish(c);
   return next;
@@ -134,7 +130,7 @@ begin
       (x.value ->> 'attempt')::integer as attempt, (x.value ->> 'job')::bigint as job, (x.value ->> 'token')::bigint as token, x.place,
       row_number() over (partition by x.value ->> 'job' order by x.place) as nth
     from json_array_elements(a_log) with ordinality x (value, place)
-  ) l join celeriac.jobs j on j.seq = l.job and j.token = l.token
+  ) l cross join ${eachJob('seq = l.job and token = l.token')}
   where (select count(*) from celeriac.log where job = l.job) + l.nth <= ${logLimit} order by l.place;
 end $$;
 
@@ -143,7 +139,7 @@ create or replace function celeriac.store_notes(a_notes json) returns void langu
 begin
   insert into celeriac.notes (job, name, value)
   select j.seq, n.name, n.value from json_to_recordset(a_notes) n (job bigint, token bigint, name text, value text)
-    join celeriac.jobs j on j.seq = n.job and j.state = 3 and j.token = n.token
+    cross join ${eachJob('seq = n.job and state = 3 and token = n.token')}
   on conflict do nothing;
 end $$;
 
@@ -157,7 +153,7 @@ declare
 begin
   if cardinality(v_old) = 0 then return; end if;
   c := celeriac.give_back(c, array(
-    select j.seq from celeriac.claims k ${runningOf} where k.session = a_session and k.token = any(v_old)
+    select j.seq from celeriac.claims k cross join ${runningOf} where k.session = a_session and k.token = any(v_old)
       and not exists (select 1 from unnest(a_held, a_tokens) h (seq, token) where h.seq = j.seq and h.token = j.token)));
   perform celeriac.recount_claims(array(select a_session from unnest(v_old)), v_old);
 end $$;

@@ -2,7 +2,7 @@ import type { CollectionDetail } from '../../core/collection.ts'
 import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
-import { hot } from './change.ts'
+import { hot, runningOf } from './change.ts'
 import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
@@ -170,8 +170,7 @@ async function membersOf(
 const counted = `
   select queue, 2 as state, count(*) from celeriac.ready group by queue
   union all select queue, 2, count(*) from celeriac.suspects group by queue
-  union all select j.queue, 3, count(*) from celeriac.claims k cross join unnest(k.seqs) s (seq)
-    join celeriac.jobs j on j.seq = s.seq and j.state = 3 and j.session = k.session and j.token = k.token group by j.queue
+  union all select j.queue, 3, count(*) from celeriac.claims k cross join ${runningOf} group by j.queue
   union all select queue, 1, count(*) from celeriac.jobs where due_at is not null and state = 1 group by queue
   union all select queue, 0, count from celeriac.count_waiting()`
 
@@ -190,8 +189,7 @@ begin
   with going as materialized (
     select collection from celeriac.ready where collection <> seq
     union select collection from celeriac.suspects where collection <> seq
-    union select j.collection from celeriac.claims k cross join unnest(k.seqs) s (seq)
-      join celeriac.jobs j on j.seq = s.seq and j.state = 3 and j.session = k.session and j.token = k.token
+    union select j.collection from celeriac.claims k cross join ${runningOf}
       where j.collection <> j.seq
     union select collection from celeriac.jobs where due_at is not null and collection <> seq
     union select collection from celeriac.work
@@ -232,8 +230,7 @@ export async function workers(db: Database): Promise<WorkerRecord[]> {
   const rows = await db.all<SessionRow>(
     `select s.id, s.name, s.host, s.pid, s.queues, s.concurrency, s.started_at, s.seen_at, s.ended_at is not null as is_over,
        s.lost = 1 or (s.ended_at is null and s.expires_at <= n.now) as is_lost,
-       (select count(*) from celeriac.claims k cross join unnest(k.seqs) t (seq)
-        join celeriac.jobs j on j.seq = t.seq and j.state = 3 and j.session = k.session and j.token = k.token
+       (select count(*) from celeriac.claims k cross join ${runningOf}
         where k.session = s.number) as running
      from (select celeriac.instant($1) as now offset 0) n join celeriac.sessions s on s.ended_at is null or s.ended_at > n.now - 86400000
      order by s.number desc`,

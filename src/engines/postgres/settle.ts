@@ -1,7 +1,7 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { ClaimRequest, SettleAnswer, Settlement } from '../../engine/work.ts'
-import { endEntryOf, hot, leave, placeIn, runOf } from './change.ts'
+import { endEntryOf, hot, leave, placeIn, runningOf, runOf } from './change.ts'
 import { claimColumns, type Claimed, claimedIn, type ClaimRow, claimValues, type Ref } from './claim.ts'
 import { reasonCode } from '../../engine/codes.ts'
 import type { Requests, Value } from './database.ts'
@@ -405,7 +405,7 @@ end $$;
 create or replace function celeriac.recount_claims(a_sessions bigint[], a_tokens bigint[]) returns void language plpgsql as $$
 begin
   update celeriac.claims k set running = (
-    select count(*) from unnest(k.seqs) n join celeriac.jobs j on j.seq = n where j.state = 3 and j.session = k.session and j.token = k.token)
+    select count(*) from ${runningOf})
   from unnest(a_sessions, a_tokens) s (session, token) where k.session = s.session and k.token = s.token;
   delete from celeriac.claims k using unnest(a_sessions, a_tokens) s (session, token)
   where k.session = s.session and k.token = s.token and k.running = 0;

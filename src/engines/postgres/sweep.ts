@@ -16,7 +16,7 @@ import {
 } from '../../engine/recovery.ts'
 import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
-import { hot, readSignals, unhurried } from './change.ts'
+import { hot, readSignals, runningOf, unhurried } from './change.ts'
 import { chores } from './chores.ts'
 import type { Database } from './database.ts'
 import { retain } from './retention.ts'
@@ -223,8 +223,7 @@ end $$;
 create or replace function celeriac.running_of(a_session bigint) returns table (seq bigint, crashes integer) language plpgsql as $$
 #variable_conflict use_column
 begin
-  return query select j.seq, j.crashes from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-    where k.session = a_session and j.state = 3 and j.session = k.session and j.token = k.token;
+  return query select j.seq, j.crashes from celeriac.claims k cross join ${runningOf} where k.session = a_session;
 end $$;
 
 -- Locks running jobs, their collections first, in order. Passes over what others hold: that is left to the next turn.
@@ -300,8 +299,7 @@ end $$;
 
 -- Jobs that were told to stop and run, with when they were told.
 create or replace function celeriac.told_to_stop() returns table (seq bigint, marked_at bigint) language sql stable as $$
-  select j.seq, j.marked_at from celeriac.claims k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-  where k.marked_at is not null and j.state = 3 and j.session = k.session and j.token = k.token and j.marked_at is not null
+  select j.seq, j.marked_at from celeriac.claims k cross join ${runningOf} where k.marked_at is not null and j.marked_at is not null
 $$;
 
 -- Jobs whose worker did not stop them in time, though its session lives: its event loop is blocked, or the handler does not
@@ -315,7 +313,7 @@ declare
   v_seqs bigint[] := array(
     select t.seq from (
       select seq from celeriac.told_to_stop() where ${isPastGrace('v_now')}
-      union select seq from celeriac.jobs where state = 3 and ${isPastDeadline('v_now')}) t
+      union select seq from celeriac.jobs where state = 3 and ${isPastDeadline('v_now')} offset 0) t
     where t.seq > a_after order by t.seq limit a_limit);
 begin
   return query select j.seq, j.id from celeriac.jobs j where j.seq = any(v_seqs) order by j.seq;

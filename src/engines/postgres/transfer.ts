@@ -22,6 +22,7 @@ import {
   type Transfer,
 } from '../../engine/transfer.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
+import { runningOf } from './change.ts'
 import type { Database, Requests } from './database.ts'
 import { anywhere } from './line.ts'
 
@@ -146,8 +147,7 @@ begin
     where w.before < ${jobsPerStep});
   if cardinality(v_claims) > 0 then
     c := celeriac.give_back(c, array(
-      select j.seq from unnest(v_claims) k cross join unnest(k.seqs) s (seq) join celeriac.jobs j on j.seq = s.seq
-      where j.state = 3 and j.session = k.session and j.token = k.token order by j.seq));
+      select j.seq from unnest(v_claims) k cross join ${runningOf} order by j.seq));
     delete from celeriac.claims k using unnest(v_claims) d where k.session = d.session and k.token = d.token;
     perform celeriac.finish(c);
     return true;
