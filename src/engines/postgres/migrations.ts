@@ -74,7 +74,7 @@ create table celeriac.jobs (
   tags text,
   retention bigint,
   unique_claim text
-) with (fillfactor = 35, autovacuum_vacuum_scale_factor = 0.05);
+) with (fillfactor = 35, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 create unique index jobs_id on celeriac.jobs (id);
 create index jobs_behind on celeriac.jobs (behind) where behind is not null;
 create index jobs_together on celeriac.jobs (collection, seq) where collection <> seq;
@@ -93,7 +93,7 @@ create table celeriac.ready (
   collection bigint not null,
   seq bigint not null,
   primary key (queue, rank, collection, seq)
-) with (autovacuum_vacuum_scale_factor = 0.05);
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 -- The same for those whose worker died: they are taken few at a time.
 create table celeriac.suspects (
@@ -262,7 +262,7 @@ create index idempotency_expiring on celeriac.idempotency (expires_at);
 create table celeriac.leaving (
   due_at bigint not null,
   runs text not null
-) with (autovacuum_vacuum_scale_factor = 0.05);
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 -- Runs may be too long to be indexed.
 create unique index leaving_due on celeriac.leaving (due_at, md5(runs));
 

@@ -12,6 +12,8 @@ import type { Database } from './database.ts'
 
 /** A collection of more jobs is removed by itself, in several calls. */
 const smallCollection = 300
+/** How long to wait for rows that somebody else has locked before they are left to be looked at again, in milliseconds. */
+const plainPatience = 100
 /** When to look again at a row that somebody else has locked, in milliseconds. */
 const lookAgainAtLocked = 60_000
 /** Maximum events removed in one call. */
@@ -82,6 +84,7 @@ declare
   c celeriac.change := celeriac.begin_change(a_now);
   v_more_events boolean;
   v_numbers bigint[];
+  v_rest record;
 begin
   is_working := false;
   is_left := false;
@@ -93,8 +96,8 @@ begin
     if not is_working then
       v_numbers := celeriac.take_leaving(c.now);
       if cardinality(v_numbers) > 0 then
-        c := celeriac.remove_alone(c, v_numbers);
-        c := celeriac.remove_together(c, v_numbers);
+        select r.* into v_rest from celeriac.remove_alone(c, v_numbers) r;
+        c := celeriac.remove_together(v_rest.c, v_rest.a_numbers);
       end if;
     end if;
     is_left := is_working or v_more_events or exists (select 1 from celeriac.leaving where due_at <= c.now);
@@ -123,25 +126,58 @@ begin
   return v_numbers;
 end $$;
 
--- Most jobs alone have nothing besides: they go at once.
-create or replace function celeriac.remove_alone(inout c celeriac.change, a_numbers bigint[]) language plpgsql as $$
+-- Jobs alone that never continued and were never retried have no rows beside their own that others would look for: they go at once,
+-- without being held first. Gives those that went.
+create or replace function celeriac.remove_plain(a_now bigint, a_numbers bigint[]) returns bigint[] language plpgsql
+set lock_timeout = '${plainPatience}ms' as $$
 #variable_conflict use_column
 declare
-  v_with_more bigint[] := array(
+  v_gone bigint[];
+begin
+  with gone as (
+    delete from celeriac.jobs where seq = any(a_numbers) and collection = seq and state > 3 and continuation is null and round = 1
+      and finished_at + coalesce(retention, ${collectionRetention}) <= a_now returning seq
+  )
+  select coalesce(array_agg(seq), '{}') into v_gone from gone;
+  perform celeriac.delete_parts(v_gone);
+  return v_gone;
+exception when lock_not_available then
+  return '{}';
+end $$;
+
+-- Jobs alone that have nothing besides. Somebody may be at work on some: a retry, or whoever looks at them within a transaction.
+create or replace function celeriac.remove_alone(inout c celeriac.change, inout a_numbers bigint[]) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_gone bigint[] := celeriac.remove_plain(c.now, a_numbers);
+  v_with_more bigint[];
+  v_seqs bigint[];
+begin
+  c.rows_left := c.rows_left - cardinality(v_gone);
+  if cardinality(v_gone) = cardinality(a_numbers) then
+    a_numbers := '{}';
+    return;
+  end if;
+  a_numbers := array(select n from unnest(a_numbers) n where n <> all(v_gone));
+  v_with_more := array(
     select collection from celeriac.jobs where collection = any(a_numbers) and collection <> seq
     union select collection from celeriac.barriers where collection = any(a_numbers));
-  v_seqs bigint[] := array(
+  v_seqs := array(
     select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} and seq <> all(v_with_more) order by seq for update skip locked);
-begin
   perform celeriac.delete_jobs(v_seqs);
   c.rows_left := c.rows_left - cardinality(v_seqs);
-  if cardinality(v_seqs) = cardinality(a_numbers) then return; end if;
-  -- Somebody is at work on these: a retry, or whoever looks at them within a transaction.
   perform celeriac.leave_at(c.now + ${lookAgainAtLocked}, array(
     select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} and seq <> all(v_with_more)));
 end $$;
 
 create or replace function celeriac.delete_jobs(a_seqs bigint[]) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  perform celeriac.delete_parts(a_seqs);
+  delete from celeriac.jobs where seq = any(a_seqs);
+end $$;
+
+create or replace function celeriac.delete_parts(a_seqs bigint[]) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
   v_first bigint := (select min(seq) from unnest(a_seqs) seq);
@@ -157,7 +193,6 @@ begin
   if exists (select 1 from celeriac.notes where job between v_first and v_last) then
     delete from celeriac.notes where job = any(a_seqs);
   end if;
-  delete from celeriac.jobs where seq = any(a_seqs);
 end $$;
 
 -- Removes settled collections, and jobs alone that continued: small ones whole and together, a large one by itself. Whoever has begun
