@@ -19,7 +19,11 @@ export type ToldCollection = Omit<CollectionDetail, 'cursor' | 'shape'>
 /** A job with its result, its history and its log. */
 export async function snapshotOfJob<R>(store: Resolver, job: JobDetail): Promise<JobSnapshot<R>> {
   const result = job.state === 'succeeded' ? { result: await valueOf(store, job.result) } : {}
-  const history = { attempts: job.attempts.map(attemptOf), log: job.log.map(logLineOf) }
+  const history = {
+    attempts: job.attempts.map(attemptOf),
+    log: job.log.map(logLineOf),
+    ...present('omitted', job.omitted),
+  }
   return { ...summaryOfJob(job), ...history, ...result } as JobSnapshot<R>
 }
 

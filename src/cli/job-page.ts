@@ -7,7 +7,7 @@ import { drawLine, span } from './line.ts'
 import { resultRow } from './result.ts'
 import { durationColumn } from './right.ts'
 import { drawSection, type Row } from './section.ts'
-import { glyphOf, styleOf } from './state.ts'
+import { formatCount, glyphOf, styleOf } from './state.ts'
 import { drawTable } from './table.ts'
 import { clip, printable, wrap } from './text.ts'
 import { formatInstant, formatTimeOfDay } from './instant.ts'
@@ -29,7 +29,9 @@ export function drawJobPage(job: JobSnapshot, view: View): string[] {
     ...drawProgressOf(job, view),
     ...(job.failure && state !== 'succeeded' ? ['', ...drawWholeFailure(job.failure, view)] : []),
     ...drawAttempts(job.attempts, view),
+    ...drawOmitted(job.omitted?.failures, 'failures of older attempts', view),
     ...drawLog(job.log, view),
+    ...drawOmitted(job.omitted?.lines, 'older log lines', view),
   ]
 }
 
@@ -109,6 +111,9 @@ function drawAttempts(attempts: readonly Attempt[], view: View): string[] {
   )
   return ['', ...table.map((line) => `  ${line}`)]
 }
+
+const drawOmitted = (count: number | undefined, what: string, view: View): string[] =>
+  count ? ['', view.paint('dim', `  ${formatCount(count)} ${what} are not shown: too large`)] : []
 
 function drawLog(log: readonly JobLogLine[], view: View): string[] {
   if (log.length === 0) return []

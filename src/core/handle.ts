@@ -1,6 +1,6 @@
 import type { CollectionState, JobCounts, SettledState } from './collection.ts'
 import type { Failure } from './failure.ts'
-import type { JobState, Progress, Reason, Role } from './job.ts'
+import type { Omitted, JobState, Progress, Reason, Role } from './job.ts'
 import type { Duration } from './time.ts'
 import type { TransactionClient } from './transaction.ts'
 
@@ -123,6 +123,11 @@ export interface JobLogLine {
 type JobFacts = Omit<JobSummary, 'state' | 'failure'> & {
   readonly attempts: readonly Attempt[]
   readonly log: readonly JobLogLine[]
+  /**
+   * How many failures of its oldest attempts and how many of its oldest log lines are left out: a snapshot carries the newest
+   * 2 MiB of each. Absent if it is whole.
+   */
+  readonly omitted?: Omitted
 }
 
 export type JobSnapshot<R = unknown> = JobFacts &

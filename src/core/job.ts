@@ -144,4 +144,14 @@ export interface JobDetail extends JobRecord {
   readonly result: StoredResult | null
   readonly attempts: readonly AttemptRecord[]
   readonly log: readonly LogLine[]
+  /** null: its history is whole. */
+  readonly omitted: Omitted | null
+}
+
+/** How much of a job's history is stored but did not come along: it would be too large. */
+export interface Omitted {
+  /** Failures of its oldest attempts. */
+  readonly failures: number
+  /** Its oldest log lines. */
+  readonly lines: number
 }

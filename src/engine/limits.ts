@@ -18,6 +18,8 @@ export const shortResult = 16_384
 
 /** A job keeps so many log lines; what comes after is left out. */
 export const logLimit = 1_000
+/** One job is told with so many characters of failures of its attempts, and as many of log lines: the newest of both. */
+export const historyBytes = 2 * inlineLimit
 /**
  * A job keeps its first attempts, which tell how the trouble began, and its last ones. A job that is retried every 100 ms would else
  * fill the store, and its page.

@@ -1,6 +1,6 @@
 import type { Callback, CollectionRecord, JobCounts } from '../core/collection.ts'
 import type { Failure } from '../core/failure.ts'
-import type { AttemptRecord, JobRecord, Progress } from '../core/job.ts'
+import type { AttemptRecord, JobDetail, JobRecord, LogLine, Progress } from '../core/job.ts'
 import { callbackOf, type CallbackColumns } from './callback.ts'
 import { attemptOutcomeName, collectionStateName, reasonName, role, roleName, state, stateName } from './codes.ts'
 import type { FoundFailure } from './failures.ts'
@@ -83,7 +83,7 @@ export function jobRecordOf(row: JobColumns, found: FoundFailure | null, after: 
 
 // ── attempts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An attempt that ended, as it is kept. `failure` as JSON. */
+/** An attempt that ended, as it is kept. `failure` as JSON; `isOmitted`: there is one, which is too large to come along. */
 export type StoredAttempt = readonly [
   attempt: number,
   round: number,
@@ -92,6 +92,7 @@ export type StoredAttempt = readonly [
   finishedAt: number,
   outcome: number,
   failure: string | null,
+  isOmitted: boolean | number,
 ]
 
 /** The attempt that stands on the job itself. */
@@ -108,8 +109,23 @@ const outcomes: Readonly<Record<number, AttemptRecord['outcome']>> = {
   [state.cancelled]: 'cancelled',
 }
 
+export type History = Pick<JobDetail, 'attempts' | 'log' | 'omitted'>
+export const noHistory: History = { attempts: [], log: [], omitted: null }
+
+/** @param lines how many log lines are left out */
+export function historyOf(
+  job: StandingAttempt,
+  stored: readonly StoredAttempt[],
+  log: readonly LogLine[],
+  lines: number,
+): History {
+  const failures = stored.filter(([, , , , , , , isOmitted]) => isOmitted).length
+  const omitted = failures + lines === 0 ? null : { failures, lines }
+  return { attempts: attemptsOf(job, stored), log, omitted }
+}
+
 /** The attempts that ended, and the one that stands on the job itself. */
-export function attemptsOf(job: StandingAttempt, stored: readonly StoredAttempt[]): AttemptRecord[] {
+function attemptsOf(job: StandingAttempt, stored: readonly StoredAttempt[]): AttemptRecord[] {
   const attempts = stored.map(([attempt, round, worker, startedAt, finishedAt, outcome, failure]): AttemptRecord => ({
     attempt,
     round,

@@ -121,6 +121,10 @@ export const jobDetail = z
     ...jobParts,
     attempts: z.array(attempt),
     log: z.array(logLine),
+    omitted: z.object({ failures: count, lines: count }).optional().register(described, {
+      description:
+        'How many failures of its oldest attempts and how many of its oldest log lines are left out: the newest 2 MiB of each are here. Absent if all are.',
+    }),
     result: payload
       .optional()
       .register(described, { description: 'Where it succeeded, and its handler returned something.' }),

@@ -6,6 +6,7 @@ import { hot, runningOf } from './change.ts'
 import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
+import { noHistory } from '../../engine/records.ts'
 import type { Database, Requests } from './database.ts'
 import {
   aloneColumns,
@@ -13,7 +14,7 @@ import {
   collectionRecord,
   type CollectionRow,
   historyColumns,
-  historyOf,
+  historyIn,
   isVisible,
   jobColumns,
   jobRecord,
@@ -22,7 +23,6 @@ import {
   memberColumns,
   type MemberRow,
   memberTables,
-  logOf,
   toldColumns,
   toldTables,
 } from './record.ts'
@@ -73,8 +73,7 @@ export async function job(
     ...jobRecord(row, afterIn(row.after)),
     hasAllArguments: row.has_all_arguments,
     result: row.state === state.succeeded ? resultIn(row) : null,
-    attempts: withHistory ? historyOf(row, row.attempts ?? null) : [],
-    log: withHistory ? logOf(row.log ?? null) : [],
+    ...(withHistory ? historyIn(row, row) : noHistory),
     cursor: row.cursor,
   }
 }

@@ -1,13 +1,15 @@
 import type { CollectionRecord } from '../../core/collection.ts'
-import type { AttemptRecord, JobRecord, LogLine } from '../../core/job.ts'
+import type { JobRecord, LogLine } from '../../core/job.ts'
 import { failureIn, type FoundFailure } from '../../engine/failures.ts'
+import { historyBytes } from '../../engine/limits.ts'
 import { briefLimit, snapshotBytes } from '../../engine/members.ts'
 import {
-  attemptsOf,
   type CollectionColumns,
   collectionIn,
   collectionRecordOf,
   type Counted,
+  type History,
+  historyOf,
   type JobColumns,
   jobRecordOf,
   type StoredAttempt,
@@ -91,22 +93,28 @@ export function failedIn(row: FailureColumns): FoundFailure | null {
 
 // ── attempts and log ─────────────────────────────────────────────────────────────────────────────────────────────
 
-/** As JSON, so that one statement tells all of a job. */
+/** As JSON, so that one statement tells all of a job. Of attempts and log lines, the newest whole as far as they fit; and how many lines do not. */
 export const historyColumns = `
-  (select json_agg(json_build_array(a.attempt, a.round, w.name, a.started_at, a.finished_at, a.outcome, a.failure) order by a.attempt)
-   from celeriac.attempts a left join celeriac.sessions w on w.number = a.session where a.job = j.seq)::text as attempts,
-  (select json_agg(json_build_array(l.at, l.attempt, l.level, l.message, l.data) order by l.number)
-   from celeriac.log l where l.job = j.seq)::text as log`
+  (select json_agg(json_build_array(a.attempt, a.round, w.name, a.started_at, a.finished_at, a.outcome,
+      case when a.size <= ${historyBytes} then a.failure end, a.failure is not null and a.size > ${historyBytes}) order by a.attempt)
+   from (select *, sum(coalesce(octet_length(failure), 0)) over (order by attempt desc) as size from celeriac.attempts where job = j.seq) a
+   left join celeriac.sessions w on w.number = a.session)::text as attempts,
+  (select json_build_array(count(*) filter (where l.size > ${historyBytes}),
+      json_agg(json_build_array(l.at, l.attempt, l.level, l.message, l.data) order by l.number) filter (where l.size <= ${historyBytes}))
+   from (select *, sum(octet_length(message) + coalesce(octet_length(data), 0)) over (order by number desc) as size
+     from celeriac.log where job = j.seq) l)::text as log`
 
-export const historyOf = (row: JobRow, text: string | null): AttemptRecord[] =>
-  attemptsOf(
-    { ...row, startedAt: row.started_at, finishedAt: row.finished_at },
-    text === null ? [] : (JSON.parse(text) as StoredAttempt[]),
-  )
+type StoredLine = readonly [at: number, attempt: number, level: LogLine['level'], message: string, data: string | null]
 
-export function logOf(text: string | null): LogLine[] {
-  const rows = (text === null ? [] : JSON.parse(text)) as [number, number, LogLine['level'], string, string | null][]
-  return rows.map(([at, attempt, level, message, data]) => ({ at, attempt, level, message, data }))
+/** @param texts what `historyColumns` gave */
+export function historyIn(
+  row: JobRow,
+  texts: { readonly attempts?: string | null; readonly log?: string | null },
+): History {
+  const stored = JSON.parse(texts.attempts ?? '[]') as StoredAttempt[]
+  const [omitted, lines] = JSON.parse(texts.log ?? '[0, null]') as [number, StoredLine[] | null]
+  const log = (lines ?? []).map(([at, attempt, level, message, data]) => ({ at, attempt, level, message, data }))
+  return historyOf({ ...row, startedAt: row.started_at, finishedAt: row.finished_at }, stored, log, omitted)
 }
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,8 @@ import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
 import { countJobs, failureOf, resultOf, resultsAt, wholeBudget } from './gather.ts'
-import { historyOf, jobColumns, jobRecord, type JobRow, jobTables, logOf } from './record.ts'
+import { noHistory } from '../../engine/records.ts'
+import { jobColumns, jobRecord, type JobRow, jobTables, readHistory } from './record.ts'
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
@@ -28,8 +29,7 @@ export function job(db: Database, id: string, withHistory: boolean): (JobDetail 
     ...jobRecord(db, row, afterOf(db, row.behind)),
     hasAllArguments: row.has_all_arguments === 1,
     result,
-    attempts: withHistory ? historyOf(db, row) : [],
-    log: withHistory ? logOf(db, row.seq) : [],
+    ...(withHistory ? readHistory(db, row) : noHistory),
     cursor: cursorNow(db),
   }
 }

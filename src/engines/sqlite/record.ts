@@ -1,5 +1,6 @@
-import type { AttemptRecord, JobRecord, LogLine } from '../../core/job.ts'
-import { attemptsOf, type JobColumns, jobRecordOf, type StoredAttempt } from '../../engine/records.ts'
+import type { JobRecord, LogLine } from '../../core/job.ts'
+import { historyBytes } from '../../engine/limits.ts'
+import { type History, historyOf, type JobColumns, jobRecordOf, type StoredAttempt } from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { failureOf } from './gather.ts'
 
@@ -23,18 +24,30 @@ export const jobTables = `celeriac_jobs j
 export const jobRecord = (db: Database, row: JobRow, after: readonly string[]): JobRecord =>
   jobRecordOf(row, row.cause === null ? null : failureOf(db, row.cause), after)
 
-export function historyOf(db: Database, row: JobRow): AttemptRecord[] {
+/** Its attempts and log lines, the newest of them whole as far as they fit. Sizes are looked at before texts are read. */
+export function readHistory(db: Database, row: JobRow): History {
   const stored = db.lists<StoredAttempt>(
-    `select a.attempt, a.round, s.name, a.started_at, a.finished_at, a.outcome, a.failure from celeriac_attempts a
-     left join celeriac_sessions s on s.number = a.session where a.job = ? order by a.attempt`,
+    `select a.attempt, a.round, s.name, a.started_at, a.finished_at, a.outcome, iif(z.size > ?2, null, a.failure), a.failure is not null and z.size > ?2
+     from (select attempt, sum(coalesce(octet_length(failure), 0)) over (order by attempt desc) as size from celeriac_attempts where job = ?1) z
+     join celeriac_attempts a on a.job = ?1 and a.attempt = z.attempt left join celeriac_sessions s on s.number = a.session order by a.attempt`,
+    row.seq,
+    historyBytes,
+  )
+  const sizes = db.lists<readonly [number: number, size: number]>(
+    `select number, sum(octet_length(message) + coalesce(octet_length(data), 0)) over (order by number desc) as size from celeriac_log where job = ?
+     order by number`,
     row.seq,
   )
-  return attemptsOf({ ...row, startedAt: row.started_at, finishedAt: row.finished_at }, stored)
-}
-
-export function logOf(db: Database, seq: number): LogLine[] {
-  return db.all<LogLine>(
-    'select at, attempt, level, message, data from celeriac_log where job = ? order by number',
-    seq,
+  const first = sizes.findIndex(([, size]) => size <= historyBytes)
+  const log = db.all<LogLine>(
+    'select at, attempt, level, message, data from celeriac_log where job = ? and number >= ? order by number',
+    row.seq,
+    sizes[first]?.[0] ?? 0,
+  )
+  return historyOf(
+    { ...row, startedAt: row.started_at, finishedAt: row.finished_at },
+    stored,
+    log,
+    sizes.length - log.length,
   )
 }
