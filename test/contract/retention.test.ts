@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { Graph } from '../../src/core/graph.ts'
 import { alone, chainOf, graphOf, groupOf, submission } from '../fixtures/graphs.ts'
-import { continued, failed, goOn, hand, type Hand, lease, sweepAll } from '../fixtures/hand.ts'
+import { collectionState, continued, failed, goOn, hand, type Hand, lease, sweepAll } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 const retention = 1_000
@@ -65,6 +65,25 @@ onEveryEngine((open) => {
       const { collections } = await engine.counts({})
       expect(collections.succeeded).toBeLessThanOrEqual(100)
     }
+  })
+
+  test('removes what a job continued as, and nothing of the collections whose rows stand beside its own', async () => {
+    const { engine, clock } = await open()
+    const worker = await hand(engine)
+    const [before, parent, between] = [groupOf('a', 'b'), alone('parent'), groupOf('c', 'd')]
+    await engine.submit([submission(before)])
+    await engine.submit([submission(parent, { retention })])
+    const first = await worker.claim(3)
+    await engine.submit([submission(between)])
+    await worker.settle(first[2]!, continued(groupOf('inside')))
+    const second = await worker.claim(3)
+    await worker.succeed(second.find(({ task }) => task === 'inside')!)
+    clock.pass(retention)
+    await sweepAll(engine, clock.now())
+    expect(await isThere(engine, parent)).toBe(false)
+    for (const job of [...first, ...second])
+      if (['a', 'b', 'c', 'd'].includes(job.task)) expect(await worker.succeed(job)).toBe('accepted')
+    for (const graph of [before, between]) expect(await collectionState(engine, graph)).toBe('succeeded')
   })
 
   test('removes a collection again after a retry, when its time is over anew', async () => {

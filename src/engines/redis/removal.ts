@@ -94,16 +94,22 @@ function S.removeBarrier(number)
   S.erase(P .. 'l:' .. number)
   S.barriers[number] = false
 end
+-- A graph that came in parts has a barrier before its first job. The number before any other belongs to somebody else.
+local function removeStart(span)
+  local barrier = S.barrierAt(span.first - 1)
+  if barrier and barrier.base == span.first then S.removeBarrier(span.first - 1) end
+end
 local function removeSpan(item, span)
   local last = span.last + (span.barrierCount or 0)
-  while item.after < last do
+  if item.after < span.first then removeStart(span) end
+  while math.max(span.first, item.after + 1) <= last do
     if S.left <= 0 then return false end
     local numbers = {}
-    local from = math.max(span.first - 1, item.after + 1)
+    local from = math.max(span.first, item.after + 1)
     for number = from, math.min(from + math.ceil(S.left) - 1, last) do numbers[#numbers + 1] = number end
     S.loadJobs(numbers)
     for _, number in ipairs(numbers) do
-      if number >= span.first and number <= span.last then S.removeJob(number) else S.removeBarrier(number) end
+      if number <= span.last then S.removeJob(number) else S.removeBarrier(number) end
       item.after = number
       S.left = S.left - 1
     end

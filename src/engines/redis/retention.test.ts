@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { alone, submission } from '../../../test/fixtures/graphs.ts'
-import { hand } from '../../../test/fixtures/hand.ts'
+import { alone, groupOf, submission } from '../../../test/fixtures/graphs.ts'
+import { continued, hand, succeeded } from '../../../test/fixtures/hand.ts'
 import { closedAfterEach, ownRedis } from '../../../test/servers/own.ts'
 import type { Graph } from '../../core/graph.ts'
 import { systemRuntime } from '../../core/runtime.ts'
@@ -70,6 +70,24 @@ test('removes every key of a job alone, whatever it has besides its rows', async
   await removeAll(parts, engine, graphs)
   expect(await left()).toEqual([])
   for (const name of ['ids', 'leaving', 'more']) expect(await db.send('EXISTS', db.prefix + name)).toBe(0)
+})
+
+test('removes every key of graphs that came in parts, submitted or returned by a handler', async () => {
+  const { engine, db, parts, left } = await open()
+  const large = (): Graph => groupOf(...Array.from({ length: engine.partSize + 1 }, (_, at) => `m${at}`))
+  const [submitted, parent, inside] = [large(), alone('parent'), large()]
+  const worker = await hand(engine)
+  for (const part of [0, 1]) await engine.upload(submitted, part, null)
+  await engine.submit([submission(submitted, { retention }), submission(parent, { retention })])
+  const isFirst = (task: string): boolean => task === 'parent'
+  for (let jobs = await worker.claim(500); jobs.length > 0; jobs = await worker.claim(500))
+    for (const job of jobs) {
+      if (isFirst(job.task)) for (const part of [0, 1]) await engine.upload(inside, part, job)
+      await worker.settle(job, isFirst(job.task) ? continued(inside) : succeeded('x'))
+    }
+  expect((await left()).filter((key) => key.startsWith(`${db.prefix}l:`)).length).toBeGreaterThan(0)
+  await removeAll(parts, engine, [submitted, parent])
+  expect(await left()).toEqual([])
 })
 
 test('a job that is retried between the look and the removal stays, and is removed once it is over again', async () => {
