@@ -67,6 +67,7 @@ export function summaryOfJob(job: JobRecord): JobSummary {
     args: JSON.parse(job.args) as unknown[],
     ...present('parentId', job.parentId),
     after: job.after,
+    ...present('afterCount', job.afterCount ?? null),
     attempt: job.attempt,
     failures: job.failures,
     round: job.round,

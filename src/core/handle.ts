@@ -73,8 +73,13 @@ export interface JobSummary {
   readonly args: readonly unknown[]
   /** The job whose handler returned the canvas that this job belongs to. */
   readonly parentId?: string
-  /** The jobs it waits for, or waited for; of a large group the first 1,000. */
+  /**
+   * The jobs it waits for, or waited for; of a large group the first 1,000. A snapshot of a collection in which very many wait for
+   * very many names the first 1,000 once, and of the other jobs that wait for the same only the first.
+   */
   readonly after: readonly string[]
+  /** In a collection's snapshot: how many jobs it waits for, if `after` names fewer. */
+  readonly afterCount?: number
   readonly attempt: number
   /** How many attempts failed in this round. */
   readonly failures: number

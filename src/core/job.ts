@@ -96,6 +96,8 @@ export interface JobRecord {
   readonly parentId: string | null
   /** The ids of the jobs that this one waits for, or waited for, at most the first 1,000: empty at the front of a canvas. */
   readonly after: readonly string[]
+  /** In a collection: how many there are, if `after` names fewer. */
+  readonly afterCount?: number
   readonly attempt: number
   readonly failures: number
   readonly round: number

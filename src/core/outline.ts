@@ -146,22 +146,23 @@ interface Barrier {
 
 /** Where a job waits for more than this, only the first of them are named. */
 const mostNamed = 1_000
+const isCut = ({ after, afterCount }: JobSummary): boolean => afterCount !== undefined || after.length >= mostNamed
 
 /** On one path every job is waited for at one barrier at most, so its first input names a barrier. */
 function barriersAmong(jobs: readonly JobSummary[]): Barrier[] {
   const positions = new Map(jobs.map(({ id }, position) => [id, position]))
   const barriers = new Map<string, Barrier>()
   const taken = new Set<number>()
-  for (const [position, { after }] of jobs.entries()) {
+  for (const [position, job] of jobs.entries()) {
+    const { after } = job
     const first = after[0] ?? ''
     const from = positions.get(first)
     const known = barriers.get(first)
     if (known) known.behind.push(position)
-    else if (from !== undefined && (from < position || after.length < mostNamed)) {
-      const inputs =
-        after.length < mostNamed
-          ? after.flatMap((id) => positions.get(id) ?? [])
-          : rangeOf(from, position).filter((one) => !taken.has(one))
+    else if (from !== undefined && (from < position || !isCut(job))) {
+      const inputs = isCut(job)
+        ? rangeOf(from, position).filter((one) => !taken.has(one))
+        : after.flatMap((id) => positions.get(id) ?? [])
       for (const input of inputs) taken.add(input)
       barriers.set(first, { inputs, behind: [position] })
     }
@@ -194,7 +195,9 @@ function endOf(outline: Outline, ends: Map<string, End[]>): { readonly size: num
 }
 
 /** The canvas that ends in the jobs waited for: canvases nest, so the first of them and their number tell. The outermost. */
-function findEnd({ after }: JobSummary, ends: ReadonlyMap<string, readonly End[]>): Outline | undefined {
-  const isIt = ({ size }: End): boolean => size === after.length || (after.length >= mostNamed && size > after.length)
+function findEnd({ after, afterCount }: JobSummary, ends: ReadonlyMap<string, readonly End[]>): Outline | undefined {
+  const count = afterCount ?? after.length
+  const isIt = ({ size }: End): boolean =>
+    size === count || (afterCount === undefined && count >= mostNamed && size > count)
   return ends.get(after[0] ?? '')?.findLast(isIt)?.outline
 }

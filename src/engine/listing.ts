@@ -1,4 +1,6 @@
 import { CeleriacError } from '../core/errors.ts'
+import { sizeOfFailure } from '../core/failure.ts'
+import type { JobRecord } from '../core/job.ts'
 import type { Runtime } from '../core/runtime.ts'
 
 /**
@@ -14,6 +16,12 @@ export const createdMargin = 2 * 60 * 60_000
 
 /** A page ends early when its jobs have so many characters: a list of jobs with 256 KiB of arguments each would be 50 MiB. */
 export const pageBytes = 4 * 1024 * 1024
+
+/** The characters of a job that a user makes many of: arguments, failure, and the ids of the jobs that it waits for. */
+export const sizeOfJob = ({ args, after, failure }: JobRecord): number =>
+  args.length + after.length * idLength + (failure === null ? 0 : sizeOfFailure(failure))
+/** In JSON. */
+const idLength = 39
 
 /** The number that a list goes on below. @throws CeleriacError BAD_CURSOR */
 export function position(cursor: string): number {

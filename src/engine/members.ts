@@ -3,6 +3,8 @@ import type { JobRecord } from '../core/job.ts'
 
 /** A job behind a large group names at most so many of the jobs it waits for. */
 export const afterLimit = 1_000
+/** Names of jobs waited for in one snapshot beyond the first of each job: so many of jobs first behind theirs, so many of the others. */
+export const namesPerSnapshot = 25_000
 
 /** So many characters of arguments, failures and messages are told whole in a snapshot; of the jobs behind them only the beginning. */
 export const snapshotBytes = 4 * 1024 * 1024
@@ -28,9 +30,20 @@ export class Members {
    * @param outerOf the barrier that a barrier feeds
    */
   list(outerOf: (barrier: number) => number | null): JobRecord[] {
-    const after = this.#afterByBarrier(outerOf)
+    const inputs = this.#inputsByBarrier(outerOf)
+    const left = { first: namesPerSnapshot, again: namesPerSnapshot }
+    const seen = new Set<number>()
     return inOrder(
-      this.#found.map(({ job, behind }) => (behind === null ? job : { ...job, after: after.get(behind) ?? [] })),
+      this.#found.map(({ job, behind }) => {
+        if (behind === null) return job
+        const { ids, count } = inputs.get(behind) ?? { ids: [], count: 0 }
+        const which = seen.has(behind) ? 'again' : 'first'
+        seen.add(behind)
+        // A thousand jobs behind a thousand others would name a million.
+        const after = ids.length - 1 > left[which] ? ids.slice(0, 1) : ids
+        left[which] -= Math.max(0, after.length - 1)
+        return { ...job, after, ...(after.length < count && { afterCount: count }) }
+      }),
     )
   }
 
@@ -50,17 +63,18 @@ export class Members {
     }
   }
 
-  /** The ids of the jobs at each barrier; one list for all the jobs behind it. */
-  #afterByBarrier(outerOf: (barrier: number) => number | null): Map<number, string[]> {
-    const after = new Map<number, string[]>()
+  /** The jobs at each barrier: the ids of the first, one list for all the jobs behind it; and how many there are. */
+  #inputsByBarrier(outerOf: (barrier: number) => number | null): Map<number, { ids: string[]; count: number }> {
+    const inputs = new Map<number, { ids: string[]; count: number }>()
     for (const { job, feeds } of this.#found) {
       for (let barrier = feeds; barrier !== null; barrier = outerOf(barrier)) {
-        const ids = after.get(barrier) ?? []
-        if (ids.length < afterLimit) ids.push(job.id)
-        after.set(barrier, ids)
+        const known = inputs.get(barrier) ?? { ids: [], count: 0 }
+        if (known.ids.length < afterLimit) known.ids.push(job.id)
+        known.count++
+        inputs.set(barrier, known)
       }
     }
-    return after
+    return inputs
   }
 }
 

@@ -64,9 +64,14 @@ const jobParts = {
   parent_id: id
     .optional()
     .register(described, { description: 'The job whose handler returned the canvas that this one belongs to.' }),
-  after: z
-    .array(id)
-    .register(described, { description: 'The jobs it waits for, or waited for; of a large group the first 1,000.' }),
+  after: z.array(id).register(described, {
+    description:
+      'The jobs it waits for, or waited for; of a large group the first 1,000. A collection in which very many wait for very many names them once, and of the other jobs that wait for the same only the first.',
+  }),
+  after_count: count
+    .clone()
+    .optional()
+    .register(described, { description: 'In a collection: how many jobs it waits for, if `after` names fewer.' }),
   attempt: count,
   failures: count.clone().register(described, { description: 'How many attempts failed in this round.' }),
   round: count,

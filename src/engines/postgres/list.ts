@@ -4,7 +4,7 @@ import { sizeOfFailure } from '../../core/failure.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
 import { systemRuntime } from '../../core/runtime.ts'
 import { lowerAscii } from '../../core/text.ts'
-import { createdMargin, pageBytes, position, Window } from '../../engine/listing.ts'
+import { createdMargin, pageBytes, position, sizeOfJob, Window } from '../../engine/listing.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
 import type { Requests, Value } from './database.ts'
 import { afterColumn, afterIn } from './inspect.ts'
@@ -98,7 +98,7 @@ export async function jobs(requests: Requests, query: JobsQuery): Promise<Record
     },
     numberOf: ({ seq }) => seq,
     tell: (row) => jobRecord(row, afterIn(row.after)),
-    sizeOf: ({ args, failure }) => args.length + (failure === null ? 0 : sizeOfFailure(failure)),
+    sizeOf: sizeOfJob,
   })
 }
 

@@ -3,7 +3,7 @@ import { sizeOfFailure } from '../../core/failure.ts'
 import { type JobRecord, jobStates } from '../../core/job.ts'
 import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
-import { createdMargin, pageBytes, position } from '../../engine/listing.ts'
+import { createdMargin, pageBytes, position, sizeOfJob } from '../../engine/listing.ts'
 import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
 import { collectionAt, collectionPart, collectionRecord, countLarge } from './collection.ts'
@@ -193,7 +193,7 @@ export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<J
       const told = jobRecord(rows, row, afterOf(rows, row))
       return isAmong(told, query) && mentions(told, rows.get(`f:${number}`), text) ? told : null
     },
-    sizeOf: ({ args, failure }) => args.length + (failure === null ? 0 : sizeOfFailure(failure)),
+    sizeOf: sizeOfJob,
   })
 }
 

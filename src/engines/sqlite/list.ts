@@ -5,7 +5,7 @@ import { jobStates, type JobRecord } from '../../core/job.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
-import { createdMargin, pageBytes, position, Window } from '../../engine/listing.ts'
+import { createdMargin, pageBytes, position, sizeOfJob, Window } from '../../engine/listing.ts'
 import type { Database, Value } from './database.ts'
 import { afterOf, aloneColumns, collectionColumns, collectionRecord, type CollectionRow } from './inspect.ts'
 import { jobColumns, jobRecord, type JobRow, jobTables } from './record.ts'
@@ -88,7 +88,7 @@ export async function jobs(lister: Lister, query: JobsQuery): Promise<RecordPage
     },
     numberOf: ({ seq }) => seq,
     tell: (row) => jobRecord(db, row, afterOf(db, row.behind)),
-    sizeOf: ({ args, failure }) => args.length + (failure === null ? 0 : sizeOfFailure(failure)),
+    sizeOf: sizeOfJob,
   })
 }
 
