@@ -2,15 +2,14 @@ import { state, work } from '../../engine/codes.ts'
 import { rowsPerCall } from '../../engine/limits.ts'
 import { sessionRetention } from '../../engine/recovery.ts'
 import {
+  bySlices,
   collectionRetention,
   entriesPerCall,
   eventRetention,
   keysPerCall,
   lookAgainAfter,
-  type NumberRun,
   readRuns,
   runsOf,
-  runsText,
   uploadMemory,
   valuesPerCall,
 } from '../../engine/retention.ts'
@@ -20,8 +19,9 @@ import type { Database, Script } from './database.ts'
 import { part, reading, type Runs } from './scripts.ts'
 import { goOn, writing } from './work.ts'
 
-/** Numbers looked at in one round. */
-const numbersPerRound = 1_000
+/** Numbers of one batch, unless one entry has more; and batches that are sent one behind the other, without waiting for answers. */
+const numbersPerBatch = 1_000
+const batchesPerRound = 8
 
 // ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,22 +204,26 @@ return {0, string.format('%.0f', now), call('HGET', P .. 'meta', 'retries') or '
 )
 type Due = readonly [isBusy: number, now: string, retries: string, entries: readonly string[]]
 
-/** Takes numbers out of the entries, in their order. Gives what stays of each entry it came to; empty: nothing. */
-function take(entries: readonly string[], limit: number): { numbers: number[]; left: [entry: string, rest: string][] } {
-  const numbers: number[] = []
-  const left: [string, string][] = []
+/** Entries whose numbers are removed in one call. */
+interface Batch {
+  readonly entries: string[]
+  readonly numbers: number[]
+}
+
+function batchesOf(entries: readonly string[]): Batch[] {
+  const batches: Batch[] = []
   for (const entry of entries) {
-    if (numbers.length >= limit) break
-    const at = entry.indexOf(':') + 1
-    const rest: NumberRun[] = []
-    for (const run of readRuns(entry.slice(at))) {
-      const end = Math.min(run.last, run.first + limit - numbers.length - 1)
-      for (let number = run.first; number <= end; number++) numbers.push(number)
-      if (end < run.last) rest.push({ first: end + 1, last: run.last })
-    }
-    left.push([entry, rest.length === 0 ? '' : entry.slice(0, at) + runsText(rest)])
+    const numbers = readRuns(entry.slice(entry.indexOf(':') + 1)).flatMap(({ first, last }) =>
+      Array.from({ length: last - first + 1 }, (_, at) => first + at),
+    )
+    const last = batches.at(-1)
+    if (last !== undefined && last.numbers.length + numbers.length <= numbersPerBatch) {
+      last.entries.push(entry)
+      last.numbers.push(...numbers)
+    } else if (batches.length < batchesPerRound) batches.push({ entries: [entry], numbers })
+    else break
   }
-  return { numbers, left }
+  return batches
 }
 
 /** The rows of a job alone that ran once, succeeded and was never retried. What else there is of it, its rows and `more` tell. */
@@ -322,11 +326,7 @@ local function removeMore(runs, others)
   end
 end
 local isSame = arg() == (call('HGET', P .. 'meta', 'retries') or '')
-for _ = 1, number() do
-  local entry, rest = arg(), arg()
-  call('ZREM', P .. 'leaving', entry)
-  if rest ~= '' then call('ZADD', P .. 'leaving', string.match(rest, '^%d+'), rest) end
-end
+change('ZREM', P .. 'leaving', list())
 local runs, keys, ids, others = arg(), list(), list(), numberList()
 if isSame then
   removeMore(runs, others)
@@ -344,35 +344,44 @@ export interface RetentionParts {
   readonly runs: Runs
 }
 
-export interface Retained {
-  /** More is due: the caller goes on in another call. */
-  readonly isLeft: boolean
-  readonly hasRemoved: boolean
-}
-
 /**
  * Removes some of what was kept for long enough. What most jobs alone have is found out here, and only its keys are named to the server:
- * it has one core, and all workers wait for it.
+ * it has one core, and all workers wait for it. Resolves to whether more may be due.
  */
-export async function retain({ db, runs }: RetentionParts): Promise<Retained> {
+export async function retain({ db, runs }: RetentionParts): Promise<boolean> {
   const [isBusy, now, retries, entries] = await db.read<Due>(dueScript)
   if (isBusy === 1) {
     await goOn(runs)
-    return { isLeft: true, hasRemoved: true }
+    return true
   }
-  if (entries.length === 0) return { isLeft: false, hasRemoved: false }
-  const { numbers, left } = take(entries, numbersPerRound)
-  const named = numbers.flatMap((number) => [`${db.prefix}j:${number}`, `${db.prefix}s:${number}`])
-  const rows = await db.send<(string | null)[]>('MGET', ...named)
-  const { keys, ids, others } = sortOut(db.prefix, numbers, rows, Number(now))
-  const lists = [keys, ids, others].flatMap((list) => [list.length, ...list])
-  await runs.write(retainScript, [retries, left.length, ...left.flat(), runsOf(numbers), ...lists])
-  return { isLeft: true, hasRemoved: ids.length + others.length > 0 }
+  if (entries.length === 0) return false
+  await Promise.all(batchesOf(entries).map((batch) => removeBatch({ db, runs }, batch, Number(now), retries)))
+  return true
 }
 
-/** Numbers looked at in one command, and in one sweep. */
+async function removeBatch(
+  { db, runs }: RetentionParts,
+  { entries, numbers }: Batch,
+  now: number,
+  retries: string,
+): Promise<void> {
+  const named = numbers.flatMap((number) => [`${db.prefix}j:${number}`, `${db.prefix}s:${number}`])
+  const rows = await db.send<(string | null)[]>('MGET', ...named)
+  const { keys, ids, others } = sortOut(db.prefix, numbers, rows, now)
+  const listed = (list: readonly (string | number)[]): (string | number)[] => [list.length, ...list]
+  await runs.write(retainScript, [
+    retries,
+    ...listed(entries),
+    runsOf(numbers),
+    ...listed(keys),
+    ...listed(ids),
+    ...listed(others),
+  ])
+}
+
+/** Numbers looked at in one command, and commands sent one behind the other. */
 const window = 1_000
-const windowsPerSweep = 200
+const windowsTogether = 10
 
 /** What numbers there are, and from which on some are taken by uploads whose rows are not all there yet. */
 const numbersScript = reading(
@@ -400,12 +409,19 @@ return 0
 export async function noteOldest(db: Database): Promise<void> {
   const [first, last] = await db.read<[number, number]>(numbersScript)
   let oldest = first
-  for (let windows = 0; windows < windowsPerSweep && oldest <= last; windows++) {
-    const end = Math.min(oldest + window - 1, last)
-    const keys: string[] = []
-    for (let number = oldest; number <= end; number++) keys.push(`${db.prefix}j:${number}`, `${db.prefix}c:${number}`)
-    if ((await db.send<number>('EXISTS', ...keys)) > 0) break
-    oldest = end + 1
-  }
+  await bySlices(db.runtime, async () => {
+    const starts = Array.from({ length: windowsTogether }, (_, at) => oldest + at * window).filter(
+      (start) => start <= last,
+    )
+    const counts = await Promise.all(starts.map((start) => rowsIn(db, start, Math.min(start + window - 1, last))))
+    const kept = counts.findIndex((count) => count > 0)
+    oldest = kept === -1 ? Math.min(oldest + windowsTogether * window, last + 1) : (starts[kept] as number)
+    return kept === -1 && oldest <= last
+  })
   if (oldest > first) await db.read(oldestScript, [oldest])
+}
+
+function rowsIn(db: Database, first: number, last: number): Promise<number> {
+  const numbers = Array.from({ length: last - first + 1 }, (_, at) => first + at)
+  return db.send<number>('EXISTS', ...numbers.flatMap((n) => [`${db.prefix}j:${n}`, `${db.prefix}c:${n}`]))
 }

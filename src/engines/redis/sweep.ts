@@ -17,7 +17,7 @@ import {
 import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { dueJobs } from './due.ts'
-import type { Database } from './database.ts'
+import type { Database, Script } from './database.ts'
 import { chores, noteOldest, retain } from './retention.ts'
 import { part, reading, type Runs } from './scripts.ts'
 import { settling } from './settle.ts'
@@ -45,12 +45,11 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
     released += (await steps.run(`worker number ${session}`, () => lose(runs, steps, session))) ?? 0
   if (hasLate === 1) released += (await steps.run('deadlines', () => stopLate(runs, steps, runtime))) ?? 0
   const isDue = (await steps.run('retention', () => retainAll(parts))) ?? false
-  if (hasChores === 1)
-    await steps.runChores(
-      chores,
-      async (chore) => (await runs.write<number>(chore)) === 1,
-      () => leaveChores(runs),
-    )
+  if (hasChores === 1) {
+    const run = async (chore: Script): Promise<boolean> => (await runs.write<number>(chore)) === 1
+    await steps.runChores(chores, run, () => leaveChores(runs))
+    await steps.run('numbers', () => noteOldest(parts.db))
+  }
   const { faults } = steps
   if (faults.length > 0) await noteFaults(runs, steps.keptFaults)
   // Where nothing was to be done it has said so itself: idle workers ask once.
@@ -59,17 +58,8 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   return { released, faults, nextAt: instantIn(soonest, runtime) }
 }
 
-async function retainAll({ db, runs, runtime, isClosed }: SweepParts): Promise<boolean> {
-  let hasRemovedAny = false
-  const isDue = await bySlices(runtime, async () => {
-    if (isClosed()) return false
-    const { isLeft, hasRemoved } = await retain({ db, runs })
-    hasRemovedAny ||= hasRemoved
-    return isLeft
-  })
-  if (hasRemovedAny && !isClosed()) await noteOldest(db)
-  return isDue
-}
+const retainAll = ({ db, runs, runtime, isClosed }: SweepParts): Promise<boolean> =>
+  bySlices(runtime, async () => !isClosed() && (await retain({ db, runs })))
 
 /** In how long to come again; empty where nothing is foreseen. */
 type Wait = number | string
