@@ -29,7 +29,10 @@ test('no call of a worker reads the jobs that are over, though its plans were ma
     await client.query(`select ${schema}.late_jobs($1, 0, 500)`, [now])
     const { id, name, host, pid } = worker.session
     const beat = [now, id, name, host, pid, lease]
-    const [list, json] = [`'{1,2,3,4,5,6,7,8}'::bigint[]`, `'[{"job":0,"token":0,"name":"n","value":"1","attempt":1,"at":1}]'::json`]
+    const [list, json] = [
+      `'{1,2,3,4,5,6,7,8}'::bigint[]`,
+      `'[{"job":0,"token":0,"name":"n","value":"1","attempt":1,"at":1}]'::json`,
+    ]
     await client.query(
       `select ${schema}.heartbeat($1, $2, $3, $4, $5, null, 1, $6, false, ${list}, ${list}, null, null, null, ${json}, null, ${json})`,
       beat,
