@@ -165,6 +165,12 @@ export function tallyOf(counted: readonly Counted[]): Tally {
   return { counts, progress }
 }
 
+/** The tally of jobs that have been read, so that both agree. */
+export function tallyOfJobs(jobs: readonly JobRecord[]): Tally {
+  const needed = jobs.filter(({ reason }) => reason !== 'not-needed')
+  return tallyOf(needed.map((job): Counted => [state[job.state], role[job.role], 1]))
+}
+
 export interface StoredCollection {
   readonly id: string
   readonly state: number

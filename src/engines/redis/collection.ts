@@ -3,7 +3,7 @@ import type { JobRecord, StoredResult } from '../../core/job.ts'
 import { collectionState, settling, state } from '../../engine/codes.ts'
 import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
 import { Members } from '../../engine/members.ts'
-import { collectionRecordOf, type Counted, tallyOf } from '../../engine/records.ts'
+import { collectionRecordOf, type Counted, type Tally, tallyOf, tallyOfJobs } from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { cursorIn, position } from './feed-position.ts'
 import { gathering, resultIn, type ResultReply } from './gather.ts'
@@ -154,8 +154,8 @@ type CollectionReply = readonly [found: string[], result: Result] | readonly []
 type Result = ResultReply | readonly ResultReply[] | 0
 
 /**
- * A collection may have 100,000 jobs, more than one script should go through. The cursor is of the instant before any of them is
- * read: whoever goes on from there is told of what changed meanwhile again, and knows it by the version.
+ * A collection may have 100,000 jobs, more than one script should go through. Its state and the cursor are of the instant before any of
+ * them is read: whoever goes on from there is told of what changed meanwhile again, and knows it by the version.
  */
 export async function collection(
   db: Database,
@@ -172,10 +172,14 @@ export async function collection(
   const number = Number(rows.get('number'))
   const row = collectionAt(rows, number)
   if (row === null || row.removedAt !== null) return null
-  const counted = await countLarge(db, rows, number)
+  const jobs = withJobs ? await membersOf(db, rows, number) : []
+  // Jobs read in several scripts are counted as they were read: counted apart, they would be of other instants.
+  const told = withJobs && rows.get(`tally:${number}`) === null ? tallyOfJobs(jobs) : null
+  const isUnlucky = told === null || told.counts.failed + told.counts.cancelled > 0
+  const counted = isUnlucky ? await countLarge(db, rows, number) : rows
   return {
-    ...collectionRecord(counted, row),
-    jobs: withJobs ? await membersOf(db, rows, number) : [],
+    ...collectionRecord(counted, row, told),
+    jobs,
     cursor: cursorIn(rows),
     shape: row.shape,
     result: row.state === 1 ? resultAt(rows, row, result as Result) : null,
@@ -213,8 +217,9 @@ export function collectionAt(rows: Rows, number: number): CollectionAt | null {
   }
 }
 
-export function collectionRecord(rows: Rows, row: CollectionAt): CollectionRecord {
-  const told = tallyOf(countedIn(rows.get(`tally:${row.number}`) ?? ''))
+/** @param known the tally of its jobs, where they have been read */
+export function collectionRecord(rows: Rows, row: CollectionAt, known: Tally | null = null): CollectionRecord {
+  const told = known ?? tallyOf(countedIn(rows.get(`tally:${row.number}`) ?? ''))
   const isUnlucky = row.state !== 1 && told.counts.failed + told.counts.cancelled > 0
   const cause = rows.get(`cause:${row.number}`)
   return collectionRecordOf(row, told, isUnlucky && cause !== null ? failureOf(rows, Number(cause)) : null)
