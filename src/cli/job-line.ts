@@ -66,21 +66,29 @@ export const describeFailure = ({ name, message }: Failure): string =>
 /** How far it is, in so many columns: a bar, percent and message where the total is known, else what is known. */
 export function drawProgress({ done, total, message }: Progress, width: number, view: View): Span[] {
   const told = message === undefined ? '' : printable(message)
-  if (total === undefined || total <= 0) return [span([formatCount(done), told].filter(Boolean).join(' '))]
+  const separator = ` ${symbolsOf(view).dot} `
+  if (total === undefined || total <= 0) return [span([formatCount(done), told].filter(Boolean).join(separator))]
   const share = Math.min(1, Math.max(0, done / total))
   const percent = `${Math.floor(share * 100)}%`.padStart(4)
-  const columns = Math.min(16, width - percent.length - (told === '' ? 0 : Math.min(displayWidth(told), 24) + 1))
+  const columns = Math.min(
+    16,
+    width - percent.length - (told === '' ? 0 : Math.min(displayWidth(told), 24) + separator.length),
+  )
   return [
     ...(columns >= 4 ? drawBar(share, columns, view) : []),
     span(percent),
-    span(told === '' ? '' : ` ${told}`, 'dim'),
+    span(told === '' ? '' : `${separator}${told}`, 'dim'),
   ]
 }
 
 const hasProgress = (job: JobSummary): job is JobSummary & { readonly progress: Progress } =>
   job.progress !== undefined && !isFinal(job.state) && job.state !== 'waiting'
 
-function durationOf({ state, startedAt, finishedAt }: JobSummary, now: number): number | null {
+/** How long it took, or runs by now; null while it does neither, as where it waits for another attempt. */
+export function durationOf(
+  { state, startedAt, finishedAt }: Pick<JobSummary, 'state' | 'startedAt' | 'finishedAt'>,
+  now: number,
+): number | null {
   if (!startedAt || state === 'skipped') return null
   if (finishedAt) return finishedAt.getTime() - startedAt.getTime()
   return state === 'running' ? now - startedAt.getTime() : null

@@ -2,7 +2,7 @@ import type { Failure } from '../core/failure.ts'
 import type { Attempt, JobLogLine, JobSnapshot } from '../core/handle.ts'
 import { formatDuration } from '../core/time.ts'
 import { isFinal } from '../core/transitions.ts'
-import { describeFailure, drawProgress } from './job-line.ts'
+import { describeFailure, drawProgress, durationOf } from './job-line.ts'
 import { drawLine, span } from './line.ts'
 import { resultRow } from './result.ts'
 import { durationColumn } from './right.ts'
@@ -15,12 +15,11 @@ import { symbolsOf, type Style, type View } from './view.ts'
 
 /** All there is to know of one job. */
 export function drawJobPage(job: JobSnapshot, view: View): string[] {
-  const { state, startedAt, finishedAt } = job
-  const took = startedAt ? (finishedAt?.getTime() ?? view.now) - startedAt.getTime() : null
+  const { state } = job
   return [
     drawLine(
       [span(`${glyphOf(state, view)} ${state}`, styleOf(state)), span(`  ${printable(job.task)}`, 'bold')],
-      [span(state === 'skipped' ? '' : durationColumn(took), 'dim')],
+      [span(state === 'skipped' ? '' : durationColumn(durationOf(job, view.now)), 'dim')],
       view,
     ),
     drawLine([span(`  ${job.id}`, 'dim')], [], view),

@@ -3,6 +3,7 @@ import { jobStates, type JobState } from '../core/job.ts'
 import { formatDuration } from '../core/time.ts'
 import { formatAge } from './age.ts'
 import { type AddCommand, optionsOf } from './context.ts'
+import { durationOf } from './job-line.ts'
 import { addListOptions, type ListOptions, listQuery, noteMore, readStates } from './list-options.ts'
 import { printJson } from './print.ts'
 import { glyphOf, styleOf } from './state.ts'
@@ -58,7 +59,7 @@ function columnsOf(view: View): Column<JobSummary>[] {
   ]
 }
 
-function tookOf({ state, startedAt, finishedAt }: JobSummary, now: number): string {
-  if (!startedAt || state === 'skipped') return ''
-  return formatDuration(Math.max(0, (finishedAt?.getTime() ?? now) - startedAt.getTime()))
+function tookOf(job: JobSummary, now: number): string {
+  const took = durationOf(job, now)
+  return took === null ? '' : formatDuration(Math.max(0, took))
 }

@@ -27,7 +27,7 @@ it('tells a line for each change', () => {
   expect(tell({ type: 'state', ...about, state: 'running', attempt: 1 })).toBe(`${time} shop.order running`)
   expect(tell({ type: 'progress', ...about, done: 1, total: 10 })).toBe('')
   expect(tell({ type: 'progress', ...about, done: 3, total: 10, message: 'third' })).toBe(
-    `${time} shop.order 30% third`,
+    `${time} shop.order 30%: third`,
   )
   expect(tell({ type: 'progress', ...about, done: 4, total: 10 })).toBe('')
   expect(tell({ type: 'state', ...about, state: 'scheduled', attempt: 1 })).toBe(

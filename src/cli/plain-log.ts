@@ -14,7 +14,7 @@ const step = 25
  *
  * ```
  * 09:00:01 backup.pack running
- * 09:00:01 backup.pack 50% 1.2 of 2.4 MB
+ * 09:00:01 backup.pack 50%: 1.2 of 2.4 MB
  * 09:00:02 backup.pack failed: ENOSPC: no space left on device
  * ```
  */
@@ -60,7 +60,7 @@ export class PlainLog {
     const reached = Math.floor(percent / step)
     if (reached <= (this.#steps.get(jobId) ?? 0)) return []
     this.#steps.set(jobId, reached)
-    return [`${formatTimeOfDay(at)} ${printable(job.task)} ${percent}%${message ? ` ${printable(message)}` : ''}`]
+    return [`${formatTimeOfDay(at)} ${printable(job.task)} ${percent}%${message ? `: ${printable(message)}` : ''}`]
   }
 }
 

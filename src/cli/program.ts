@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { didYouMean } from '../core/misspelling.ts'
+import { packageVersion } from '../core/version.ts'
 import { addCallbacks } from './callbacks.ts'
 import { addCancel } from './cancel.ts'
 import { addCollections } from './collections.ts'
@@ -20,6 +21,7 @@ import { addSubmit } from './submit.ts'
 import { addTasks } from './tasks.ts'
 import { addWorker } from './worker.ts'
 import { addWorkers } from './workers.ts'
+import { printable } from './text.ts'
 
 /** The commands, in the order of the help: a new one is a file of its own and a word here. */
 const groups: readonly (readonly [heading: string, commands: readonly AddCommand[]])[] = [
@@ -41,16 +43,11 @@ export async function run(args: readonly string[], context: Omit<Context, 'finis
   }
 }
 
-const version = (): string => {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { readonly version: string }).version
-}
-
 function createProgram(context: Context): Command {
   const { terminal } = context
   const program = new Command('celeriac')
     .description('Background tasks: run them, look at them, follow them, retry them.')
-    .version(version(), '--version', 'tell the version')
+    .version(packageVersion, '--version', 'tell the version')
     .option('--url <url>', 'the store, such as sqlite:celeriac.db (else CELERIAC_URL)')
     .option('-m, --module <file>', 'the module that exports the app (else CELERIAC_MODULE)')
     .option('--app <name>', 'which of the apps that the module exports')
@@ -69,5 +66,16 @@ function createProgram(context: Context): Command {
     program.commandsGroup(heading)
     for (const add of commands) add(program, context)
   }
+  for (const group of program.commands) group.hook('preSubcommand', refuseUnknown)
   return program
+}
+
+/** Where one command of a group is run by default, what is no command would be an argument of it too many. */
+function refuseUnknown(group: Command): void {
+  const [name] = group.args
+  const known = group.commands.map((one) => one.name())
+  if (name === undefined || name.startsWith('-') || known.includes(name) || name === 'help') return
+  group.error(
+    `error: unknown command '${printable(name)}'${didYouMean(name, known) || `: there are ${known.join(', ')}`}`,
+  )
 }

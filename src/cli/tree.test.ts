@@ -89,7 +89,7 @@ describe('renderTree', () => {
   1 waiting · 1 scheduled · 1 queued · 2 running
 
 └─ · each  group of 4                                          waiting
-   ├─ ● thumbs.make  attempt 2  ██████░░░░░░ 46% 1.2 of 3.4 MB running     1.0 s
+   ├─ ● thumbs.make  attempt 2  █████░░░░░ 46% · 1.2 of 3.4 MB running     1.0 s
    ├─ ◷ shop.order  after a failure  in 1m 00s                 scheduled
    │    TypeError: no such shop
    ├─ ○ shop.order  cancelling                                 queued

@@ -69,7 +69,8 @@ async function serveBeside(app: Celeriac, wanted: ServedAt, tell: (message: stri
       unchecked(app).forEach((name) => tell(`${name} takes any values over HTTP: give it a schema (input).`))
       return serving
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
+      const cause = error instanceof Error ? error.cause : undefined
+      if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) throw error
     }
   }
   tell(`Port ${wanted} is taken, so the HTTP API is not served: name another with --port.`)

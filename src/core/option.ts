@@ -25,7 +25,7 @@ export function readOptions<Stored extends object>(
   for (const name of Object.keys(options)) {
     const value = (options as Record<string, unknown>)[name]
     if (value === undefined) continue
-    if (!Object.hasOwn(readers, name)) throw unknownOption(name, Object.keys(readers), what)
+    if (!Object.hasOwn(readers, name)) throw unknownOption(name, readers, what)
     stored[name] = (readers as Record<string, OptionReader<unknown>>)[name]!(value, `${what}: ${name}`)
   }
   return stored as Stored
@@ -92,15 +92,23 @@ export const isTrue: OptionReader<boolean> = (value, what) => {
 
 /** A reader for an option that has no place here; `why` says where it has. */
 export function refused(why: string): OptionReader<never> {
-  return (_value, what) => {
+  const refuse: OptionReader<never> = (_value, what) => {
     throw badOption(what, why)
   }
+  refusals.add(refuse)
+  return refuse
 }
+
+/** The readers of options that nobody is to be told of as ones that there are. */
+const refusals = new WeakSet<OptionReader<unknown>>()
 
 /** A reader for what is to come. */
 export const reserved = refused('this is reserved and not built yet: leave it out')
 
-function unknownOption(name: string, known: readonly string[], what: string): CeleriacError {
-  const guess = didYouMean(name, known)
-  return badOption(what, `there is no option "${name.slice(0, 60)}"${guess || `: the options are ${known.join(', ')}`}`)
+function unknownOption(name: string, readers: OptionReaders<object>, what: string): CeleriacError {
+  const known = Object.entries(readers) as (readonly [string, OptionReader<unknown>])[]
+  const taken = known.filter(([, reader]) => !refusals.has(reader)).map(([one]) => one)
+  // One that is refused is a good guess too: it says where it belongs.
+  const guess = didYouMean(name, Object.keys(readers))
+  return badOption(what, `there is no option "${name.slice(0, 60)}"${guess || `: the options are ${taken.join(', ')}`}`)
 }

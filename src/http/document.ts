@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import type { z } from 'zod'
+import { packageVersion } from '../core/version.ts'
 import type { AnswerTerms, CallbackTerms, Route } from './route.ts'
 import { type Json, SchemaWriter } from './schema-writer.ts'
 import * as schemas from './schemas.ts'
@@ -13,11 +13,6 @@ export interface OpenApiDocument {
   /** By path and method. */
   readonly paths: Readonly<Record<string, Readonly<Record<string, Json>>>>
   readonly components: { readonly schemas: Readonly<Record<string, Json>>; readonly securitySchemes: Json }
-}
-
-const version = (): string => {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { readonly version: string }).version
 }
 
 const description = `Send tasks and canvases, follow them live, retry, cancel, look.
@@ -37,7 +32,7 @@ export function documentOf(routes: readonly Route[], base: string): OpenApiDocum
     openapi: '3.1.1',
     info: {
       title: 'Celeriac',
-      version: version(),
+      version: packageVersion,
       description,
       license: { name: 'MIT', identifier: 'MIT' },
     },

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
+import { CeleriacError } from '../core/errors.ts'
 import { badOption } from '../core/option.ts'
 import type { HandlerOptions } from './api.ts'
 import { howToConfigure } from './authenticate.ts'
@@ -30,7 +31,7 @@ const localHosts = ['127.0.0.1', '::1', 'localhost']
 /**
  * Serves the HTTP API by itself.
  *
- * @throws CeleriacError BAD_OPTION where it would let in anybody from anywhere
+ * @throws CeleriacError BAD_OPTION where it would let in anybody from anywhere, or cannot listen there
  * @example
  * const { url } = await serve(app, { port: 8080 })
  */
@@ -47,7 +48,9 @@ export async function serve(
     if (!handler.upgrade(message, socket, head)) socket.destroy()
   })
   server.listen(port, host)
-  await once(server, 'listening')
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw cannotListen(host, port, cause)
+  })
   const { port: taken } = server.address() as AddressInfo
   const { runtime } = partsOf(app)
   return {
@@ -60,6 +63,19 @@ export async function serve(
       clock.cancel()
     },
   }
+}
+
+const whyNot: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there: name another port, or 0 for any that is free',
+  EACCES: 'this user may not listen there: name a port from 1024 on',
+  EADDRNOTAVAIL: 'this machine does not have that address: name one of its own as host',
+  ENOTFOUND: 'there is no such host: name an address of this machine as host',
+}
+
+function cannotListen(host: string, port: number, cause: unknown): Error {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  const why = whyNot[code] ?? (cause instanceof Error ? cause.message : String(cause))
+  return new CeleriacError('BAD_OPTION', `serve: port ${port} of ${host}: ${why}`, { cause })
 }
 
 /** @throws CeleriacError BAD_OPTION where nobody could use it, or other machines could reach it unguarded */

@@ -100,6 +100,16 @@ test('by itself it lets in this machine until there is a key, and others only th
   expect((await fetch(`${there}/api/jobs`, { headers: { authorization: `Bearer ${key}` } })).status).toBe(200)
 })
 
+test('where it cannot listen it says why, and what to do', async () => {
+  const app = new Celeriac({ url: 'sqlite::memory:' })
+  onTestFinished(async () => app.close())
+  const { port } = new URL(await listening(createServer()))
+  const refused = { code: 'BAD_OPTION', message: expect.stringContaining('name another port') }
+  await expect(serve(app, { port: Number(port) })).rejects.toMatchObject(refused)
+  const elsewhere = { code: 'BAD_OPTION', message: expect.stringContaining('name one of its own as host') }
+  await expect(serve(app, { port: 0, host: '192.0.2.1', auth: 'none' })).rejects.toMatchObject(elsewhere)
+})
+
 test('without a word on where it came from, a request counts as from outside', async () => {
   const app = new Celeriac({ url: 'sqlite::memory:' })
   onTestFinished(async () => app.close())

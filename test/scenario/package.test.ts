@@ -92,6 +92,63 @@ describe('the packed package', () => {
   })
 })
 
+/** A project that has neither driver: only the package, and what it depends on. */
+function layOutBare(): string {
+  const bare = mkdtempSync(join(tmpdir(), 'celeriac-bundle-'))
+  onTestFinished(() => rmSync(bare, { recursive: true }))
+  cpSync(installed, join(bare, 'node_modules/celeriac'), { recursive: true })
+  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as { dependencies: object }
+  for (const name of Object.keys(dependencies)) {
+    mkdirSync(dirname(join(bare, 'node_modules', name)), { recursive: true })
+    symlinkSync(join(root, 'node_modules', name), join(bare, 'node_modules', name))
+  }
+  writeFileSync(
+    join(bare, 'worker.ts'),
+    `import { Celeriac } from 'celeriac'
+import { createHandler } from 'celeriac/http'
+import { Worker } from 'celeriac/worker'
+async function main() {
+  const app = new Celeriac({ url: 'sqlite:jobs.db' })
+  const add = app.task('add', (a, b) => a + b)
+  const worker = new Worker(app)
+  await worker.start()
+  console.log('sum', await (await add.delay(1, 2)).result())
+  const answer = await createHandler(app, { auth: 'none' })(new Request('http://x/openapi.json'))
+  console.log('document', answer.status, (await answer.json()).info?.version)
+  await worker.stop()
+  await app.close()
+  for (const url of ['postgres://127.0.0.1:1/shop', 'redis://127.0.0.1:1?timeout=100ms'])
+    await new Celeriac({ url }).jobs.list().catch(({ code }) => console.log(code))
+}
+void main()
+`,
+  )
+  return bare
+}
+
+const workersPage = readFileSync(join(root, 'docs/workers.md'), 'utf8')
+const [, bundling = ''] = /^npx esbuild (.*)$/m.exec(workersPage) ?? []
+const [, banner = ''] = /`--banner:js="(.*)"`/.exec(workersPage) ?? []
+
+describe('a bundle by the command of docs/workers.md', () => {
+  it.each(['esm', 'cjs'])('works as %s, with and without drivers', { timeout: 60_000 }, (format) => {
+    const bare = layOutBare()
+    const args = bundling.replace('--format=esm', `--format=${format}`).split(' ')
+    if (format === 'esm') args.push(`--banner:js=${banner}`)
+    run(join(root, 'node_modules/.bin/esbuild'), [...args, '--log-level=error'], bare)
+    writeFileSync(join(bare, 'dist/package.json'), format === 'esm' ? '{"type":"module"}' : '{}')
+    // Where it runs there is nothing but the bundle.
+    rmSync(join(bare, 'node_modules'), { recursive: true })
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+    const before = `sum 3\ndocument 200 ${version}\n`
+    expect(run(process.execPath, ['dist/worker.js'], bare)).toBe(`${before}DRIVER_MISSING\nDRIVER_MISSING\n`)
+    mkdirSync(join(bare, 'node_modules/@redis'), { recursive: true })
+    for (const name of ['pg', '@redis/client'])
+      symlinkSync(join(root, 'node_modules', name), join(bare, 'node_modules', name))
+    expect(run(process.execPath, ['dist/worker.js'], bare)).toBe(`${before}STORE_UNREACHABLE\nSTORE_UNREACHABLE\n`)
+  })
+})
+
 const production = readPage(root, 'docs/production.md')
 const blockOf = (title: string): readonly string[] => production.blocks.find((block) => block.title === title)!.lines
 const lineOf = (title: string, beginning: string): string =>

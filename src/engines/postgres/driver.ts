@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { connect as connectSocket } from 'node:net'
+import { resolve } from 'node:path'
 import { CeleriacError } from '../../core/errors.ts'
 
 /** As much of the package `pg` as is used here, so that whatever is shaped like it will do. */
@@ -57,7 +58,9 @@ export interface PgDriver {
 export function loadDriver(): PgDriver {
   try {
     // Required, not imported: in a thread under load, the wrapper that `pg` has for imports was seen to be run before what it wraps.
-    return createRequire(import.meta.url)('pg') as PgDriver
+    // A bundle in CommonJS does not know where it is: then `pg` is looked for from the program's own file.
+    const here = (import.meta as { readonly url?: string }).url ?? resolve(process.argv[1] ?? 'main')
+    return createRequire(here)('pg') as PgDriver
   } catch (cause) {
     const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'MODULE_NOT_FOUND'
     if (!isMissing) throw cause

@@ -246,11 +246,11 @@ async function makeClient(settings: Settings): Promise<Client> {
   })
 }
 
-async function loadDriver(settings: Settings): Promise<Driver> {
-  try {
-    return (await (settings.driver?.() ?? import('@redis/client'))) as Driver
-  } catch (cause) {
-    if ((cause as { code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+function loadDriver(settings: Settings): Promise<Driver> {
+  const explain = (cause: unknown): never => {
+    // The second is that of a bundle in CommonJS.
+    const isMissing = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes((cause as { code: string }).code)
+    if (!isMissing) throw cause
     const place = settings.address === null ? 'Redis' : `Redis at ${placeOf(settings.address)}`
     throw new CeleriacError(
       'DRIVER_MISSING',
@@ -258,4 +258,7 @@ async function loadDriver(settings: Settings): Promise<Driver> {
       { cause },
     )
   }
+  if (settings.driver !== undefined) return (settings.driver() as Promise<Driver>).catch(explain)
+  // The `catch` stands at the import itself: bundlers leave to run time only what they see handled.
+  return (import('@redis/client') as Promise<unknown> as Promise<Driver>).catch(explain)
 }

@@ -35,6 +35,10 @@ describe('doctor', () => {
 describe('what is written wrongly', () => {
   it.each([
     ['shwo x', 2, /^error: unknown command 'shwo'\n\(Did you mean show\?\)/],
+    ['queues puase x', 2, /^error: unknown command 'puase': did you mean "pause"\?\n/],
+    ['queues drain x --json', 2, /^error: unknown command 'drain': there are list, pause, resume\n/],
+    ['keys crate --name x', 2, /^error: unknown command 'crate': did you mean "create"\?\n/],
+    ['callbacks rotat', 2, /^error: unknown command 'rotat'/],
     ['show', 2, /^error: missing required argument 'id'/],
     ['jobs --stat failed', 2, /^error: unknown option '--stat'\n\(Did you mean --state\?\)/],
     ['jobs --state fialed', 2, /It is one of waiting, .*did you mean "failed"\?/],
