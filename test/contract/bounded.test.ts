@@ -146,6 +146,30 @@ onEveryEngine((open) => {
     expect(results).toEqual(Array.from({ length: 2_500 }, (_, at) => at))
   })
 
+  test('what is told of 2,500 jobs counts them all', async () => {
+    const { engine, clock } = await open()
+    const many = group(2_500)
+    const after = { ...plainJob('after'), ...sideJob('always', 0, { from: 'summary', first: 0, last: 2_499 }) }
+    const graph: Graph = { ...many, jobs: [...many.jobs, after] }
+    await upload(engine, graph)
+    await engine.submit([submission(graph)])
+    await sweepAll(engine, clock.now())
+    const worker = await hand(engine)
+    const running = [...(await worker.claim(1_000)), ...(await worker.claim(1_000)), ...(await worker.claim(500))]
+    for (const [at, job] of running.entries()) if (at % 100 === 0) await worker.fail(job)
+    const rest = running.filter((_, at) => at % 100 > 0)
+    await engine.settle(rest.map(({ ref, token }) => ({ ref, token, outcome: succeeded(1) })))
+    const requests = countRequests()
+    const { input } = await worker.take('after')
+    expect(input).toMatchObject({
+      from: 'summary',
+      state: 'failed',
+      counts: { succeeded: 2_475, failed: 25, queued: 0 },
+    })
+    // A script of Redis goes through no more than a thousand.
+    if (engine.url?.startsWith('redis')) expect(requests()).toBeGreaterThanOrEqual(4)
+  })
+
   test('a page of the results of 800 canvases looks at some of their jobs only', async () => {
     const count = 800
     // Each is three jobs, of which the last two stand behind the first, and has a barrier of its own.

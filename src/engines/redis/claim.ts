@@ -330,7 +330,7 @@ export type ClaimReply = readonly [
 ]
 
 export async function claim(runs: Runs, request: ClaimRequest, runtime: Runtime): Promise<ClaimAnswer> {
-  return claimAnswer(await runs.write<ClaimReply>(claimScript, claimArgs(request)), request, runtime)
+  return claimAnswer(runs, await runs.write<ClaimReply>(claimScript, claimArgs(request)), request, runtime)
 }
 
 /** Of no queue at all nothing is to be had but when something is due. */
@@ -343,12 +343,13 @@ export const claimArgs = ({ session, token, limit, queues, isRepeated }: ClaimRe
 ]
 
 /** @param settlements what went before it in the same request */
-export function claimAnswer(
+export async function claimAnswer(
+  runs: Runs,
   reply: ClaimReply,
   { token, queues }: ClaimRequest,
   runtime: Runtime,
   settlements: readonly Settlement[] = [],
-): ClaimAnswer {
+): Promise<ClaimAnswer> {
   const [nextIn, fresh, rows, inputs, collections, freshBehind, handed] = reply
   const shared: Shared = {
     inputs: new Map(pairsIn(inputs) as [number, readonly ResultReply[] | 0][]),
@@ -359,9 +360,11 @@ export function claimAnswer(
     const [seq, row, standing, details] = rows.slice(at, at + 4) as [number, string, string | 0, Details]
     const job = readJob(seq, row)
     const text = standing === 0 ? fresh : standing
-    const input = details === 0 ? nothing : inputIn(job, details[1], shared, begunIn(job, text).startedAt as number)
+    const input =
+      details === 0 ? nothing : inputIn(runs, job, details[1], shared, begunIn(job, text).startedAt as number)
     const args = details === 0 || details[0] === '' ? (job.args as string) : details[0]
-    jobs.push(claimed({ ...job, args }, text, token, input, shared.collections.get(job.collection)))
+    const known = input instanceof Promise ? await input : input
+    jobs.push(claimed({ ...job, args }, text, token, known, shared.collections.get(job.collection)))
   }
   // The two clocks may differ: what counts for whoever waits is how long.
   const nextAt = nextIn === '' ? null : runtime.now() + Number(nextIn)

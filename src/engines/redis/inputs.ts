@@ -7,7 +7,7 @@ import { decided, reason, state } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure, reportOf } from '../../engine/failures.ts'
 import { gathering, resultIn, type ResultReply } from './gather.ts'
 import { type JobRow, readJob, readStanding } from './rows.ts'
-import { library } from './scripts.ts'
+import { library, reading, type Runs } from './scripts.ts'
 
 /**
  * What is put before the arguments of claimed jobs, and what they share.
@@ -15,6 +15,7 @@ import { library } from './scripts.ts'
  * ```
  * readShared(taken)           reads together what most of them need
  * inputOf(job)                0: nothing; the barrier whose results it gets (−1: none); a failure; a summary
+ * countStates(numbers)        how many of these jobs are in each state
  * inputs, collections         results by barrier (0: too large to come along), and rows of collections, of those told of so far
  * ```
  */
@@ -56,9 +57,8 @@ local function failureAt(cause)
   collectionsOf({job.collection})
   return {cause, job.row, call('GET', P .. 's:' .. cause) or '', call('GET', P .. 'f:' .. cause) or ''}
 end
-local function countStates(runs, base)
-  local counts, numbers = {0, 0, 0, 0, 0, 0, 0, 0}, {}
-  S.eachOf(runs, base, -1, function(seq) numbers[#numbers + 1] = seq end)
+function S.countStates(numbers)
+  local counts = {0, 0, 0, 0, 0, 0, 0, 0}
   S.loadRaw(numbers)
   for _, seq in ipairs(numbers) do
     local row = S.rawStandings[seq]
@@ -75,6 +75,17 @@ local function countStates(runs, base)
     end
   end
   return counts
+end
+-- 0 where there are too many for this script.
+local function countsOf(runs, base)
+  local most, numbers = math.min(${resultsPerPage}, room.rows), {}
+  S.eachOf(runs, base, -1, function(seq)
+    numbers[#numbers + 1] = seq
+    return #numbers > most
+  end)
+  if #numbers > most then return 0 end
+  room.rows = room.rows - #numbers
+  return S.countStates(numbers)
 end
 -- Its result as a list of one, or the barrier where it is too large to come along.
 local function resultOfOne(job)
@@ -101,7 +112,7 @@ function S.inputOf(job)
   end
   if kind == 'f' then return failureAt(barrier and barrier.cause) end
   local header = S.headerAt(job.collection)
-  return {countStates(string.sub(job.input, 2), job.base), barrier and barrier.decided or ${decided.success}, header.cancelledAt and 1 or 0,
+  return {countsOf(string.sub(job.input, 2), job.base), barrier and barrier.decided or ${decided.success}, header.cancelledAt and 1 or 0,
     failureAt(barrier and barrier.cause)}
 end
 function S.readShared(taken)
@@ -120,7 +131,12 @@ end
 )
 
 type FailureReply = readonly [cause: number, row: string, standing: string, failure: string] | 0
-type SummaryReply = readonly [counts: readonly number[], decided: number, isCancelled: number, failure: FailureReply]
+type SummaryReply = readonly [
+  counts: readonly number[] | 0,
+  decided: number,
+  isCancelled: number,
+  failure: FailureReply,
+]
 type OneReply = readonly [result: ResultReply]
 /** What is told of an input. */
 export type InputReply = number | OneReply | FailureReply | SummaryReply
@@ -141,7 +157,14 @@ export const nothing: JobInput = { from: 'nothing' }
 export const inputBehind = ({ input, behind }: JobRow, result: string | null): JobInput =>
   input === '' ? nothing : { from: 'results', shape: input.slice(1), barrier: behind, results: [{ json: result }] }
 
-export function inputIn(job: JobRow, input: InputReply, shared: Shared, now: number): JobInput {
+/** Later where it is a summary of more jobs than one script goes through. */
+export function inputIn(
+  runs: Runs,
+  job: JobRow,
+  input: InputReply,
+  shared: Shared,
+  now: number,
+): JobInput | Promise<JobInput> {
   if (job.input === '') return nothing
   const detail = job.input.slice(1)
   if (job.input.startsWith('r')) {
@@ -153,7 +176,34 @@ export function inputIn(job: JobRow, input: InputReply, shared: Shared, now: num
     return { from: 'results', shape: detail, barrier: input, results: known }
   }
   if (job.input.startsWith('f')) return { from: 'failure', report: reportIn(input as FailureReply, shared, now) }
-  return summaryIn(input as SummaryReply)
+  const reply = input as SummaryReply
+  if (reply[0] !== 0) return summaryIn(reply, reply[0])
+  return countPages(runs, job).then((counted) => summaryIn(reply, counted))
+}
+
+const countScript = reading(
+  'summary',
+  `
+local runs, base, after = arg(), number(), number()
+local numbers = {}
+S.eachOf(runs, base, after, function(seq)
+  numbers[#numbers + 1] = seq
+  return #numbers == ${resultsPerPage}
+end)
+return {S.countStates(numbers), #numbers == ${resultsPerPage} and numbers[#numbers] or -1}
+`,
+  claimInputs,
+)
+
+async function countPages(runs: Runs, job: JobRow): Promise<readonly number[]> {
+  const counted = jobStates.map(() => 0)
+  for (let after = -1; ;) {
+    const args = [job.input.slice(1), job.base, after]
+    const [counts, last] = await runs.read<readonly [counts: number[], last: number]>(countScript, args)
+    counts.forEach((count, code) => (counted[code] = (counted[code] ?? 0) + count))
+    if (last < 0) return counted
+    after = last
+  }
 }
 
 function foundIn(reply: FailureReply): (FoundFailure & { readonly collection: number }) | null {
@@ -171,7 +221,7 @@ function reportIn(reply: FailureReply, { collections }: Shared, now: number): Re
   return reportOf(found, collections.get(found?.collection ?? 0)?.id ?? '', now)
 }
 
-function summaryIn([counted, decision, isCancelled, failure]: SummaryReply): JobInput {
+function summaryIn([, decision, isCancelled, failure]: SummaryReply, counted: readonly number[]): JobInput {
   const counts = Object.fromEntries(jobStates.map((name, at) => [name, counted[at] as number])) as unknown as JobCounts
   const lost = isCancelled === 1 || counts.failed === 0 ? 'cancelled' : 'failed'
   const hasSucceeded = decision === decided.success

@@ -300,7 +300,7 @@ export async function settleAndClaim(
 ): Promise<readonly [SettleAnswer[], ClaimAnswer]> {
   const args = [...argsOf(settlements), ...claimArgs(request)]
   const [answers, claimed] = await runs.write<[string, ClaimReply]>(settleAndClaimScript, args)
-  return [answersIn(answers), claimAnswer(claimed, request, runtime, settlements)]
+  return [answersIn(answers), await claimAnswer(runs, claimed, request, runtime, settlements)]
 }
 
 function argsOf(settlements: readonly Settlement[]): Args {
