@@ -284,6 +284,35 @@ test('whoever comes back after the end is told nothing more', async () => {
   expect(await all(job.events({ after: last.cursor }))).toEqual([])
 })
 
+test('whoever comes back with a cursor that counts too much is told all of it, and no more than a page is held', async () => {
+  const read: WeakRef<object>[] = []
+  let isHeld = false
+  const wrap = (engine: Engine): Engine => ({
+    ...engine,
+    events: async (query) => {
+      await turns()
+      collectGarbage()
+      if (read.length > 2) isHeld ||= read[0]!.deref() !== undefined
+      const page = await engine.events({ ...query, limit: 1 })
+      read.push(...page.changes.map((change) => new WeakRef(change)))
+      return page
+    },
+  })
+  const { app, worker, id } = await stage({ wrap })
+  const collection = await app.submit(chain(id.s(1), ...Array.from({ length: 4 }, () => id.s())))
+  const events = collection.events()[Symbol.asyncIterator]()
+  const { cursor } = (await events.next()).value!
+  await events.return?.()
+  await worker.drain()
+  const expected = await all(collection.events({ after: cursor }))
+  read.length = 0
+  const forged = cursor.replace(/\+0\./, `+${'9'.repeat(400)}.`)
+  expect(forged).not.toBe(cursor)
+  expect(await all(collection.events({ after: forged }))).toEqual(expected)
+  expect(read.length).toBeGreaterThan(10)
+  expect(isHeld).toBe(false)
+})
+
 test('where what came after a cursor is gone, a fresh snapshot comes', async () => {
   const { app, worker, id } = await stage()
   const collection = await app.submit(chain(id.s(1), id.s()))

@@ -6,7 +6,7 @@ import type { Runtime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { FeedReader } from './follow.ts'
 import { Inbox, type News } from './inbox.ts'
-import { advance, changesBehind, parsePosition, positionAt, type Position } from './position.ts'
+import { advance, parsePosition, positionAt, type Position } from './position.ts'
 import { persistentReads } from './while-followed.ts'
 
 /** What one stream of events makes of what it finds and of the changes it is told, and what it remembers for that. */
@@ -143,27 +143,39 @@ async function* begin<Found extends { readonly cursor: string }, Event>(
   view.caughtUp(found)
 }
 
-/** What a collection, or (null) everything, went through since a position: page by page, read for this reader alone. */
+/**
+ * What a collection, or (null) everything, went through since a position: page by page, read for this reader alone. The changes that
+ * the position counts are passed over page by page as well, since a cursor is anybody's text and may count more than there are. If
+ * others were counted, all are told again rather than missed.
+ */
 async function* changesSince(
   engine: Engine,
   collectionId: string | null,
   from: Position,
 ): AsyncGenerator<readonly News[] | 'gap'> {
   const collections = collectionId === null ? null : [collectionId]
-  let position = from
-  for (let more = true; more;) {
-    const after = position.cursor
-    let page = await engine.events({ after, collections, limit: pageSize })
-    let changes = page.changes
-    while (!page.gap && page.more && changes.length < position.count) {
-      page = await engine.events({ after: page.cursor, collections, limit: pageSize })
-      changes = [...changes, ...page.changes]
-    }
+  let position = positionAt(from.cursor)
+  let isPassing = from.count > 0
+  for (let after = from.cursor, more = true; more;) {
+    const page = await engine.events({ after, collections, limit: pageSize })
     if (page.gap) return yield 'gap'
-    const fresh = changesBehind(position, changes)
-    if (fresh.length === changes.length) position = positionAt(after)
-    yield fresh.map((change) => ({ change, position: (position = advance(position, change)) }))
-    position = positionAt(page.cursor)
+    const passed = isPassing ? page.changes.slice(0, from.count - position.count) : []
+    position = passed.reduce(advance, position)
+    if (isPassing && position.count < from.count && page.more) {
+      after = page.cursor
+      continue
+    }
+    if (isPassing && (position.count !== from.count || position.hash !== from.hash)) {
+      position = positionAt((after = from.cursor))
+      isPassing = false
+      continue
+    }
+    isPassing = false
+    yield page.changes
+      .slice(passed.length)
+      .map((change) => ({ change, position: (position = advance(position, change)) }))
+    after = page.cursor
+    position = positionAt(after)
     more = page.more
   }
 }

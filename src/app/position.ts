@@ -31,13 +31,6 @@ export function parsePosition(text: string): { readonly position: Position; read
   return { position: { cursor, count: Number(count), hash: Number.parseInt(hash, 36) }, round: Number(round) }
 }
 
-/** The changes behind the position, given those behind its cursor: all of them when they are not the ones counted. */
-export function changesBehind(position: Position, changes: readonly Change[]): readonly Change[] {
-  let at = positionAt(position.cursor)
-  for (const change of changes.slice(0, position.count)) at = advance(at, change)
-  return at.count === position.count && at.hash === position.hash ? changes.slice(position.count) : changes
-}
-
 function identityOf(change: Change): string {
   if (change.type === 'job') return `${change.jobId}${change.version}`
   if (change.type === 'progress') return `${change.jobId}${change.at}/${change.progress.done}`

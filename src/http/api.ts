@@ -84,7 +84,8 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
   const hono = new Hono<{ Bindings: Env }>()
 
   hono.onError((error, { req, env }) => {
-    const problem = explain(error, { method: req.method, path: req.path })
+    // As it was asked for: decoded it may have line breaks, and a log lines that somebody else wrote.
+    const problem = explain(error, { method: req.method, path: new URL(req.url).pathname })
     return carried(problemReply(problem, error instanceof RequestError ? error.headers : {}), env)
   })
   hono.notFound(({ req, env }) => carried(problemReply(noSuchPath(req.path)), env))

@@ -15,6 +15,17 @@ const moment = z
   .transform((text) => text as Duration)
   .register(described, { description: 'An instant as ISO 8601 text, or how long ago: `-1h`.' })
 
+/** More entries than any list of these has: a mistake in each of half a million would take seconds to tell. */
+const longestList = 1_000
+
+/** A list whose length is looked at before its entries. */
+const listOf = <Entry extends z.ZodType>(entry: Entry) =>
+  z.preprocess((given, context) => {
+    if (Array.isArray(given) && given.length > longestList)
+      context.addIssue(`There are ${given.length} entries: at most ${longestList} are read.`)
+    return given
+  }, z.array(entry))
+
 export const options = z
   .strictObject({
     queue: z.string(),
@@ -31,7 +42,7 @@ export const options = z
     }),
     timeout: duration,
     retention: duration,
-    tags: z.array(z.string()),
+    tags: listOf(z.string()),
     unique: z.strictObject({
       key: z.string(),
       until: duration.optional().register(described, { description: '`started`, `settled` or a duration.' }),

@@ -26,8 +26,9 @@ export const unknownPrefix = (prefix: string): RequestError =>
  * @param request made of `incoming`
  */
 export function withReadBody(incoming: NodeRequest, request: Request): Request {
-  if (!incoming.readableDidRead) return request
   const { method } = request
+  // A request that only reads has no body here, whatever came with it.
+  if (!incoming.readableDidRead || method === 'GET' || method === 'HEAD') return request
   const headers = new Headers(request.headers)
   // It was unpacked, and written anew below.
   headers.delete('content-encoding')

@@ -204,6 +204,44 @@ describeEngines((engine) => {
     expect(items).toEqual([])
   })
 
+  test('of a list with half a million mistakes the length is told, and nothing of each', async () => {
+    const { ask } = await openApiOn(engine)
+    for (const path of ['/api/tasks/math.add', '/api/collections']) {
+      const { status, body } = await ask(
+        'POST',
+        path,
+        `{"canvas":1,"options":{"tags":[${'1,'.repeat(200_000)}1]}}`,
+        json,
+      )
+      expect([status, body.code]).toEqual([400, 'BAD_REQUEST'])
+      const told = (body.errors as { path: string; message: string }[]).filter(({ path }) =>
+        path.startsWith('body.options'),
+      )
+      expect(told).toEqual([{ path: 'body.options.tags', message: 'There are 200001 entries: at most 1000 are read.' }])
+    }
+  })
+
+  test('whoever asks for the head of a stream keeps nobody from following', async () => {
+    const { app, tasks, handler } = await openApiOn(engine)
+    const { id } = await app.submit(tasks.add.s(1, 2))
+    for (const path of [`/api/collections/${id}/events`, `/api/jobs/${id}/events`, '/api/events']) {
+      for (let n = 0; n < 20; n++) {
+        const head = await handler(new Request(`http://localhost${path}`, { method: 'HEAD' }))
+        expect([head.status, head.headers.get('content-type')]).toEqual([200, 'text/event-stream'])
+      }
+    }
+  })
+
+  test('what is reported of a request is one line, whatever its path', async () => {
+    const paths: string[] = []
+    const identify = (): never => {
+      throw new Error('The sessions are away.')
+    }
+    const { ask } = await openApiOn(engine, { auth: { identify }, onError: (_, { path }) => void paths.push(path) })
+    expect((await ask('GET', '/api/jobs/x%0A2026-01-01%1B%5B31m')).status).toBe(500)
+    expect(paths).toEqual(['/api/jobs/x%0A2026-01-01%1B%5B31m'])
+  })
+
   test('a body that does not say how long it is, is read no further than it may be', async () => {
     const { handler } = await openApiOn(engine)
     let sent = 0

@@ -56,6 +56,16 @@ describe('behind what reads bodies', () => {
     expect((await submit(url, { headers: form, body: 'args=1' })).status).toBe(415)
   })
 
+  test('what came with a request that only reads is no hindrance', async () => {
+    const url = await inExpress(makeHandler(), express.json())
+    for (const method of ['GET', 'HEAD']) {
+      const headers = { 'content-type': 'application/json', 'content-length': 7 }
+      const asked = request(`${url}/api/jobs`, { method, headers }).end('{"a":1}')
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+      expect([method, answer.resume().statusCode]).toEqual([method, 200])
+    }
+  })
+
   test('where nothing is left of them it says what to do', async () => {
     const reported: string[] = []
     const onError = (error: unknown): void => void reported.push((error as Error).message)

@@ -82,6 +82,11 @@ export async function streamEvents(
     'cache-control': 'no-store, no-transform',
     'x-accel-buffering': 'no',
   }
+  if (request.method === 'HEAD') {
+    // Nobody will read it: it would keep its turn, and a snapshot, until that is seen.
+    await events.return?.()
+    return new Response(null, { headers })
+  }
   return new Response(new EventBody(events, first, asked).stream, { headers })
 }
 
