@@ -93,7 +93,7 @@ function S.startQuickly(seq, row, standing)
   return {seq = tonumber(seq), row = row, base = base, collection = tonumber(collection), behind = behind, input = input, text = to.text}
 end
 
-local function putBack(numbers)
+function S.putBack(numbers)
   S.loadJobs(numbers)
   for _, seq in ipairs(numbers) do
     local job = S.jobAt(seq)
@@ -120,15 +120,15 @@ function S.popInTime(room)
     end
   until #popped == 0 or #digits == room or #late >= ${mostLate}
   S.mine.mayBeMore = #digits < room and #late >= ${mostLate}
-  putBack(late)
+  S.putBack(late)
   return digits, inRun
 end
 -- How many of these jobs one claim may bring, by their long arguments. Rows as they are stored.
-local function isLong(row) return row and string.byte(row, -1) == 13 end
-local function fitting(digits, rows)
-  local left, count = ${argumentsPerClaim}, #digits
+function S.fitting(digits, rows)
+  local left, count, byte = ${argumentsPerClaim}, #digits, string.byte
   for n = 1, count do
-    if isLong(rows[n]) then
+    local row = rows[n]
+    if row and byte(row, -1) == 13 then
       left = left - call('STRLEN', P .. 'g:' .. digits[n])
       if left < 0 and n > 1 then return n - 1 end
     end
@@ -151,7 +151,7 @@ function S.take()
     if not inRun[n] then single[#single + 1] = standings[n] end
   end
   local rows, stands, singles = many('MGET', nil, heads), many('MGET', nil, single), 0
-  local most = #digits > ${surelyFit} and fitting(digits, rows) or #digits
+  local most = #digits > ${surelyFit} and S.fitting(digits, rows) or #digits
   if most < #digits then
     mine.mayBeMore = true
     local beyond = {}
@@ -159,7 +159,7 @@ function S.take()
       beyond[n - most] = tonumber(digits[n])
       digits[n] = nil
     end
-    putBack(beyond)
+    S.putBack(beyond)
   end
   local haveSeen = next(S.jobs) ~= nil
   local writes, filled, running = S.writes, #S.writes, S.listOf('additions', 'run:' .. mine.session)
@@ -236,7 +236,7 @@ function S.handOff()
   for n = 1, #numbers do
     if not rows[n] then return end
   end
-  if #numbers > ${surelyFit} and fitting(numbers, rows) < #numbers then return end
+  if #numbers > ${surelyFit} and S.fitting(numbers, rows) < #numbers then return end
   S.letGo = false
   local running, handed, writes = S.listOf('additions', 'run:' .. mine.session), mine.handed, S.writes
   local before = #running
