@@ -32,6 +32,8 @@ export const resultsPerPage = 1_000
 export const resultsPerClaim = 10_000
 /** Maximum number of jobs that one page of results looks at where those whose results it has stand among others. */
 export const jobsPerPage = 1_000
+/** Maximum number of graphs, each of them what a job continued as, that are looked up together. */
+export const graphsAtOnce = 500
 /**
  * A barrier that failed takes over the cause of an input that failed. Mostly it knows one. Where a retry has put that one back to work, all
  * inputs may have to be read: up to this many in the write that decides the barrier, more of them page by page in later ones.

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { CollectionDetail as Detail } from '../../src/core/collection.ts'
 import type { Graph, GraphJob } from '../../src/core/graph.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { partsOf } from '../../src/engine/parts.ts'
@@ -168,6 +169,66 @@ onEveryEngine((open) => {
     })
     // A script of Redis goes through no more than a thousand.
     if (engine.url?.startsWith('redis')) expect(requests()).toBeGreaterThanOrEqual(4)
+  })
+
+  test('a collection of which 1,300 jobs continued is read, retried, cancelled and removed some of them at a time', async () => {
+    const { engine, clock } = await open()
+    const graph = group(1_300)
+    await upload(engine, graph)
+    await engine.submit([submission(graph)])
+    await sweepAll(engine, clock.now())
+    const worker = await hand(engine)
+    const inner: string[] = []
+    while (inner.length < 1_300) {
+      const jobs = await worker.claim(Math.min(500, 1_300 - inner.length))
+      const settlements = jobs.map(({ ref, token }) => {
+        const canvas = groupOf('inner')
+        inner.push(canvas.jobs[0]!.id)
+        return { ref, token, outcome: continued(canvas) }
+      })
+      await engine.settle(settlements)
+    }
+    const detail = async (): Promise<Detail> => (await engine.collection(graph.id))!
+    const requests = countRequests()
+    const { jobs, counts } = await detail()
+    expect(jobs.map(({ id }) => id).sort()).toEqual([...graph.jobs.map(({ id }) => id), ...inner].sort())
+    expect(counts).toMatchObject({ waiting: 1_300, queued: 1_300 })
+    expect(requests()).toBeLessThan(30)
+    await worker.drain(({ id }) => (id === inner.at(-1) ? failed(id) : succeeded(1)))
+    await sweepAll(engine, clock.now())
+    expect(await detail()).toMatchObject({ state: 'failed', counts: { succeeded: 2_598, failed: 2 } })
+    const retry = { selection: { collectionId: graph.id }, expectedRound: 1, mode: 'failed' } as const
+    expect(await engine.retry(retry)).toBe('retried')
+    await sweepAll(engine, clock.now())
+    expect(await worker.drain()).toEqual(['inner'])
+    expect(await detail()).toMatchObject({ state: 'succeeded', counts: { succeeded: 2_600 } })
+    expect(await engine.retry({ ...retry, expectedRound: 2, mode: 'all' })).toBe('retried')
+    await sweepAll(engine, clock.now())
+    expect(await detail()).toMatchObject({ state: 'running', counts: { queued: 1_300 } })
+    await engine.cancel({ collectionId: graph.id })
+    await sweepAll(engine, clock.now())
+    expect(await detail()).toMatchObject({ state: 'cancelled', counts: { cancelled: 1_300 } })
+    expect(await engine.remove(graph.id)).toBe('removed')
+    await sweepAll(engine, clock.now())
+    for (const id of [inner[0]!, inner.at(-1)!, graph.jobs[0]!.id]) expect(await engine.job(id)).toBeNull()
+  })
+
+  test('1,100 jobs that continued as nothing are run again and removed', async () => {
+    const { engine, clock } = await open()
+    const graph = group(1_100)
+    await upload(engine, graph)
+    await engine.submit([submission(graph)])
+    await sweepAll(engine, clock.now())
+    const worker = await hand(engine)
+    await worker.drain(() => continued({ ...groupOf(), barriers: [{ inputs: 0, feeds: null, gate: null }], exit: 0 }))
+    const retry = { selection: { collectionId: graph.id }, expectedRound: 1, mode: 'all' } as const
+    expect(await engine.retry(retry)).toBe('retried')
+    await sweepAll(engine, clock.now())
+    expect(await worker.drain()).toHaveLength(1_100)
+    expect((await engine.collection(graph.id))?.counts.succeeded).toBe(1_100)
+    expect(await engine.remove(graph.id)).toBe('removed')
+    await sweepAll(engine, clock.now())
+    expect((await engine.jobs({ limit: 1 })).items).toEqual([])
   })
 
   test('a page of the results of 800 canvases looks at some of their jobs only', async () => {

@@ -1,6 +1,6 @@
 import { changes } from './change.ts'
 import { collectionState, decided, reason, role, state, when, work } from '../../engine/codes.ts'
-import { inputsAtOnce } from '../../engine/limits.ts'
+import { graphsAtOnce, inputsAtOnce } from '../../engine/limits.ts'
 import { defaultQueue } from '../../engine/queues.ts'
 import { library } from './scripts.ts'
 
@@ -17,7 +17,8 @@ import { library } from './scripts.ts'
  * letGoIfFree(job)            lets go a waiting job if nothing holds it up (any more)
  * settleParkedIfOver(job)     settles a parked job whose canvas is over already
  * releaseRest(item)           goes on where a call had to leave jobs behind a decided barrier waiting; true when none is left
- * membersOf(collection)       { first, last } of the numbers of its jobs, in order
+ * eachSpan(collection, item, see)   calls for { first, last } of the numbers of its jobs, in order, some of them behind item.after, until it
+ *                             answers something, and gives that. There is one for each continuation: some are read at a time
  * ```
  */
 export const cascade = library(
@@ -26,15 +27,33 @@ function S.decideBarrier(number)
   S.arrivalsAt(number)
 end
 
-function S.membersOf(collection)
-  local header, spans = S.headerAt(collection), {}
-  if header.isAlone then spans[1] = {first = collection, last = collection}
-  elseif header.base then spans[1] = {first = header.base, last = header.base + header.jobCount - 1} end
-  for _, graph in ipairs(call('ZRANGE', P .. 'm:' .. collection, 0, -1)) do
+local function addSpans(spans, graphs)
+  for _, graph in ipairs(graphs) do
     local base, jobCount, barrierCount = string.match(graph, '^(%d+),(%d+),(%d+)')
     spans[#spans + 1] = {first = tonumber(base), last = base + jobCount - 1, barrierCount = tonumber(barrierCount)}
   end
-  return spans
+end
+local function spansAfter(collection, after)
+  local header, spans = S.headerAt(collection), {}
+  if header.isAlone then spans[1] = {first = collection, last = collection}
+  elseif header.base then spans[1] = {first = header.base, last = header.base + header.jobCount - 1} end
+  local key, bound = P .. 'm:' .. collection, string.format('%.0f', after)
+  addSpans(spans, call('ZREVRANGEBYSCORE', key, bound, '-inf', 'LIMIT', 0, 1))
+  local behind = call('ZRANGEBYSCORE', key, '(' .. bound, '+inf', 'LIMIT', 0, ${graphsAtOnce})
+  addSpans(spans, behind)
+  return spans, #behind == ${graphsAtOnce}
+end
+function S.eachSpan(collection, item, see)
+  while true do
+    local spans, isMore = spansAfter(collection, item.after)
+    for _, span in ipairs(spans) do
+      local answer = see(span)
+      if answer ~= nil then return answer end
+    end
+    if not isMore then return nil end
+    -- A continuation may have no job at all.
+    item.after = math.max(item.after, spans[#spans].first, spans[#spans].last)
+  end
 end
 
 -- The job that failed first, unless a retry has put it back to work since.
@@ -259,21 +278,21 @@ local function settleCollection(barrier, decision)
   -- Others are looked through, and of a large collection not all in this call.
   else S.later(${work.settle}, header.number, header.round) end
 end
-local function failedIn(item)
-  for _, span in ipairs(S.membersOf(item.subject)) do
-    while math.max(item.after + 1, span.first) <= span.last do
-      if S.left <= 0 then return nil end
-      local from, numbers = math.max(item.after + 1, span.first), {}
-      for seq = from, math.min(from + 4 * math.ceil(S.left) - 1, span.last, from + 999) do numbers[#numbers + 1] = seq end
-      S.loadJobs(numbers)
-      for _, seq in ipairs(numbers) do
-        if isFailedMain(S.jobAt(seq)) then return true end
-      end
-      item.after = numbers[#numbers]
-      S.left = S.left - #numbers / 4
+local function failedAmong(item, span)
+  while math.max(item.after + 1, span.first) <= span.last do
+    if S.left <= 0 then return 'more' end
+    local from, numbers = math.max(item.after + 1, span.first), {}
+    for seq = from, math.min(from + 4 * math.ceil(S.left) - 1, span.last, from + 999) do numbers[#numbers + 1] = seq end
+    S.loadJobs(numbers)
+    for _, seq in ipairs(numbers) do
+      if isFailedMain(S.jobAt(seq)) then return 'failed' end
     end
+    item.after = numbers[#numbers]
+    S.left = S.left - #numbers / 4
   end
-  return false
+end
+local function failedIn(item)
+  return S.eachSpan(item.subject, item, function(span) return failedAmong(item, span) end)
 end
 -- Settles a collection that did not succeed by whether a job of it failed. True when it is settled, or at work again.
 function S.settleBySearch(item)
@@ -285,9 +304,9 @@ function S.settleBySearch(item)
     close(header, ${collectionState.cancelled})
     return true
   end
-  local hasFailed = failedIn(item)
-  if hasFailed == nil then return false end
-  close(header, hasFailed and ${collectionState.failed} or ${collectionState.cancelled})
+  local found = failedIn(item)
+  if found == 'more' then return false end
+  close(header, found and ${collectionState.failed} or ${collectionState.cancelled})
   return true
 end
 local function conclude(barrier, decision)

@@ -1,7 +1,7 @@
 import type { CollectionDetail, CollectionRecord } from '../../core/collection.ts'
 import type { JobRecord, StoredResult } from '../../core/job.ts'
 import { collectionState, settling, state } from '../../engine/codes.ts'
-import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
+import { graphsAtOnce, inlineLimit, resultsPerPage } from '../../engine/limits.ts'
 import { Members } from '../../engine/members.ts'
 import { collectionRecordOf, type Counted, type Tally, tallyOf, tallyOfJobs } from '../../engine/records.ts'
 import type { Database } from './database.ts'
@@ -23,18 +23,25 @@ const answeredAtOnce = 2_097_152
  */
 export const collectionPart = part(
   `
--- First and last number of each piece: of its jobs, of its barriers.
-local function spansOf(number, isAlone)
-  local spans, count, graphs = {}, 0, call('ZRANGE', P .. 'm:' .. number, 0, -1)
-  if isAlone then spans[1], count = number .. ',' .. number .. ',1,0', 1
-  else table.insert(graphs, 1, string.match(rows['c:' .. number], '^%d+,([^,]*,[^,]*,[^,]*)')) end
+-- First and last number of each piece: of its jobs, of its barriers. Of many continuations only the first come along: 'more:' says how many.
+local function addSpans(graphs, spans)
+  local count = 0
   for _, graph in ipairs(graphs) do
     local base, jobs, inner = string.match(graph, '^([^,]*),([^,]*),([^,]*)')
     base, jobs, inner = tonumber(base), tonumber(jobs), tonumber(inner)
     count = count + jobs
     spans[#spans + 1] = string.format('%.0f,%.0f,%.0f,%.0f', base, base + jobs - 1, base + jobs, base + jobs + inner - 1)
   end
-  return spans, count
+  return count
+end
+local function spansOf(number, isAlone)
+  local spans, count, graphs = {}, 0, call('ZRANGE', P .. 'm:' .. number, 0, ${graphsAtOnce - 1})
+  local isMore = #graphs == ${graphsAtOnce}
+  if isAlone then spans[1], count = number .. ',' .. number .. ',1,0', 1
+  else table.insert(graphs, 1, string.match(rows['c:' .. number], '^%d+,([^,]*,[^,]*,[^,]*)')) end
+  count = count + addSpans(graphs, spans)
+  if isMore then keep('more:' .. number, '${graphsAtOnce}') end
+  return spans, isMore and math.huge or count
 end
 local room = ${countedTogether}
 local function tellCollection(number, isBrief)
@@ -227,11 +234,17 @@ export function collectionRecord(rows: Rows, row: CollectionAt, known: Tally | n
 
 // ── many jobs ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** What a script does with each of the spans it is given. */
+const eachSpan = (body: string): string => `
+for _ = 1, number() do
+  local from, to = number(), number()
+  ${body}
+end`
 const countScript = reading(
   'count',
   `
 local numbers = {}
-for at = number(), number() do numbers[#numbers + 1] = at end
+${eachSpan('for at = from, to do numbers[#numbers + 1] = at end')}
 local counts, cause, first = tallyJobs(numbers)
 return {counts, cause or -1, first or -1}
 `,
@@ -252,28 +265,68 @@ interface Span {
   readonly last: number
 }
 
-/** The pieces of a collection: its jobs, or its barriers. */
-function spansIn(rows: Rows, number: number, of: 'jobs' | 'barriers'): Span[] {
-  const at = of === 'jobs' ? 0 : 2
-  return (rows.get(`spans:${number}`) ?? '').split(';').map((span): Span => {
-    const bounds = span.split(',').map(Number)
-    return { first: bounds[at] as number, last: bounds[at + 1] as number }
-  })
+interface Spans {
+  readonly jobs: readonly Span[]
+  readonly barriers: readonly Span[]
 }
 
-/** These numbers, so many at a time. */
-function* inSteps(spans: readonly Span[], step: number): Generator<Span> {
-  for (const { first, last } of spans)
-    for (let from = first; from <= last; from += step) yield { first: from, last: Math.min(from + step - 1, last) }
+const spansScript = reading(
+  'spans',
+  `
+local number, from = number(), number()
+local spans = {}
+addSpans(call('ZRANGE', P .. 'm:' .. string.format('%.0f', number), from, from + ${graphsAtOnce - 1}), spans)
+return table.concat(spans, ';')
+`,
+  collectionPart,
+)
+
+/** The pieces of a collection: that it was submitted as, and those that jobs continued as. */
+async function spansOf(db: Database, rows: Rows, number: number): Promise<Spans> {
+  const texts = [rows.get(`spans:${number}`) ?? '']
+  for (let from = Number(rows.get(`more:${number}`) ?? 0); from > 0;) {
+    const more = await db.read<string>(spansScript, [number, from])
+    texts.push(more)
+    from = more.split(';').length < graphsAtOnce ? 0 : from + graphsAtOnce
+  }
+  const bounds = texts
+    .flatMap((text) => text.split(';'))
+    .filter((text) => text !== '')
+    .map((text) => text.split(',').map(Number))
+  const among = (at: number): Span[] => bounds.map((of) => ({ first: of[at] as number, last: of[at + 1] as number }))
+  return { jobs: among(0), barriers: among(2) }
 }
+
+/** These numbers, so many at a time: there may be many small spans. */
+function* inSteps(spans: readonly Span[], step: number): Generator<readonly Span[]> {
+  let some: Span[] = []
+  let room = step
+  for (const { first, last } of spans)
+    for (let from = first; from <= last;) {
+      const to = Math.min(from + room - 1, last)
+      some.push({ first: from, last: to })
+      room -= to - from + 1
+      from = to + 1
+      if (room > 0) continue
+      yield some
+      some = []
+      room = step
+    }
+  if (some.length > 0) yield some
+}
+const argsOf = (spans: readonly Span[]): number[] => [
+  spans.length,
+  ...spans.flatMap(({ first, last }) => [first, last]),
+]
 
 /** Counts the jobs of a collection of which there were too many for the script that told of it. */
 export async function countLarge(db: Database, rows: Rows, number: number): Promise<Rows> {
   if (rows.get(`tally:${number}`) !== null || rows.get(`spans:${number}`) === null) return rows
   const slots: number[] = []
   let [cause, earliest] = [-1, Infinity]
-  for (const { first, last } of inSteps(spansIn(rows, number, 'jobs'), countedTogether)) {
-    const [counts, unlucky, at] = await db.read<readonly [string, number, number]>(countScript, [first, last])
+  const { jobs } = await spansOf(db, rows, number)
+  for (const spans of inSteps(jobs, countedTogether)) {
+    const [counts, unlucky, at] = await db.read<readonly [string, number, number]>(countScript, argsOf(spans))
     counts.split(',').forEach((count, slot) => (slots[slot] = (slots[slot] ?? 0) + Number(count)))
     if (unlucky >= 0 && at < earliest) [cause, earliest] = [unlucky, at]
   }
@@ -293,8 +346,13 @@ const countedIn = (text: string): Counted[] =>
 const membersScript = reading(
   'members',
   `
-local from, to = number(), number()
-return {found, tellMembers(from, to)}
+local reached
+${eachSpan(`
+  if not reached then
+    local next = tellMembers(from, to)
+    if next <= to then reached = next end
+  end`)}
+return {found, reached or -1}
 `,
   memberPart,
 )
@@ -302,8 +360,9 @@ return {found, tellMembers(from, to)}
 const barriersScript = reading(
   'barriers',
   `
-local from, to = number(), number()
-return feedsOf(from, to, {})
+local feeding = {}
+${eachSpan('feedsOf(from, to, feeding)')}
+return feeding
 `,
   memberPart,
 )
@@ -315,27 +374,30 @@ async function membersOf(db: Database, rows: Rows, number: number): Promise<JobR
   const addFeeding = (fed: readonly number[]): void => {
     for (let at = 0; at < fed.length; at += 2) outer.set(fed[at] as number, fed[at + 1] as number)
   }
-  const jobs = spansIn(rows, number, 'jobs')
+  const { jobs, barriers } = await spansOf(db, rows, number)
   if (feeding !== null) {
-    for (const { first, last } of jobs) addMembers(members, rows, first, last + 1)
+    addMembers(members, rows, jobs)
     addFeeding(feeding.split(',').map(Number))
   } else {
-    for (const { first, last } of inSteps(jobs, membersAtOnce)) {
-      for (let from = first; from <= last;) {
-        const [found, next] = await db.read<readonly [string[], number]>(membersScript, [from, last])
-        addMembers(members, new Rows(found), from, next)
-        from = next
+    for (const spans of inSteps(jobs, membersAtOnce)) {
+      for (let rest = spans; rest.length > 0;) {
+        const [found, next] = await db.read<readonly [string[], number]>(membersScript, argsOf(rest))
+        const reached = next < 0 ? Infinity : next
+        addMembers(members, new Rows(found), rest, reached)
+        rest = rest.flatMap(({ first, last }) => (last < reached ? [] : [{ first: Math.max(first, reached), last }]))
       }
     }
-    for (const { first, last } of inSteps(spansIn(rows, number, 'barriers'), membersAtOnce))
-      addFeeding(await db.read<number[]>(barriersScript, [first, last]))
+    for (const spans of inSteps(barriers, membersAtOnce))
+      addFeeding(await db.read<number[]>(barriersScript, argsOf(spans)))
   }
   return members.list((barrier) => outer.get(barrier) ?? null)
 }
 
-function addMembers(members: Members, rows: Rows, from: number, to: number): void {
-  for (let number = from; number < to; number++) {
-    const job = rows.job(number)
-    if (job !== null && job.archived === null) members.add(jobRecord(rows, job, []), job.behind, job.feeds)
+function addMembers(members: Members, rows: Rows, spans: readonly Span[], before = Infinity): void {
+  for (const { first, last } of spans) {
+    for (let number = first; number <= last && number < before; number++) {
+      const job = rows.job(number)
+      if (job !== null && job.archived === null) members.add(jobRecord(rows, job, []), job.behind, job.feeds)
+    }
   }
 }

@@ -57,22 +57,19 @@ local function pageOf(item, span)
   S.loadJobs(numbers)
   return numbers
 end
-local function eachIn(item, spans, see)
-  for _, span in ipairs(spans) do
-    while math.max(item.after + 1, span.first) <= span.last do
-      if S.left <= 0 then return false end
-      for _, seq in ipairs(pageOf(item, span)) do
-        local job = S.jobAt(seq)
-        if job then see(job) end
-        item.after = seq
-        S.left = S.left - 0.1 -- reading costs a tenth of writing
-      end
+local function stepIn(item, span, see)
+  while math.max(item.after + 1, span.first) <= span.last do
+    if S.left <= 0 then return false end
+    for _, seq in ipairs(pageOf(item, span)) do
+      local job = S.jobAt(seq)
+      if job then see(job) end
+      item.after = seq
+      S.left = S.left - 0.1 -- reading costs a tenth of writing
     end
   end
-  return true
 end
 function S.eachMember(item, collection, see)
-  return eachIn(item, S.membersOf(collection), see)
+  return S.eachSpan(collection, item, function(span) return stepIn(item, span, see) end) ~= false
 end
 
 local function cancelOne(job, why)
@@ -100,16 +97,13 @@ function S.cancelMembers(item, collection, scope)
     cancelOne(job, scope and ${reason.failFast} or ${reason.cancelled})
   end)
 end
-function S.insideOf(job)
-  local barrier = job.continuation and S.barrierAt(job.continuation)
-  if not barrier then return {} end
-  return {{first = barrier.base, last = barrier.base + barrier.jobCount - 1}}
-end
 function S.cancelInside(item)
   local around = S.jobAt(item.subject)
-  return eachIn(item, around and S.insideOf(around) or {}, function(job)
+  local barrier = around and around.continuation and S.barrierAt(around.continuation)
+  if not barrier then return true end
+  return stepIn(item, {first = barrier.base, last = barrier.base + barrier.jobCount - 1}, function(job)
     if not job.archived then S.cancelJob(job, ${reason.cancelled}) end
-  end)
+  end) ~= false
 end
 `,
   cascade,

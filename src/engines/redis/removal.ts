@@ -35,19 +35,15 @@ local function lookAt(item, span)
     item.after = numbers[#numbers]
     S.left = S.left - #numbers / 4
   end
-  return 'free'
 end
 function S.lookOver(item)
   local mark = P .. 'look:' .. item.subject
   if item.after > 0 and call('EXISTS', mark) == 0 then item.after = 0 end
   local isNew = item.after == 0
-  for _, span in ipairs(S.membersOf(item.subject)) do
-    local found = lookAt(item, span)
-    if found == 'more' and isNew then call('SET', mark, 1, 'PX', ${lookLasts}) end
-    if found ~= 'free' then return found end
-  end
-  call('DEL', mark)
-  return 'free'
+  local found = S.eachSpan(item.subject, item, function(span) return lookAt(item, span) end)
+  if found == 'more' and isNew then call('SET', mark, 1, 'PX', ${lookLasts}) end
+  if not found then call('DEL', mark) end
+  return found or 'free'
 end
 function S.noticeRetry(collection)
   call('DEL', P .. 'look:' .. collection)
@@ -119,12 +115,13 @@ end
 local function eraseSome(item)
   local header, number = S.headerAt(item.subject), item.subject
   S.removedIds = {}
-  for _, span in ipairs(S.membersOf(number)) do
+  local isLeft = S.eachSpan(number, item, function(span)
     span.barrierCount = span.barrierCount or header.barrierCount
-    if not removeSpan(item, span) then
-      change('HDEL', P .. 'ids', S.removedIds)
-      return false
-    end
+    return not removeSpan(item, span) or nil
+  end)
+  if isLeft then
+    change('HDEL', P .. 'ids', S.removedIds)
+    return false
   end
   S.removedIds[#S.removedIds + 1] = string.match(call('GET', P .. 'c:' .. number) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
   for _, kind in ipairs({'c:', 'k:', 'm:'}) do S.erase(P .. kind .. number) end
