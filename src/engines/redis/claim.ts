@@ -93,7 +93,7 @@ function S.startQuickly(seq, row, standing)
   return {seq = tonumber(seq), row = row, base = base, collection = tonumber(collection), behind = behind, input = input, text = to.text}
 end
 
-function S.putBack(numbers)
+function S.backInLine(numbers)
   S.loadJobs(numbers)
   for _, seq in ipairs(numbers) do
     local job = S.jobAt(seq)
@@ -120,7 +120,7 @@ function S.popInTime(room)
     end
   until #popped == 0 or #digits == room or #late >= ${mostLate}
   S.mine.mayBeMore = #digits < room and #late >= ${mostLate}
-  S.putBack(late)
+  S.backInLine(late)
   return digits, inRun
 end
 -- How many of these jobs one claim may bring, by their long arguments. Rows as they are stored.
@@ -159,7 +159,7 @@ function S.take()
       beyond[n - most] = tonumber(digits[n])
       digits[n] = nil
     end
-    S.putBack(beyond)
+    S.backInLine(beyond)
   end
   local haveSeen = next(S.jobs) ~= nil
   local writes, filled, running = S.writes, #S.writes, S.listOf('additions', 'run:' .. mine.session)

@@ -151,8 +151,14 @@ function groupsOf(pieces: readonly Piece[]): Piece[][] {
 
 function shelf(libraries: readonly string[]): string {
   const groups = libraries.flatMap((lua) => groupsOf(piecesOf(lua)))
+  const taken = new Set<string>()
   const makers = groups.map((group) => {
     const names = group.flatMap(({ given }) => given)
+    for (const name of names) {
+      if (taken.has(name))
+        throw new Error(`Two pieces of a script both give S.${name}: the second would never be called.`)
+      taken.add(name)
+    }
     return `if ${names.map((name) => `name == '${name}'`).join(' or ')} then\n${group.map(({ lua }) => lua).join('\n')}`
   })
   return `
