@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createHandler } from 'celeriac/http'
 import { partsOf } from '../../src/app/parts.ts'
+import type { HandlerOptions } from '../../src/http/api.ts'
 import { createKey } from '../../src/http/keys.ts'
 import { appByHand } from '../fixtures/app-by-hand.ts'
 import { describeEngines } from '../fixtures/store.ts'
@@ -8,7 +9,7 @@ import { turns } from '../fixtures/working.ts'
 import { openApiOn, readAnswer, requestOf } from './api.ts'
 
 /** An API whose store says how many reads of everything are under way. */
-function open() {
+function open(auth: HandlerOptions['auth'] = 'none') {
   const state = { underWay: 0, most: 0, count: 0, fails: false }
   const gates: (() => void)[] = []
   const scan = async <T>(look: () => Promise<T>): Promise<T> => {
@@ -27,9 +28,10 @@ function open() {
       collections: (query) => scan(() => engine.collections(query)),
     }),
   })
-  const handler = createHandler(app, { auth: 'none', onError: () => {} })
+  const handler = createHandler(app, { auth, onError: () => {} })
   onTestFinished(() => handler.close())
-  const ask = async (path: string) => readAnswer(await handler(requestOf('GET', path)))
+  const ask = async (path: string, user?: string) =>
+    readAnswer(await handler(requestOf('GET', path, undefined, user === undefined ? {} : { 'x-user': user })))
   const letGo = async (): Promise<void> => {
     for (let quiet = 0; quiet < 5; quiet++) {
       if (gates.length > 0) quiet = 0
@@ -65,7 +67,9 @@ describe('reads of everything', () => {
 
   test('are made one at a time, whatever is asked', async () => {
     const { state, ask, letGo } = open()
-    const asked = ['/api/counts', '/api/jobs?text=a', '/api/jobs?text=b', '/api/collections?state=failed'].map(ask)
+    const asked = ['/api/counts', '/api/jobs?text=a', '/api/jobs?text=b', '/api/collections?state=failed'].map((path) =>
+      ask(path),
+    )
     await turns()
     expect(state).toMatchObject({ count: 1, underWay: 1 })
     await letGo()
@@ -90,11 +94,75 @@ describe('reads of everything', () => {
 
   test('a page without a filter is none', async () => {
     const { state, ask, letGo } = open()
-    const asked = ['/api/jobs', '/api/jobs', '/api/collections?limit=3'].map(ask)
+    const asked = ['/api/jobs', '/api/jobs', '/api/collections?limit=3'].map((path) => ask(path))
     await turns()
     expect(state.underWay).toBe(3)
     await letGo()
     await Promise.all(asked)
+  })
+
+  describe('of users, whose work no index tells', () => {
+    const auth: HandlerOptions['auth'] = {
+      identify: (request) => {
+        const user = String(request.headers.get('x-user'))
+        return { name: user, scopes: ['read'], actor: user }
+      },
+    }
+
+    test.each(['/api/jobs', '/api/jobs?limit=1', '/api/collections', '/api/jobs?text=a'])(
+      '%s: one at a time for each, who does not wait for another',
+      async (path) => {
+        const { state, ask, letGo } = open(auth)
+        const asked = [
+          ...[1, 2, 3].map((n) => ask(`${path}${path.includes('?') ? '&' : '?'}cursor=${n}`, 'ann')),
+          ask(path, 'bob'),
+        ]
+        await turns()
+        expect(state).toMatchObject({ count: 2, underWay: 2 })
+        await letGo()
+        expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200, 200, 200])
+        expect(state).toMatchObject({ count: 4, most: 2 })
+      },
+    )
+
+    test('are four at once, and each gets a turn before anybody gets the second', async () => {
+      const { state, ask, letGo } = open(auth)
+      const order: string[] = []
+      const users = ['ann', 'ann', 'ann', 'b', 'c', 'd', 'e', 'f']
+      const asked = users.map(async (user) => {
+        await ask('/api/jobs', user)
+        order.push(user)
+      })
+      await turns()
+      expect(state).toMatchObject({ count: 4, underWay: 4 })
+      await letGo()
+      await Promise.all(asked)
+      expect(state).toMatchObject({ count: 8, most: 4 })
+      expect(new Set(order.slice(0, 6))).toEqual(new Set(users))
+    })
+
+    test('without a filter tell what has just been sent', async () => {
+      const { state, ask, letGo } = open(auth)
+      const first = ask('/api/jobs', 'ann')
+      await letGo()
+      await first
+      const second = ask('/api/jobs', 'ann')
+      await letGo()
+      await second
+      expect(state.count).toBe(2)
+    })
+
+    test('that fail hold up neither that user nor others', async () => {
+      const { state, ask, letGo } = open(auth)
+      state.fails = true
+      const failing = Array.from({ length: 6 }, (_, n) => [ask('/api/jobs', `u${n}`), ask('/api/jobs', `u${n}`)]).flat()
+      await letGo()
+      expect((await Promise.all(failing)).map(({ status }) => status)).toEqual(Array(12).fill(500))
+      state.fails = false
+      const again = ask('/api/jobs', 'u0')
+      await letGo()
+      expect((await again).status).toBe(200)
+    })
   })
 })
 

@@ -2,46 +2,19 @@ import { type Count, counted, stateCounts } from '../../engine/counts.ts'
 import { reason, state } from '../../engine/codes.ts'
 import type { StateCounts } from '../../engine/inspect.ts'
 import type { Database } from './database.ts'
+import { beginnings, meant } from './labels.ts'
 import { hidden, record } from './record.ts'
 import { reading } from './scripts.ts'
 
 /** No index tells states. So all numbers are gone through, so many in one script: some milliseconds. */
 const window = 1_000
 
-/**
- * Whose a collection is stands in JSON at the end of its row, or of a job alone in its label. Both begin with the actor, as the client
- * wrote it, so the script compares beginnings and reads no JSON.
- */
-const meant = `
-local ofCollection, ofJob = arg(), arg()
-local function begins(text, with)
-  return text and string.sub(text, 1, #with) == with
-end
-local known = {}
--- Is a collection, or a job alone, there and of whoever is asked for? Its rows, where they have been read.
-local function isMeant(number, row, standing, job)
-  if known[number] ~= nil then return known[number] end
-  if not row and not job then
-    row, standing, job = unpack(call('MGET', P .. 'c:' .. number, P .. 'k:' .. number, P .. 'j:' .. number))
-  end
-  if row then
-    local isRemoved = standing and string.match(standing, '([^,]*)$') ~= ''
-    local label = ofCollection ~= '' and string.match(row, '^' .. string.rep('[^\\n]*\\n', 4) .. '(.*)$')
-    known[number] = not isRemoved and (ofCollection == '' or begins(label, ofCollection))
-  else
-    local label = job and ofJob ~= '' and string.match(job, '^' .. string.rep('[^\\n]*\\n', 5) .. '%d*;([^\\n]*)')
-    known[number] = job and (ofJob == '' or begins(label, ofJob)) or false
-  end
-  return known[number]
-end
-`
-
 /** Jobs that were not needed and those of history do not count, nor what is being removed or uploaded. */
 const countScript = reading(
   'counts',
   `
 local first, last = number(), number()
-${meant}
+ofCollection, ofJob = arg(), arg()
 local counts, numbers = {}, {}
 for at = 1, 24 do counts[at] = 0 end
 local function count(what, code)
@@ -75,6 +48,7 @@ return counts
 `,
   record,
   hidden,
+  meant,
 )
 
 export async function counts(db: Database, { actor }: { readonly actor?: string }): Promise<StateCounts> {
@@ -82,11 +56,10 @@ export async function counts(db: Database, { actor }: { readonly actor?: string 
     db.send<string | null>('HGET', `${db.prefix}meta`, 'oldest'),
     db.send<string | null>('GET', `${db.prefix}numbers`),
   ])
-  const text = JSON.stringify(actor)
-  const beginnings = actor === undefined ? ['', ''] : [`{"actor":${text},`, `[${text},`]
+  const whose = beginnings(actor)
   const found: Count[] = []
   for (let first = Number(oldest ?? 1); first <= Number(last ?? 0); first += window) {
-    const some = await db.read<number[]>(countScript, [first, first + window - 1, ...beginnings])
+    const some = await db.read<number[]>(countScript, [first, first + window - 1, ...whose])
     for (const [at, count] of some.entries()) if (count > 0) found.push([at >> 3, at & 7, count])
   }
   return stateCounts(found)

@@ -7,14 +7,16 @@ import { createdMargin, pageBytes, position, sizeOfJob } from '../../engine/list
 import { state } from '../../engine/codes.ts'
 import type { Database, Script } from './database.ts'
 import { collectionAt, collectionPart, collectionRecord, countLarge } from './collection.ts'
-import { afterOf, hidden, isOutOfSight, jobRecord, record, Rows } from './record.ts'
+import { beginnings, labels, meant } from './labels.ts'
+import { afterOf, type CollectionAt, hidden, type JobAt, jobRecord, record, Rows } from './record.ts'
 import { part, reading } from './scripts.ts'
 
 /**
  * A filter may match few of very many rows, and no index stands behind filters. So a list looks at so many numbers in one
- * script, some milliseconds, and lets others have their turn in between.
+ * script, some milliseconds, and lets others have their turn in between. The script alone decides what matches: were some of that left
+ * to this side, a page of one job would be asked for over and over, by as many requests as there are jobs of others.
  */
-const window = 1_000
+const window = 2_000
 /** The most that one script tells of. */
 const mostTold = 200
 /** Maximum characters that one script searches for a text, and that it answers with. One job may have more by itself. */
@@ -27,8 +29,8 @@ type Reply = readonly [found: string[], matched: number[], reached: number]
 interface Listing<T> {
   readonly script: Script
   readonly filters: Filters
-  /** What one number comes to; null where what only this side can tell rules it out. */
-  readonly tell: (rows: Rows, number: number) => T | null | Promise<T | null>
+  /** What one number comes to that the script found. */
+  readonly tell: (rows: Rows, number: number) => T | Promise<T>
   /** No number above this one matches; the last one given where there is none. */
   readonly from: number | null
   readonly downTo: number
@@ -51,9 +53,8 @@ async function page<T>(
     const [found, matched, reached] = await db.read<Reply>(script, [before, window, most, ...filters])
     const rows = new Rows(found)
     for (const number of matched) {
-      const item = await tell(rows, number)
-      if (item === null) continue
       if (items.length === query.limit || left < 0) return { items, next: String(last) }
+      const item = await tell(rows, number)
       items.push(item)
       left -= sizeOf(item)
       last = number
@@ -80,7 +81,8 @@ const jobsScript = reading(
   `
 local before, window, most = number(), number(), number()
 local states, queue, collection, from, till = arg(), arg(), number(), number(), number()
-local wanted, escaped, pieces = arg(), arg(), {}
+ofCollection, ofJob = arg(), arg()
+local tag, wanted, pieces = arg(), arg(), {}
 for at = 1, number() do pieces[at] = arg() end
 -- Piece after piece, each at its first place behind the one before: nothing is tried twice, whatever the pattern.
 local function isTask(name)
@@ -97,18 +99,23 @@ local function isTask(name)
   return true
 end
 local searched, answered = 0, 0
--- Lets pass what may mention it: all of a row but when and where, its long arguments, its failure; as it is, and as JSON has it.
-local function mayMention(seq, row)
-  local texts = many('MGET', nil, {P .. 'g:' .. seq, P .. 'f:' .. seq})
-  texts[3] = string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(.*)$')
-  for at = 1, 3 do
-    local text = texts[at] and string.lower(texts[at])
-    if text then
-      searched = searched + #text
-      if string.find(text, wanted, 1, true) or (escaped ~= wanted and string.find(text, escaped, 1, true)) then return true end
-    end
+local function has(text)
+  searched = searched + #text
+  return string.find(string.lower(text), wanted, 1, true)
+end
+-- A failure that was followed by success is told no more.
+local function mentions(seq, row, code, isTouched)
+  local task, args = string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n[^\\n]*\\n(.*)$')
+  if args == '\\r' then args = call('GET', P .. 'g:' .. seq) or '' end
+  if has(task) or has(args) then return true end
+  local tags, description = labelOf(row)
+  if #tags > 0 and has('[' .. table.concat(tags, ',') .. ']') then return true end
+  if description and description ~= 'null' then
+    local isRead, list = pcall(cjson.decode, '[' .. description .. ']')
+    if has(isRead and list[1] or description) then return true end
   end
-  return false
+  local failure = isTouched and code ~= '${state.succeeded}' and call('GET', P .. 'f:' .. seq)
+  return failure and has(failure)
 end
 local reached, matched = before, {}
 local function isFull()
@@ -136,7 +143,9 @@ while not isFull() and reached > 1 and reached > before - window do
         and (not collection or head.collection == collection)
         and (not from or tonumber(createdAt) >= from)
         and (not till or tonumber(createdAt) < till)
-        and (wanted == '' or mayMention(seq, row)) then
+        and isMeant(head.collection, nil, nil, head.collection == seq and row)
+        and (tag == '' or isIn(labelOf(row), tag))
+        and (wanted == '' or mentions(seq, row, code, standings[at])) then
         matched[#matched + 1] = seq
         answered = answered + #row
         if string.byte(row, -1) == 13 then answered = answered + call('STRLEN', P .. 'g:' .. seq) end
@@ -151,6 +160,8 @@ return {found, matched, reached}
   record,
   hidden,
   ending,
+  meant,
+  labels,
 )
 
 /** The lowest and the highest number of a collection's jobs. */
@@ -175,41 +186,26 @@ export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<J
   const span = query.collectionId === undefined ? null : await db.read<number[]>(spanScript, [query.collectionId])
   if (span?.length === 0) return { items: [], next: null }
   const { states = [], queue = '', createdFrom = '', createdBefore = '' } = query
-  const text = lowerAscii(query.text ?? '')
   if (query.states?.length === 0) return { items: [], next: null }
   const codes = states.map((name) => jobStates.indexOf(name)).join('')
   const pieces = query.task === undefined ? [] : piecesOf(query.task)
   return page(db, query, {
     script: jobsScript,
     filters: [
-      ...[codes, queue, span?.[0] ?? '', createdFrom, createdBefore],
-      ...[text, JSON.stringify(text).slice(1, -1), pieces.length, ...pieces],
+      ...[codes, queue, span?.[0] ?? '', createdFrom, createdBefore, ...beginnings(query.actor)],
+      ...[tagText(query), lowerAscii(query.text ?? ''), pieces.length, ...pieces],
     ],
     from: span?.[1] ?? null,
     downTo: span?.[0] === undefined ? 0 : span[0] - 1,
     tell(rows, number) {
-      const row = rows.job(number)
-      if (row === null || isOutOfSight(rows, row)) return null
-      const told = jobRecord(rows, row, afterOf(rows, row))
-      return isAmong(told, query) && mentions(told, rows.get(`f:${number}`), text) ? told : null
+      const row = rows.job(number) as JobAt
+      return jobRecord(rows, row, afterOf(rows, row))
     },
     sizeOf: sizeOfJob,
   })
 }
 
-/** A failure that was followed by success is told no more. */
-function mentions({ task, description, tags, args, state: name }: JobRecord, failure: string | null, text: string) {
-  const told = [task, description ?? '', tags.length === 0 ? '' : JSON.stringify(tags), args]
-  if (name !== 'succeeded' && failure !== null) told.push(failure)
-  return told.some((part) => lowerAscii(part).includes(text))
-}
-
-/** What stands in payloads is looked at here: scripts do not. */
-const isAmong = (
-  { actor, tags }: Pick<JobRecord, 'actor' | 'tags'>,
-  query: { readonly actor?: string; readonly tag?: string },
-): boolean =>
-  (query.actor === undefined || actor?.id === query.actor) && (query.tag === undefined || tags.includes(query.tag))
+const tagText = ({ tag }: { readonly tag?: string }): string => (tag === undefined ? '' : JSON.stringify(tag))
 
 /** What a name has around and between the `*` of a pattern, which stand for any characters; more than one in a row are one. */
 const piecesOf = (task: string): string[] => task.split(/\*+/)
@@ -221,6 +217,8 @@ const collectionsScript = reading(
   `
 local before, window, most = number(), number(), number()
 local wanted, from, till = arg(), number(), number()
+ofCollection, ofJob = arg(), arg()
+local tag = arg()
 local reached, matched = before, {}
 while #matched < most and reached > 1 and reached > before - window do
   local numbers = {}
@@ -238,13 +236,14 @@ while #matched < most and reached > 1 and reached > before - window do
     local code
     if collections[at] then
       code = string.match(settled[at] or '0', '^%d')
-      if settled[at] and string.match(settled[at], '([^,]*)$') ~= '' then code = nil end
     elseif jobs[at] and headIn(jobs[at], seq).collection == seq then
       local own = tonumber(standings[at] and string.match(standings[at], '^%d') or '0')
       code = own < ${state.succeeded} and '0' or tostring(math.min(own - 3, 3))
     end
-    if code and (wanted == '' or wanted == code) then
-      local createdAt = tonumber(string.match(collections[at] or jobs[at], '^(%d+)'))
+    if code and (wanted == '' or wanted == code)
+      and isMeant(seq, collections[at], settled[at], jobs[at])
+      and (tag == '' or isIn(collections[at] and tagsOf(row) or labelOf(row), tag)) then
+      local createdAt = tonumber(string.match(row, '^(%d+)'))
       if (not from or createdAt >= from) and (not till or createdAt < till) then matched[#matched + 1] = seq end
     end
   end
@@ -256,24 +255,19 @@ return {found, matched, reached}
   record,
   collectionPart,
   ending,
+  meant,
+  labels,
 )
 
 export function collections(db: Database, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
   const code = query.state === undefined ? '' : collectionStates.indexOf(query.state)
   return page(db, query, {
     script: collectionsScript,
-    filters: [code, query.createdFrom ?? '', query.createdBefore ?? ''],
+    filters: [code, query.createdFrom ?? '', query.createdBefore ?? '', ...beginnings(query.actor), tagText(query)],
     from: null,
     downTo: 0,
-    async tell(rows, number) {
-      const row = collectionAt(rows, number)
-      if (
-        row === null ||
-        !isAmong(row.actor === null ? { ...row, actor: null } : { ...row, actor: { id: row.actor } }, query)
-      )
-        return null
-      return collectionRecord(await countLarge(db, rows, number), row)
-    },
+    tell: async (rows, number) =>
+      collectionRecord(await countLarge(db, rows, number), collectionAt(rows, number) as CollectionAt),
     sizeOf: ({ failure }) => (failure === null ? 0 : sizeOfFailure(failure)),
   })
 }

@@ -69,7 +69,7 @@ export const collectionRoutes = [
       demandMany(identity)
       const { engine, runtime } = await service.connect()
       const own = narrowed(identity, readCollectionQuery(query, runtime.now()))
-      const found = own === null ? nothing : await lookAt(given, ['collections'], () => engine.collections(own))
+      const found = own === null ? nothing : await lookAt(given, 'collections', () => engine.collections(own))
       return json(200, tell(identity, pageOf(found, summaryOfCollection)))
     },
   }),

@@ -54,7 +54,7 @@ export const jobRoutes = [
       const { service, identity, query } = given
       const { engine, runtime } = await service.connect()
       const own = narrowed(identity, readJobQuery(query, runtime.now()))
-      const found = own === null ? nothing : await lookAt(given, ['jobs'], () => engine.jobs(own))
+      const found = own === null ? nothing : await lookAt(given, 'jobs', () => engine.jobs(own))
       return json(200, tell(identity, pageOf(found, summaryOfJob)))
     },
   }),

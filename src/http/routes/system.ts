@@ -128,7 +128,7 @@ export const systemRoutes = [
       const { engine } = await service.connect()
       const actor = identity.actor ?? (query.actor === undefined ? undefined : shortText(256)(query.actor, 'actor'))
       const look = () => engine.counts(actor === undefined ? {} : { actor })
-      return json(200, await service.scans.find(['counts', actor], look))
+      return json(200, await service.scans.find(identity, ['counts', actor], look))
     },
   }),
   route({
