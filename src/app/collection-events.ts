@@ -3,7 +3,7 @@ import { NotFound } from '../core/errors.ts'
 import type { Change, ChangeOfCollection, ChangeOfJob, ChangeOfProgress } from '../core/event.ts'
 import type { CollectionEvent, JobProgressEvent, JobStateEvent } from '../core/handle.ts'
 import type { JobRecord } from '../core/job.ts'
-import { type Connection, eventStream, type FollowTerms, Told, type View } from './events.ts'
+import { type Connection, eventStream, type FollowTerms, type Holding, Told, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
 import { snapshotOfCollection, summaryOfJob } from './snapshots.ts'
 
@@ -14,7 +14,7 @@ export function collectionEvents<R>(
   options?: FollowTerms,
 ): AsyncIterable<CollectionEvent<R>> {
   const isLive = options?.live ?? false
-  return eventStream(connect, id, (connection) => new CollectionView<R>(connection, id, isLive), options)
+  return eventStream(connect, id, (...given) => new CollectionView<R>(id, isLive, ...given), options)
 }
 
 /** Without its jobs, what it came to is told, and not how many of them did. */
@@ -31,9 +31,10 @@ const shared = new WeakMap<Position, { readonly round: number; readonly event: J
 
 class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
   isOver = false
-  readonly #connection: Connection
   readonly #id: string
   readonly #isLive: boolean
+  readonly #connection: Connection
+  readonly #holding: Holding
   readonly #told = new Told()
   #round = 1
   #hasSettled = false
@@ -41,14 +42,19 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
   #hasContinuations = false
   #isCatchingUp = false
 
-  constructor(connection: Connection, id: string, isLive: boolean) {
-    this.#connection = connection
+  constructor(id: string, isLive: boolean, connection: Connection, holding: Holding) {
     this.#id = id
     this.#isLive = isLive
+    this.#connection = connection
+    this.#holding = holding
   }
 
-  look(): Promise<CollectionDetail> {
-    return lookAtCollection(this.#connection, this.#id)
+  async look(): Promise<CollectionDetail> {
+    // Who may not hold it is told before it is read, where it is known how much it is.
+    this.#holding.weigh(this.#connection.looks.sizeOf(this.#id) ?? 0)
+    const found = await lookAtCollection(this.#connection, this.#id)
+    this.#holding.weigh(found.jobs.length)
+    return found
   }
 
   concerns(): boolean {
@@ -134,6 +140,7 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
     const joined = await this.#readJoined()
     if (joined.length === 0) return
     this.#note(joined)
+    this.#holding.weigh(this.#told.size)
     yield { type: 'jobs', cursor: formatPosition(position, this.#round), jobs: joined.map(summaryOfJob) }
   }
 

@@ -3,6 +3,7 @@ import type { Engine } from '../engine/engine.ts'
 import { closedError, instrument } from '../engine/instrument.ts'
 import type { Connection } from './events.ts'
 import { FeedReader } from './follow.ts'
+import { Looks } from './looks.ts'
 
 /** The one connection of an app: made when it is first needed, and again if that failed. */
 export interface Connector {
@@ -15,8 +16,17 @@ export function createConnector(openEngine: () => Promise<Engine>, runtime: Runt
   let closing: Promise<void> | undefined
 
   async function open(): Promise<Connection> {
-    const engine = instrument(await openEngine(), { runtime })
-    return { engine, feed: new FeedReader(engine, runtime), runtime }
+    const opened = instrument(await openEngine(), { runtime })
+    const looks = new Looks(runtime)
+    // Within what asks again while the store is away: who does so must not keep the others from being told that it is.
+    const engine: Engine = {
+      ...opened,
+      collection: (id, options) => {
+        const look = (): ReturnType<Engine['collection']> => opened.collection(id, options)
+        return options?.jobs === false ? look() : looks.read(id, look)
+      },
+    }
+    return { engine, feed: new FeedReader(engine, runtime), looks, runtime }
   }
 
   async function closeOpened(): Promise<void> {

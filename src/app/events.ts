@@ -6,6 +6,7 @@ import type { Runtime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { FeedReader } from './follow.ts'
 import { Inbox, type News } from './inbox.ts'
+import type { Looks } from './looks.ts'
 import { advance, parsePosition, positionAt, type Position } from './position.ts'
 import { persistentReads } from './while-followed.ts'
 
@@ -35,11 +36,26 @@ export interface FollowTerms extends FollowOptions {
    * are in memory.
    */
   readonly turn?: () => Promise<() => void>
+  /** Begins to count what this stream remembers: so somebody bounds that for many streams together. */
+  readonly hold?: () => Holding
+}
+
+/** What one stream remembers until it ends. */
+export interface Holding {
+  /**
+   * It remembers, or is about to, so many jobs, or as much as so many.
+   *
+   * @throws CeleriacError where that is too much: the stream ends with it
+   */
+  weigh(jobs: number): void
+  /** It remembers nothing any more. */
+  end(): void
 }
 
 export interface Connection {
   readonly engine: Engine
   readonly feed: FeedReader
+  readonly looks: Looks
   readonly runtime: Runtime
 }
 
@@ -53,14 +69,14 @@ const pageSize = 500
 export function eventStream<Found extends { readonly cursor: string }, Event>(
   connect: () => Promise<Connection>,
   collectionId: string | null,
-  makeView: (connection: Connection) => View<Found, Event>,
+  makeView: (connection: Connection, holding: Holding) => View<Found, Event>,
   options: FollowTerms = {},
 ): AsyncIterable<Event> {
   return {
     [Symbol.asyncIterator]() {
       const inbox = new Inbox(collectionId, (change) => view?.concerns(change) ?? false)
       let view: View<Found, Event> | undefined
-      const events = follow(connect, (connection) => (view = makeView(connection)), inbox, options)
+      const events = follow(connect, (...given) => (view = makeView(...given)), inbox, options)
       return {
         next: () => events.next(),
         // A generator would answer only after the `next` that waits for an event, which may never come.
@@ -75,16 +91,17 @@ export function eventStream<Found extends { readonly cursor: string }, Event>(
 
 async function* follow<Found extends { readonly cursor: string }, Event>(
   connect: () => Promise<Connection>,
-  makeView: (connection: Connection) => View<Found, Event>,
+  makeView: (connection: Connection, holding: Holding) => View<Found, Event>,
   inbox: Inbox,
-  { after, signal, turn = noTurn }: FollowTerms,
+  { after, signal, turn = noTurn, hold = noHolding }: FollowTerms,
 ): AsyncGenerator<Event, undefined> {
   const { engine, ...connection } = await connect()
   let hasBegun = false
   const persistent = persistentReads(engine, connection.runtime, inbox, () => hasBegun)
-  const view = makeView({ ...connection, engine: persistent })
   const stop = (): void => inbox.stop()
   if (signal?.aborted) return
+  const holding = hold()
+  const view = makeView({ ...connection, engine: persistent }, holding)
   signal?.addEventListener('abort', stop)
   // Each part is a generator of its own, so that nothing holds a snapshot or an event while the next change is awaited, maybe for hours.
   async function* open(): AsyncGenerator<Event> {
@@ -110,6 +127,7 @@ async function* follow<Found extends { readonly cursor: string }, Event>(
   } finally {
     signal?.removeEventListener('abort', stop)
     connection.feed.leave(inbox)
+    holding.end()
   }
 }
 
@@ -121,6 +139,8 @@ async function* untilStopped<Event>(events: AsyncIterable<Event>, inbox: Inbox):
 }
 
 const noTurn: NonNullable<FollowTerms['turn']> = async () => () => {}
+
+const noHolding = (): Holding => ({ weigh() {}, end() {} })
 
 async function* begin<Found extends { readonly cursor: string }, Event>(
   engine: Engine,
@@ -214,6 +234,10 @@ export class Told {
 
   has(jobId: string): boolean {
     return this.#versions.has(jobId)
+  }
+
+  get size(): number {
+    return this.#versions.size
   }
 
   get jobIds(): Iterable<string> {

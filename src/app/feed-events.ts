@@ -1,6 +1,6 @@
 import type { Change } from '../core/event.ts'
 import type { FeedEvent } from '../core/handle.ts'
-import { type Connection, eventStream, type FollowTerms, type View } from './events.ts'
+import { type Connection, eventStream, type FollowTerms, type Holding, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
 
 /** Who asked for these collections: null for nobody; without those that are not there any more. */
@@ -19,22 +19,25 @@ export function feedEvents(
   visible: Visible | null,
   options?: FollowTerms,
 ): AsyncIterable<FeedEvent> {
-  return eventStream(connect, null, (connection) => new FeedView(connection, visible), options)
+  return eventStream(connect, null, (...given) => new FeedView(visible, ...given), options)
 }
 
 class FeedView implements View<{ readonly cursor: string }, FeedEvent> {
   readonly isOver = false
-  readonly #connection: Connection
   readonly #visible: Visible | null
+  readonly #connection: Connection
+  readonly #holding: Holding
   #owners: ReadonlyMap<string, string | null> = new Map()
   readonly #recent = new Recent()
 
-  constructor(connection: Connection, visible: Visible | null) {
-    this.#connection = connection
+  constructor(visible: Visible | null, connection: Connection, holding: Holding) {
     this.#visible = visible
+    this.#connection = connection
+    this.#holding = holding
   }
 
   async look(): Promise<{ readonly cursor: string }> {
+    this.#holding.weigh(weight)
     return { cursor: await this.#connection.engine.cursor() }
   }
 
@@ -105,6 +108,9 @@ class Recent {
 
 /** More than an inbox holds. */
 const mostRemembered = 12_000
+
+/** As many jobs of a collection take as much memory as the changes remembered. */
+const weight = 5_000
 
 function nameOf(change: Change): string {
   if (change.type === 'job') return `${change.jobId}${change.version}`

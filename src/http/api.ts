@@ -9,6 +9,7 @@ import { docsPage } from './docs-page.ts'
 import { documentOf, type OpenApiDocument } from './document.ts'
 import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
+import { Held } from './live/held.ts'
 import { rememberedOwners } from './live/owners.ts'
 import type { Incoming } from './local.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
@@ -77,6 +78,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     owners: rememberedOwners(connect),
     trust,
     openings: new Turns(mostAtOnce),
+    held: new Held(),
     scans: new Scans(parts.runtime),
     explain,
   }

@@ -22,6 +22,10 @@ export interface Identity {
   readonly keyId?: string | undefined
 }
 
+/** What bounds for one credential are kept by. */
+export const credentialOf = ({ name, actor, collectionId, keyId }: Identity): string =>
+  JSON.stringify([name, actor, collectionId, keyId])
+
 /**
  * What code of the app's own lets somebody do. A missing actor would show everything, and a text of scopes has other scopes in it.
  *

@@ -4,6 +4,7 @@ import type { FindOwners } from '../app/feed-events.ts'
 import type { AppParts } from '../app/parts.ts'
 import { type Identity, type Scope } from './identity.ts'
 import { type Problem, RequestError } from './problem.ts'
+import type { Held } from './live/held.ts'
 import type { Reply } from './reply.ts'
 import type { Scans } from './scans.ts'
 import type { Trust } from './trust.ts'
@@ -17,6 +18,8 @@ export interface Service {
   readonly trust: Trust
   /** Of those who follow: a snapshot may be megabytes. */
   readonly openings: Turns
+  /** Of those who follow: what they have this process remember. */
+  readonly held: Held
   readonly scans: Scans
   /** What was thrown, as it is told to who asked; what went wrong inside is reported. */
   readonly explain: (thrown: unknown, asked: AskedOf) => Problem

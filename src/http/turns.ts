@@ -1,4 +1,4 @@
-import type { Identity } from './identity.ts'
+import { credentialOf, type Identity } from './identity.ts'
 import { RequestError } from './problem.ts'
 
 /** Ends a turn; calling it again does nothing. */
@@ -26,8 +26,8 @@ export class Turns {
    * @param request whose client may go away while it waits
    * @throws RequestError TOO_MANY_REQUESTS
    */
-  async take({ name, actor, collectionId, keyId }: Identity, request?: Request): Promise<EndTurn> {
-    const credential = JSON.stringify([name, actor, collectionId, keyId])
+  async take(identity: Identity, request?: Request): Promise<EndTurn> {
+    const credential = credentialOf(identity)
     let queue = this.#queues.get(credential)
     if (queue === undefined) this.#queues.set(credential, (queue = { under: 0, waiting: [] }))
     const { waiting } = queue

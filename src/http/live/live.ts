@@ -49,6 +49,9 @@ export class Live {
       demand(identity, 'read')
       // Where the store is away it is better said now: who is refused comes back by itself.
       await this.#service.connect()
+      // Its end would not be told any more.
+      if (socket.destroyed) return
+      socket.on('close', this.#service.held.line(identity))
       this.#server.handleUpgrade(message, socket, head, (opened: WebSocket) => {
         const live = new LiveSocket(opened, () => this.#outlets.hold(socket), identity, this.#service)
         this.#sockets.add(live)

@@ -159,7 +159,8 @@ export class LiveSocket {
           opened()
         }
       }
-      const events = await this.#open(address, { live, signal, turn, ...(after !== undefined && { after }) })
+      const hold = () => this.#service.held.following(this.#identity, 'line')
+      const events = await this.#open(address, { live, signal, turn, hold, ...(after !== undefined && { after }) })
       told = events[Symbol.asyncIterator]()
       while (await this.#tellNext(told, opening, signal));
       if (!signal.aborted) this.#say({ type: 'end', ...address })

@@ -70,6 +70,7 @@ export async function streamEvents(
     ...(after !== undefined && after !== '' && { after }),
     live: query.live === 'true',
     turn: () => service.openings.take(identity, request),
+    hold: () => service.held.following(identity, 'stream'),
   })[Symbol.asyncIterator]()
   // Read before the answer begins, so that what goes wrong is answered as a problem.
   const first = events.next()
