@@ -1,10 +1,13 @@
 import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { Celeriac, type JobHandle } from 'celeriac'
 import type { Attempt } from '../../src/core/handle.ts'
 import type { EngineUnderTest } from '../engines.ts'
 import { start } from '../fixtures/command-process.ts'
 import { describeEngines } from '../fixtures/store.ts'
+
+// Several processes start and die, one after the other.
+vi.setConfig({ testTimeout: 120_000 })
 
 const program = fileURLToPath(new URL('../fixtures/dying-process.ts', import.meta.url))
 

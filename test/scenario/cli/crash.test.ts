@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { Celeriac, type JobHandle } from 'celeriac'
 import { Worker } from 'celeriac/worker'
 import { partsOf } from '../../../src/app/parts.ts'
@@ -12,6 +12,9 @@ import { sourceOfCommand, start } from '../../fixtures/command-process.ts'
 import { alone, submission } from '../../fixtures/graphs.ts'
 import { hand, lease } from '../../fixtures/hand.ts'
 import { describeEngines } from '../../fixtures/store.ts'
+
+// Several processes start and die, one after the other.
+vi.setConfig({ testTimeout: 120_000 })
 
 const module = `import { Celeriac, currentJob } from 'celeriac'
 export const app = new Celeriac()
