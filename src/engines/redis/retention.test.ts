@@ -115,3 +115,17 @@ test('a job that is retried between the look and the removal stays, and is remov
   await removeAll(parts, engine, [graph, other])
   expect(await left()).toEqual([])
 })
+
+test('removes what an entry names, however much it is', async () => {
+  const { engine, db, parts, left } = await open()
+  const graphs = Array.from({ length: 5_000 }, () => alone())
+  for (let at = 0; at < graphs.length; at += 1_000)
+    await engine.submit(graphs.slice(at, at + 1_000).map((graph) => submission(graph, { retention })))
+  const worker = await hand(engine)
+  await worker.drain(() => succeeded('x'))
+  // As one call notes it that settles so many.
+  await db.send('DEL', `${db.prefix}leaving`)
+  await db.send('ZADD', `${db.prefix}leaving`, '1', `1:1-${graphs.length}`)
+  await removeAll(parts, engine, graphs.slice(-1))
+  expect(await left()).toEqual([])
+})

@@ -297,11 +297,11 @@ end
 const retainScript = writing(
   'retain',
   `
+-- Not by unpack: an entry may name more than fit onto the stack.
 local function list()
-  local size = number()
-  local from = argAt + 1
-  argAt = argAt + size
-  return size > 0 and {unpack(ARGV, from, argAt)} or {}
+  local all = {}
+  for at = 1, number() do all[at] = arg() end
+  return all
 end
 local function numberList()
   local list = {}
