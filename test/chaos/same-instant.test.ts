@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
+import { untilAlone } from '../fixtures/monitored.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { hireFor } from './outage.ts'
 import { crossOver, finishTogether } from './same-instant.ts'
@@ -22,6 +23,7 @@ describeEngines(({ name, mayStart, place: makePlace }) => {
     await crossOver(await makePlace(url), 40, 2)
     const client = new pg.Client({ connectionString: url })
     await client.connect()
+    await untilAlone(client)
     const { rows } = await client.query(
       'select deadlocks::int from pg_stat_database where datname = current_database()',
     )

@@ -1,11 +1,11 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { createClient } from '@redis/client'
 import { sqlite } from '../../src/engines/sqlite/sqlite.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { manualRuntime } from '../fixtures/clock.ts'
 import { alone, groupOf, submission } from '../fixtures/graphs.ts'
 import { collectionState, hand, sweepAll } from '../fixtures/hand.ts'
+import { monitorOf } from '../fixtures/monitored.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, n) => `job-${n}`)
@@ -74,23 +74,15 @@ onEveryEngine(
     test('a write reads of what is left the one item to go on with', async () => {
       const { engine } = await open()
       await engine.migrate()
-      const url = new URL(engine.url as string)
-      const namespace = url.searchParams.get('namespace')
-      url.search = ''
-      const client = createClient({ url: url.href })
-      await client.connect()
-      const lines: string[] = []
-      await client.sendCommand(['PING'])
-      await (client as unknown as { monitor(see: (line: string) => void): Promise<void> }).monitor((line) =>
-        lines.push(String(line)),
-      )
+      const monitor = await monitorOf(engine)
       await leaveMuch(engine)
       await engine.submit([submission(alone('beside'))])
-      const key = `"{${namespace}}:work"`
-      const reads = lines.filter((line) => line.includes(key) && /"(HGETALL|HVALS|ZRANGE|HSCAN)"/i.test(line))
+      const key = `"{${monitor.namespace}}:work"`
+      const reads = (await monitor.take()).filter(
+        (line) => line.includes(key) && /"(HGETALL|HVALS|ZRANGE|HSCAN)"/i.test(line),
+      )
       expect(reads.length).toBeGreaterThan(collections)
       expect(reads.filter((line) => !line.includes(`"ZRANGE" ${key} "0" "0"`))).toEqual([])
-      client.destroy()
     })
   },
   ['redis'],

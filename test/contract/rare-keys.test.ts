@@ -1,7 +1,7 @@
-import { createClient } from '@redis/client'
 import { expect, test } from 'vitest'
 import { alone, groupOf, submission } from '../fixtures/graphs.ts'
 import { collectionState, hand, statesOf, succeeded } from '../fixtures/hand.ts'
+import { monitorOf } from '../fixtures/monitored.ts'
 import { onEveryEngine, type OpenStore } from '../fixtures/store.ts'
 
 const count = 200
@@ -58,20 +58,10 @@ onEveryEngine(
     test('settlements ask the server no more for it', async () => {
       const commandsOf = async (isBeside: boolean): Promise<number> => {
         const { engine, settlements } = await settleMany(open, isBeside)
-        const url = new URL(engine.url as string)
-        const namespace = url.searchParams.get('namespace')
-        url.search = ''
-        const client = createClient({ url: url.href })
-        await client.connect()
-        let commands = 0
-        await (client as unknown as { monitor(see: (line: string) => void): Promise<void> }).monitor((line) => {
-          if (String(line).includes(' lua] ') && String(line).includes(`{${namespace}}:`)) commands++
-        })
+        const monitor = await monitorOf(engine)
         await engine.settle(settlements)
-        // What is told of it comes in order, before the answer to this.
-        await engine.queues()
-        client.destroy()
-        return commands
+        const isOurs = (line: string): boolean => line.includes(' lua] ') && line.includes(`{${monitor.namespace}}:`)
+        return (await monitor.take()).filter(isOurs).length
       }
       const [usual, beside] = [await commandsOf(false), await commandsOf(true)]
       expect(usual).toBeGreaterThan(5)
