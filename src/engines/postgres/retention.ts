@@ -51,11 +51,15 @@ const isDueTogether = `removed_at is null and settled_at + coalesce(retention, $
 
 export const retentionFunctions = `
 -- Numbers written as runs: 12-40,55.
+create or replace function celeriac.runs_in(a_runs text) returns table (first bigint, last bigint) language plpgsql immutable as $$
+begin
+  return query select split_part(run, '-', 1)::bigint, coalesce(nullif(split_part(run, '-', 2), ''), run)::bigint
+    from unnest(string_to_array(a_runs, ',')) r (run);
+end $$;
+
 create or replace function celeriac.numbers_in(a_runs text) returns bigint[] language plpgsql immutable as $$
 begin
-  return array(
-    select n from unnest(string_to_array(a_runs, ',')) r (run)
-      cross join lateral generate_series(split_part(r.run, '-', 1)::bigint, coalesce(nullif(split_part(r.run, '-', 2), ''), r.run)::bigint) n);
+  return array(select n from celeriac.runs_in(a_runs) r cross join lateral generate_series(r.first, r.last) n);
 end $$;
 
 -- Notes that these settled collections, or jobs alone, may be removed, or be looked at again, from that instant on.
@@ -83,7 +87,7 @@ language plpgsql ${unhurried} as $$
 declare
   c celeriac.change := celeriac.begin_change(a_now);
   v_more_events boolean;
-  v_numbers bigint[];
+  v_runs text;
   v_rest record;
 begin
   is_working := false;
@@ -94,10 +98,11 @@ begin
     -- A large collection is removed by several calls, and before any other is begun.
     is_working := exists (select 1 from celeriac.work where kind = ${work.remove});
     if not is_working then
-      v_numbers := celeriac.take_leaving(c.now);
-      if cardinality(v_numbers) > 0 then
-        select r.* into v_rest from celeriac.remove_alone(c, v_numbers) r;
-        c := celeriac.remove_together(v_rest.c, v_rest.a_numbers);
+      v_runs := celeriac.take_leaving(c.now);
+      if v_runs <> '' then
+        select r.* into v_rest from celeriac.remove_alone(c, v_runs) r;
+        c := v_rest.c;
+        if cardinality(v_rest.others) > 0 then c := celeriac.remove_together(c, v_rest.others); end if;
       end if;
     end if;
     is_left := is_working or v_more_events or exists (select 1 from celeriac.leaving where due_at <= c.now);
@@ -106,68 +111,82 @@ begin
   return next;
 end $$;
 
--- The first numbers that are due: as many as one call may remove rows.
-create or replace function celeriac.take_leaving(a_now bigint) returns bigint[] language plpgsql as $$
+-- The first numbers that are due, as runs: as many as one call may remove rows.
+create or replace function celeriac.take_leaving(a_now bigint) returns text language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_numbers bigint[] := '{}';
-  v_some bigint[];
-  v_room integer;
+  v_runs text := '';
+  v_room bigint := ${rowsPerCall};
+  v_size bigint;
+  v_numbers bigint[];
   r record;
 begin
   for r in select ctid, due_at, runs from celeriac.leaving where due_at <= a_now order by due_at limit ${entriesPerCall} loop
-    v_room := ${rowsPerCall} - cardinality(v_numbers);
     exit when v_room <= 0;
-    v_some := celeriac.numbers_in(r.runs);
+    select sum(last - first + 1) into v_size from celeriac.runs_in(r.runs);
     delete from celeriac.leaving where ctid = r.ctid;
-    perform celeriac.leave_at(r.due_at, v_some[v_room + 1:]);
-    v_numbers := v_numbers || v_some[1:v_room];
+    if v_size > v_room then
+      v_numbers := celeriac.numbers_in(r.runs);
+      perform celeriac.leave_at(r.due_at, v_numbers[v_room + 1:]);
+      r.runs := array_to_string(v_numbers[1:v_room], ',');
+    end if;
+    v_runs := concat_ws(',', nullif(v_runs, ''), r.runs);
+    v_room := v_room - v_size;
   end loop;
-  return v_numbers;
+  return v_runs;
 end $$;
 
 -- Jobs alone that never continued and were never retried have no rows beside their own that others would look for: they go at once,
--- without being held first. Gives those that went.
-create or replace function celeriac.remove_plain(a_now bigint, a_numbers bigint[]) returns bigint[] language plpgsql
+-- run by run and without being held first, which takes half as long as one look-up for each. Gives the numbers of what is still there.
+create or replace function celeriac.remove_plain(a_now bigint, a_runs text) returns bigint[] language plpgsql
 set lock_timeout = '${plainPatience}ms' as $$
 #variable_conflict use_column
 declare
-  v_gone bigint[];
+  v_rest bigint[] := '{}';
+  v_first bigint;
+  v_last bigint := 0;
+  v_gone bigint;
+  r record;
 begin
-  with gone as (
-    delete from celeriac.jobs where seq = any(a_numbers) and collection = seq and state > 3 and continuation is null and round = 1
-      and finished_at + coalesce(retention, ${collectionRetention}) <= a_now returning seq
-  )
-  select coalesce(array_agg(seq), '{}') into v_gone from gone;
-  perform celeriac.delete_parts(v_gone);
-  return v_gone;
+  for r in select first, last from celeriac.runs_in(a_runs) loop
+    delete from celeriac.jobs where seq between r.first and r.last and collection = seq and state > 3 and continuation is null and round = 1
+      and finished_at + coalesce(retention, ${collectionRetention}) <= a_now;
+    get diagnostics v_gone = row_count;
+    if v_gone <= r.last - r.first then
+      v_rest := v_rest || array(
+        select seq from celeriac.jobs where seq between r.first and r.last
+        union all select number from celeriac.collections where number between r.first and r.last);
+    end if;
+    v_first := least(v_first, r.first);
+    v_last := greatest(v_last, r.last);
+  end loop;
+  if celeriac.have_parts(v_first, v_last) then
+    perform celeriac.delete_parts(array(select n from unnest(celeriac.numbers_in(a_runs)) n where n <> all(v_rest)));
+  end if;
+  return v_rest;
 exception when lock_not_available then
-  return '{}';
+  return celeriac.numbers_in(a_runs);
 end $$;
 
 -- Jobs alone that have nothing besides. Somebody may be at work on some: a retry, or whoever looks at them within a transaction.
-create or replace function celeriac.remove_alone(inout c celeriac.change, inout a_numbers bigint[]) language plpgsql as $$
+create or replace function celeriac.remove_alone(inout c celeriac.change, a_runs text, out others bigint[]) language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_gone bigint[] := celeriac.remove_plain(c.now, a_numbers);
   v_with_more bigint[];
   v_seqs bigint[];
 begin
-  c.rows_left := c.rows_left - cardinality(v_gone);
-  if cardinality(v_gone) = cardinality(a_numbers) then
-    a_numbers := '{}';
-    return;
-  end if;
-  a_numbers := array(select n from unnest(a_numbers) n where n <> all(v_gone));
+  others := celeriac.remove_plain(c.now, a_runs);
+  c.rows_left := c.rows_left - (select sum(last - first + 1) from celeriac.runs_in(a_runs)) + cardinality(others);
+  if cardinality(others) = 0 then return; end if;
   v_with_more := array(
-    select collection from celeriac.jobs where collection = any(a_numbers) and collection <> seq
-    union select collection from celeriac.barriers where collection = any(a_numbers));
+    select collection from celeriac.jobs where collection = any(others) and collection <> seq
+    union select collection from celeriac.barriers where collection = any(others));
   v_seqs := array(
-    select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} and seq <> all(v_with_more) order by seq for update skip locked);
+    select seq from celeriac.jobs where seq = any(others) and ${isDueAlone} and seq <> all(v_with_more) order by seq for update skip locked);
   perform celeriac.delete_jobs(v_seqs);
   c.rows_left := c.rows_left - cardinality(v_seqs);
   perform celeriac.leave_at(c.now + ${lookAgainAtLocked}, array(
-    select seq from celeriac.jobs where seq = any(a_numbers) and ${isDueAlone} and seq <> all(v_with_more)));
+    select seq from celeriac.jobs where seq = any(others) and ${isDueAlone} and seq <> all(v_with_more)));
 end $$;
 
 create or replace function celeriac.delete_jobs(a_seqs bigint[]) returns void language plpgsql as $$
@@ -180,19 +199,23 @@ end $$;
 create or replace function celeriac.delete_parts(a_seqs bigint[]) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_first bigint := (select min(seq) from unnest(a_seqs) seq);
-  v_last bigint := (select max(seq) from unnest(a_seqs) seq);
+  v_first bigint;
+  v_last bigint;
 begin
-  if v_first is null then return; end if;
-  if exists (select 1 from celeriac.attempts where job between v_first and v_last) then
-    delete from celeriac.attempts where job = any(a_seqs);
-  end if;
-  if exists (select 1 from celeriac.log where job between v_first and v_last) then
-    delete from celeriac.log where job = any(a_seqs);
-  end if;
-  if exists (select 1 from celeriac.notes where job between v_first and v_last) then
-    delete from celeriac.notes where job = any(a_seqs);
-  end if;
+  select min(seq), max(seq) into v_first, v_last from unnest(a_seqs) seq;
+  if not celeriac.have_parts(v_first, v_last) then return; end if;
+  delete from celeriac.attempts where job = any(a_seqs);
+  delete from celeriac.log where job = any(a_seqs);
+  delete from celeriac.notes where job = any(a_seqs);
+end $$;
+
+-- Most jobs have none, and three looks at an index tell it of a thousand.
+create or replace function celeriac.have_parts(a_first bigint, a_last bigint) returns boolean language plpgsql as $$
+#variable_conflict use_column
+begin
+  return exists (select 1 from celeriac.attempts where job between a_first and a_last)
+    or exists (select 1 from celeriac.log where job between a_first and a_last)
+    or exists (select 1 from celeriac.notes where job between a_first and a_last);
 end $$;
 
 -- Removes settled collections, and jobs alone that continued: small ones whole and together, a large one by itself. Whoever has begun
@@ -292,12 +315,13 @@ declare
   v_count integer;
 begin
   select * into v_oldest from celeriac.events order by number limit 1;
+  if v_oldest.at >= a_now - ${eventsNeeded} then return false; end if;
   select avg(pg_column_size(changes) + coalesce(pg_column_size(payloads), 0)) into v_size from (
     (select changes, payloads from celeriac.events order by number limit ${eventsMeasured})
     union all (select changes, payloads from celeriac.events order by number desc limit ${eventsMeasured})) e;
   -- How many rows are too many, if they are all as long as those.
   v_excess := ceil(v_newest - v_oldest.number - ${eventsKept} / greatest(v_size, 1));
-  if v_oldest.at >= a_now - ${eventRetention} and (v_excess <= 0 or v_oldest.at >= a_now - ${eventsNeeded}) then return false; end if;
+  if v_oldest.at >= a_now - ${eventRetention} and v_excess <= 0 then return false; end if;
   delete from celeriac.events where number = any(array(select number from celeriac.events order by number limit ${eventsPerCall}))
     and number < v_newest
     and (at < a_now - ${eventRetention} or (number < v_oldest.number + v_excess and at < a_now - ${eventsNeeded}));
