@@ -9,11 +9,13 @@ export interface Registry {
   find(name: string): TaskDefinition | undefined
   /** @throws CeleriacError UNKNOWN_TASK, with the known name it resembles */
   get(name: string): TaskDefinition
+  /** The same list until another task is added. */
   all(): readonly TaskDefinition[]
 }
 
 export function createRegistry(): Registry {
   const known = new Map<string, TaskDefinition>()
+  let all: readonly TaskDefinition[] | null = null
   return {
     add(definition) {
       const before = known.get(definition.name)
@@ -21,6 +23,7 @@ export function createRegistry(): Registry {
       if (before && definition.handler === null) return
       if (before && before.handler !== null) throw duplicate(definition.name)
       known.set(definition.name, definition)
+      all = null
     },
     find: (name) => known.get(name),
     get(name) {
@@ -28,7 +31,7 @@ export function createRegistry(): Registry {
       if (definition) return definition
       throw unknown(name, known.keys())
     },
-    all: () => [...known.values()],
+    all: () => (all ??= [...known.values()]),
   }
 }
 

@@ -6,7 +6,8 @@ import { anything, badOption, functionOption, isTrue, type OptionReaders, readOp
 import { Authenticator, type Auth } from './authenticate.ts'
 import { readJson } from './body.ts'
 import { docsPage } from './docs-page.ts'
-import { documentOf, type OpenApiDocument } from './document.ts'
+import { documentOf } from './document.ts'
+import { Faults, logFault, type OnError } from './faults.ts'
 import { demand, demandEverything, type Identity } from './identity.ts'
 import { Keyring } from './keys.ts'
 import { Held } from './live/held.ts'
@@ -14,7 +15,7 @@ import { rememberedOwners } from './live/owners.ts'
 import type { Incoming } from './local.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
 import { isReply, json, type Reply } from './reply.ts'
-import { type AskedOf, queryOf, readBy, type Route, type Service } from './route.ts'
+import { queryOf, readBy, type Route, type Service } from './route.ts'
 import { collectionRoutes } from './routes/collections.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { systemRoutes } from './routes/system.ts'
@@ -36,8 +37,11 @@ export interface HandlerOptions {
   readonly base?: string | undefined
   /** Pages of these origins may ask from the browser: `https://app.example.com`. Default none but its own. */
   readonly origins?: readonly string[] | undefined
-  /** Told of what went wrong inside, which those who ask are not told. Default: `console.error`. */
-  readonly onError?: ((error: unknown, request: AskedOf) => void) | undefined
+  /**
+   * Called with what went wrong inside, which callers do not see: each kind of failure at once, and then once a minute with how
+   * often it was repeated. Default: `console.error`, at most 8,000 characters.
+   */
+  readonly onError?: OnError | undefined
 }
 
 /** Answers a request. `incoming` says where it came from: without it, nobody counts as being on this machine. */
@@ -59,16 +63,17 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     auth = {},
     base = '',
     origins = [],
-    onError = logError,
+    onError = logFault,
     openLocally = !isProduction(),
   } = readHandlerOptions(options)
   const parts = partsOf(app)
   const connect = () => parts.connect()
   const keyring = new Keyring(connect)
   const authenticator = new Authenticator(auth, keyring, { origins, openLocally }, parts.runtime, connect)
+  const faults = new Faults(onError, parts.runtime)
   const explain: Service['explain'] = (thrown, asked) => {
     const { problem, isInternal } = problemOf(thrown)
-    if (isInternal) onError(thrown, asked)
+    if (isInternal) faults.report(thrown, asked)
     return problem
   }
   const trust = new Trust(parts.runtime, (keyId) => keyring.stillHolds(keyId))
@@ -91,7 +96,9 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     return carried(problemReply(problem, error instanceof RequestError ? error.headers : {}), env)
   })
   hono.notFound(({ req, env }) => carried(problemReply(noSuchPath(req.path)), env))
-  if (origins.length > 0) hono.use('*', cors({ origin: [...origins], exposeHeaders: ['location'] }))
+  if (origins.length > 0) {
+    hono.use('*', cors({ origin: [...origins], allowMethods: methods, exposeHeaders: ['location'] }))
+  }
   for (const one of routes) {
     const answer = async ({ req, env }: Asking): Promise<Response> => {
       const request = req.raw
@@ -101,10 +108,12 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     }
     for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
   }
-  let document: OpenApiDocument | undefined
-  const known = (): OpenApiDocument => (document ??= documentOf(routes, base))
-  for (const path of pathsOf(base, '/api/openapi.json')) hono.get(path, ({ env }) => carried(json(200, known()), env))
-  for (const path of pathsOf(base, '/api/docs')) hono.get(path, ({ env }) => carried(docsPage(known(), base), env))
+  const document = once(() => documentOf(routes, base))
+  // Anybody may ask for them, and writing one takes longer than most requests.
+  const asJson = once(() => json(200, document()))
+  const asPage = once(() => docsPage(document(), base))
+  for (const path of pathsOf(base, '/api/openapi.json')) hono.get(path, ({ env }) => carried(asJson(), env))
+  for (const path of pathsOf(base, '/api/docs')) hono.get(path, ({ env }) => carried(asPage(), env))
   for (const path of new Set(routes.map((one) => one.path))) hono.all(honoPath(base, path), () => refuseMethod(path))
 
   const answer: Answer = async (request, incoming) => {
@@ -115,6 +124,14 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     return { ...env.reply, headers: { ...Object.fromEntries(response.headers), ...env.reply.headers } }
   }
   return { answer, authenticator, service, base, isOurs: knowsPath(base) }
+}
+
+/** What pages of other origins may ask with: hono answers HEAD where there is GET. */
+const methods = ['HEAD', ...new Set(routes.map(({ method }) => method.toUpperCase()))]
+
+function once<Made>(make: () => Made): () => Made {
+  let made: { readonly made: Made } | undefined
+  return () => (made ??= { made: make() }).made
 }
 
 /** How much of what was read for one credential may be on its way to it: so many answers, and as many snapshots of what it follows. */
@@ -212,8 +229,3 @@ function readHandlerOptions(options: HandlerOptions): HandlerOptions {
 }
 
 const isProduction = (): boolean => process.env['NODE_ENV'] === 'production'
-
-function logError(error: unknown, { method, path }: AskedOf): void {
-  // eslint-disable-next-line no-console -- A server that says nothing of its own faults cannot be mended.
-  console.error(`celeriac: ${method} ${path}:`, error)
-}

@@ -63,14 +63,7 @@ interface FastifyReplyLike {
 export function createHandler(app: Celeriac, options: HandlerOptions = {}): Handler {
   const { answer, authenticator, service, base, isOurs } = createApi(app, options)
   const live = new Live(authenticator, service, base)
-  let isPrefixTold = false
-  // Every request says the same of it, so that the log has it once.
-  const refuse = (prefix: string, about: AskedOf): Reply => {
-    const refusal = unknownPrefix(prefix)
-    const problem = isPrefixTold ? problemOf(refusal).problem : service.explain(refusal, about)
-    isPrefixTold = true
-    return problemReply(problem)
-  }
+  const refuse = (prefix: string, about: AskedOf): Reply => problemReply(service.explain(unknownPrefix(prefix), about))
   const listen = getRequestListener(
     async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings

@@ -9,6 +9,7 @@ export {
 } from './own-api.ts'
 export type { HandlerOptions } from './api.ts'
 export type { Auth } from './authenticate.ts'
+export type { FailedRequest } from './faults.ts'
 export { createHandler, type Handler } from './handler.ts'
 export type { Identity, Scope } from './identity.ts'
 export type { JwtOptions } from './jwt.ts'

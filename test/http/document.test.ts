@@ -5,6 +5,8 @@ import { z } from 'zod'
 import { createDocument } from 'zod-openapi'
 import { Celeriac } from 'celeriac'
 import { accepted, callbackUrl, createHandler, openapi, openapiForFastify } from 'celeriac/http'
+import { createApi } from '../../src/http/api.ts'
+import type { Reply } from '../../src/http/reply.ts'
 import { Documented, type Document } from './documented.ts'
 import { expectLinted } from './lint.ts'
 
@@ -102,3 +104,43 @@ test('in Fastify its parts are schemas of routes, with and without a document of
 
 const headers = { 'content-type': 'application/json' }
 const empty: Document = { paths: {}, components: { schemas: {} } }
+
+test('the list of tasks and the document are made once, and anew when a task is added', async () => {
+  const app = makeApp()
+  let written = 0
+  const counted = {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: (value: unknown) => ({ value }),
+      jsonSchema: { input: () => ({ type: 'number', minimum: ++written }) },
+    },
+  } as never
+  app.task('counted', { input: counted, expose: true }, (x: number) => x)
+  const { answer } = createApi(app, { auth: { identify: ({ headers }) => knownBy(headers) } })
+  const ask = (path: string, headers = {}) => answer(new Request(`http://localhost${path}`, { headers }))
+  const first = (await ask('/api/tasks')) as Reply
+  expect(await ask('/api/tasks')).toMatchObject({ text: first.text })
+  await Promise.all([ask('/api/tasks', { 'x-user': 'ann' }), ask('/api/tasks/counted')])
+  expect(written).toBe(1)
+  app.task('another', () => 1)
+  const later = JSON.parse(((await ask('/api/tasks')) as Reply).text) as { items: { name: string }[] }
+  expect(later.items.map(({ name }) => name)).toEqual(['another', 'counted'])
+  // A user sees what is exposed only.
+  const shown = JSON.parse(((await ask('/api/tasks', { 'x-user': 'ann' })) as Reply).text) as typeof later
+  expect(shown.items.map(({ name }) => name)).toEqual(['counted'])
+  expect(written).toBe(1)
+  for (const path of ['/api/openapi.json', '/api/docs']) expect(await ask(path)).toBe(await ask(path))
+})
+
+const knownBy = (headers: Headers) => {
+  const user = headers.get('x-user')
+  return { name: user ?? 'root', scopes: ['read' as const], actor: user }
+}
+
+test('pages of other origins are told of the methods that there are, and of no other', async () => {
+  const handler = createHandler(makeApp(), { auth: 'none', origins: ['https://app.example.com'] })
+  const asked = { origin: 'https://app.example.com', 'access-control-request-method': 'POST' }
+  const answer = await handler(new Request('http://localhost/api/jobs', { method: 'OPTIONS', headers: asked }))
+  expect(answer.headers.get('access-control-allow-methods')).toBe('HEAD,GET,POST')
+})

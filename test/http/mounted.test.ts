@@ -84,7 +84,7 @@ describe('behind what reads bodies', () => {
       // What needs none is not held up.
       expect((await fetch(`${url}/api/jobs`)).status).toBe(200)
     }
-    expect(reported).toEqual([1, 2].map(() => expect.stringContaining('mount it before')))
+    expect(reported).toEqual([expect.stringContaining('mount it before')])
   })
 })
 
@@ -150,7 +150,7 @@ describe('under a prefix', () => {
       }
       const sent = await submit(`${url}/jobs`)
       expect([sent.status, sent.headers.get('location')]).toEqual([500, null])
-      // Clients ask again and again: the log says it once.
+      // Clients ask again and again: the log has it once a minute.
       expect(reported).toHaveLength(1)
       const socket = new WebSocket(`${url.replace('http', 'ws')}/jobs/api/live`)
       await expect(once(socket, 'open')).rejects.toThrow()

@@ -64,6 +64,18 @@ test.each<[string, (response: ServerResponse) => void]>([
   expect((await ask(await token('one'))).status).toBe(200)
 })
 
+test.each<[string, (response: ServerResponse) => void]>([
+  ['keys cannot be read', (response) => response.writeHead(503).end()],
+  ['a key is not known shortly after a read', (response) => response.end('{"keys":[]}')],
+])('tokens without end write one report, where %s', async (_, answer) => {
+  const { ask, token, answers, faults } = await open()
+  answers(answer)
+  const given = await token('one')
+  await ask(given)
+  for (let n = 0; n < 20; n++) expect((await ask(given)).status).toBe(503)
+  expect(faults).toHaveLength(1)
+})
+
 test('a key that was added just now is no fault of the token; one that is not there is', async () => {
   const { ask, token, newKey, made } = await open()
   expect((await ask(await token('one'))).status).toBe(200)

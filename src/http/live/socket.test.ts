@@ -313,7 +313,7 @@ describe('what goes wrong inside', () => {
     })
     return { socket, reported, app }
   }
-  const report = ['a fault', { method: 'GET', path: '/api/live' }]
+  const report = ['a fault', { method: 'GET', path: '/api/live', repeats: 0 }]
 
   it('is reported of a handshake, and not told', async () => {
     const { socket, reported } = await faulty('identify')

@@ -8,7 +8,7 @@ import { settledCallback } from '../callback-terms.ts'
 import { exposedTask } from '../exposed.ts'
 import type { Identity } from '../identity.ts'
 import { calledBack, idempotencyHeader, options } from '../inputs.ts'
-import { json } from '../reply.ts'
+import { json, type Reply } from '../reply.ts'
 import { route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { accept, optionsOf } from '../submitting.ts'
@@ -42,9 +42,7 @@ export const taskRoutes = [
       200: { description: 'All of them, by name, on one page.', schema: schemas.pageOf(task, 'TaskPage') },
     },
     async handle({ service, identity }) {
-      const shown = service.parts.registry.all().filter((definition) => isShown(identity, definition))
-      const items = shown.map(taskAnswer).sort((one, other) => (one.name < other.name ? -1 : 1))
-      return json(200, { items })
+      return listOf(service.parts.registry.all(), seesAll(identity))
     },
   }),
   route({
@@ -58,7 +56,7 @@ export const taskRoutes = [
     answers: { 200: { description: 'The task.', schema: task }, ...notFound },
     async handle({ service, identity, params }) {
       const definition = service.parts.registry.find(params.name)
-      if (definition && isShown(identity, definition)) return json(200, taskAnswer(definition))
+      if (definition && isShown(identity, definition)) return json(200, answerOf(definition))
       throw new NotFound(`There is no task ${JSON.stringify(params.name.slice(0, 60))} here.`)
     },
   }),
@@ -94,11 +92,34 @@ export const taskRoutes = [
   }),
 ]
 
-/** What may not be sent from outside is nothing to a user there. */
-const isShown = ({ actor, collectionId }: Identity, { terms }: TaskDefinition): boolean =>
-  terms.expose === true || (actor === null && collectionId === null)
+const seesAll = ({ actor, collectionId }: Identity): boolean => actor === null && collectionId === null
 
-function taskAnswer({ name, schema, terms }: TaskDefinition): z.input<typeof task> {
+/** What may not be sent from outside is nothing to a user there. */
+const isShown = (identity: Identity, { terms }: TaskDefinition): boolean => terms.expose === true || seesAll(identity)
+
+/** The answers made of a list of tasks, which is another list when a task is added: writing JSON Schema takes long. */
+const lists = new WeakMap<readonly TaskDefinition[], Partial<Record<'all' | 'exposed', Reply>>>()
+
+function listOf(tasks: readonly TaskDefinition[], all: boolean): Reply {
+  let made = lists.get(tasks)
+  if (made === undefined) lists.set(tasks, (made = {}))
+  return (made[all ? 'all' : 'exposed'] ??= write(tasks.filter(({ terms }) => all || terms.expose === true)))
+}
+
+function write(tasks: readonly TaskDefinition[]): Reply {
+  return json(200, { items: tasks.map(answerOf).sort((one, other) => (one.name < other.name ? -1 : 1)) })
+}
+
+type Task = z.input<typeof task>
+const answers = new WeakMap<TaskDefinition, Task>()
+
+function answerOf(definition: TaskDefinition): Task {
+  let made = answers.get(definition)
+  if (made === undefined) answers.set(definition, (made = taskAnswer(definition)))
+  return made
+}
+
+function taskAnswer({ name, schema, terms }: TaskDefinition): Task {
   const args = schema === null ? null : argumentsSchema(schema)
   return {
     name,
