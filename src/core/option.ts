@@ -18,6 +18,35 @@ export function readOptions<Stored extends object>(
   readers: OptionReaders<Stored>,
   what: string,
 ): Stored {
+  return readable(what, () => readEach(options, readers, what))
+}
+
+/**
+ * Reads an object of the user's: what its getters and traps throw becomes an error of this package.
+ *
+ * @throws CeleriacError BAD_OPTION
+ */
+export function readable<Read>(what: string, read: () => Read): Read {
+  try {
+    return read()
+  } catch (thrown) {
+    if (isOurs(thrown)) throw thrown
+    throw new CeleriacError('BAD_OPTION', `${what}: it cannot be read, because reading it threw: give a plain object`, {
+      cause: thrown,
+    })
+  }
+}
+
+/** What was thrown may itself be an object that throws when it is looked at. */
+function isOurs(thrown: unknown): boolean {
+  try {
+    return thrown instanceof CeleriacError
+  } catch {
+    return false
+  }
+}
+
+function readEach<Stored extends object>(options: unknown, readers: OptionReaders<Stored>, what: string): Stored {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw badOption(what, `options are given as an object, this is ${shown(options)}`)
   }

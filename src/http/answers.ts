@@ -3,30 +3,59 @@ import type { CollectionEvent, FeedEvent, JobEvent } from '../core/handle.ts'
 import { type Snake, toSnake } from '../core/snake.ts'
 import type { Identity } from './identity.ts'
 
-/** What is told, as it is answered to this one: where it was thrown is for those who run the service, not for its users. */
+/** What this one is answered: stacks are for those who run the service, and a callback's whole address for those who may act. */
 export function tell<const T>(identity: Identity, value: T): Snake<T> {
-  return isInside(identity) ? toSnake(value) : tellOutside(value)
+  return tellAs(viewOf(identity), value)
 }
 
-const isInside = ({ actor, collectionId }: Identity): boolean => actor === null && collectionId === null
+/** As those are answered who are known by a run token: neither stacks nor whole addresses of callbacks. */
+export const tellOutside = <const T>(value: T): Snake<T> => tellAs(0, value)
+
+/** Which parts a reader sees, added up. */
+const seesStacks = 1
+const seesAddresses = 2
+
+/** An owner sees where its collections call back to; a key that may only read does not. */
+function viewOf({ actor, collectionId, scopes }: Identity): number {
+  if (collectionId !== null) return 0
+  if (actor !== null) return seesAddresses
+  const mayAct = scopes.includes('operate') || scopes.includes('admin')
+  return seesStacks + (mayAct ? seesAddresses : 0)
+}
 
 type Event = CollectionEvent | JobEvent | FeedEvent
 
-/** The JSON of events: those who follow the same share them, so it is made once. */
-const texts = { inside: new WeakMap<Event, string>(), outside: new WeakMap<Event, string>() }
+/** The JSON of events, by what is seen of them: those who follow the same share them, so it is made once. */
+const texts: readonly WeakMap<Event, string>[] = Array.from({ length: 4 }, () => new WeakMap())
 
 /** An event as JSON, as it is told to this one. */
 export function eventText(identity: Identity, event: Event): string {
-  const known = isInside(identity) ? texts.inside : texts.outside
+  const view = viewOf(identity)
+  const known = texts[view]!
   let text = known.get(event)
-  if (text === undefined) known.set(event, (text = JSON.stringify(tell(identity, event))))
+  if (text === undefined) known.set(event, (text = JSON.stringify(tellAs(view, event))))
   return text
 }
 
-export function tellOutside<const T>(value: T): Snake<T> {
+function tellAs<const T>(view: number, value: T): Snake<T> {
   const told = toSnake(value)
-  hideStacks(told)
+  if ((view & seesStacks) === 0) hideStacks(told)
+  if ((view & seesAddresses) === 0) shortenAddresses(told)
   return told
+}
+
+/** A callback's address stands in a collection. Its query and user info are often a secret of the receiver's. */
+function shortenAddresses(told: unknown): void {
+  if (typeof told !== 'object' || told === null) return
+  const one = told as { callback_url?: string; items?: unknown; collection?: unknown }
+  if (one.callback_url !== undefined) one.callback_url = shortAddress(one.callback_url)
+  if (Array.isArray(one.items)) one.items.forEach(shortenAddresses)
+  shortenAddresses(one.collection)
+}
+
+function shortAddress(address: string): string {
+  const { origin, pathname } = new URL(address)
+  return origin + pathname
 }
 
 /** Failures stand in a collection, in its jobs and in their attempts. */

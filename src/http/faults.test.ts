@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { manualRuntime } from '../../test/fixtures/clock.ts'
-import { type FailedRequest, Faults, logFault } from './faults.ts'
+import { type FailedRequest, Faults, logFault, type OnError } from './faults.ts'
 import { RequestError } from './problem.ts'
 
 function open() {
@@ -48,12 +48,13 @@ test('a report that throws, or fails later, harms nobody', async () => {
   process.on('unhandledRejection', unhandled)
   onTestFinished(() => void process.off('unhandledRejection', unhandled))
   const clock = manualRuntime()
-  for (const fail of [
+  const fails: readonly OnError[] = [
     () => {
       throw new Error('no log')
     },
     async () => Promise.reject(new Error('no log')),
-  ]) {
+  ]
+  for (const fail of fails) {
     const faults = new Faults(fail, clock)
     for (let n = 0; n < 2; n++) faults.report(new Error('away'), { method: 'GET', path: '/' })
     clock.pass(60_000)

@@ -143,7 +143,10 @@ const collectionParts = {
   description: text.optional(),
   actor: actor.optional().register(described, { description: 'Who asked for it.' }),
   tags: z.array(text),
-  callback_url: text.optional(),
+  callback_url: text.optional().register(described, {
+    description:
+      'Where it calls back. Its query is for its actor, and for keys that may `operate`: others see the address without it.',
+  }),
   counts,
   progress: z
     .object({ done: count, total: count })

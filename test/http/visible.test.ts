@@ -1,5 +1,6 @@
 import { chain, group } from 'celeriac'
 import { expect, test } from 'vitest'
+import { accepted, type Scope } from 'celeriac/http'
 import { partsOf } from '../../src/app/parts.ts'
 import type { HandlerOptions } from '../../src/http/api.ts'
 import { createKey, listKeys, revokeKey } from '../../src/http/keys.ts'
@@ -89,6 +90,38 @@ describeEngines((engine) => {
     }
     const key = await createKey(await partsOf(app).connect(), { name: 'ops', scopes: ['read'] })
     expect((await as(key.key)('GET', `/api/jobs/${id}`)).body.failure.stack).toContain('no such image')
+  })
+
+  test('the query of a callback’s address is for its owner and for those who may act', async () => {
+    const { as, app } = await open({ auth: { jwt } })
+    const ann = as(await tokenWith({ sub: 'ann', scope: 'read submit' }))
+    const callback_url = 'https://hooks.example.org/done?token=s3cret#s3cret'
+    const sent = await ann('POST', '/api/tasks/math.add', { args: [1, 2], callback_url })
+    const { id } = sent.body
+    const keyFor = async (...scopes: Scope[]) =>
+      as((await createKey(await partsOf(app).connect(), { name: scopes.join(), scopes })).key)
+    const token = as((await ann('POST', `/api/collections/${id}/token`)).body.token)
+    // Nothing is sent: no worker runs here.
+    await (await app.job(sent.body.jobs[0].id)).cancel()
+    const paths = [`/api/collections/${id}`, `/api/collections/${id}/events`, '/api/collections']
+    const textOf = async (ask: Api['ask'], path: string): Promise<string> => {
+      const { body } = await ask('GET', path)
+      return typeof body === 'string' ? body : JSON.stringify(body)
+    }
+    const readers = { token, reads: await keyFor('read') }
+    const owners = { ann, operates: await keyFor('read', 'operate'), admin: await keyFor('admin') }
+    for (const path of paths) {
+      for (const [who, ask] of Object.entries(readers)) {
+        if (who === 'token' && path === '/api/collections') continue
+        const text = await textOf(ask, path)
+        expect(text, `${who} ${path}`).toContain('"callback_url":"https://hooks.example.org/done"')
+        expect(text, `${who} ${path}`).not.toContain('s3cret')
+      }
+      for (const [who, ask] of Object.entries(owners))
+        expect(await textOf(ask, path), `${who} ${path}`).toContain(`"callback_url":"${callback_url}"`)
+    }
+    const handed = (await (await accepted(await app.collection(id))).json()) as object
+    expect(handed).toMatchObject({ callback_url: 'https://hooks.example.org/done' })
   })
 
   test('an API key opens what its scopes say, until it is revoked or its time is over', async () => {
