@@ -235,8 +235,8 @@ async function removeBatch(
 }
 
 /** Numbers looked at in one command, and commands sent one behind the other. */
-const window = 1_000
-const windowsTogether = 10
+const window = 250
+const windowsTogether = 40
 
 /** What numbers there are, and from which on some are taken by uploads whose rows are not all there yet. */
 const numbersScript = reading(
@@ -264,13 +264,14 @@ return 0
 export async function noteOldest(db: Database): Promise<void> {
   const [first, last] = await db.read<[number, number]>(numbersScript)
   let oldest = first
+  // Mostly the oldest is still there: one look tells.
+  let together = 1
   await bySlices(db.runtime, async () => {
-    const starts = Array.from({ length: windowsTogether }, (_, at) => oldest + at * window).filter(
-      (start) => start <= last,
-    )
+    const starts = Array.from({ length: together }, (_, at) => oldest + at * window).filter((start) => start <= last)
     const counts = await Promise.all(starts.map((start) => rowsIn(db, start, Math.min(start + window - 1, last))))
     const kept = counts.findIndex((count) => count > 0)
-    oldest = kept === -1 ? Math.min(oldest + windowsTogether * window, last + 1) : (starts[kept] as number)
+    oldest = kept === -1 ? Math.min(oldest + together * window, last + 1) : (starts[kept] as number)
+    together = windowsTogether
     return kept === -1 && oldest <= last
   })
   if (oldest > first) await db.read(oldestScript, [oldest])
