@@ -8,6 +8,7 @@ import { badOption } from '../core/option.ts'
 import { createApi, type HandlerOptions } from './api.ts'
 import { Live } from './live/live.ts'
 import { type NodeRequest, prefixOf, unknownPrefix, withReadBody } from './mounted.ts'
+import { whenNext } from './pipelined.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
 import type { AskedOf } from './route.ts'
 import { isReply, type Reply, responseOf } from './reply.ts'
@@ -84,7 +85,7 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
       const refused = refuse(prefix, { method: message.method ?? '', path: pathOf(prefix + given) })
       return write(refused, response, service.parts.runtime)
     } else if (next) return next()
-    void listen(message, response)
+    whenNext(response, () => void listen(message, response))
   }
   const asked = async (request: Request, env?: object): Promise<Reply | Response> => {
     const { incoming } = (env ?? {}) as { readonly incoming?: NodeRequest }

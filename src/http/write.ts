@@ -19,43 +19,21 @@ export function write({ status, headers, text, done }: Reply, outgoing: ServerRe
     outgoing.end(text)
     return done?.()
   }
-  const clock = new Stall(outgoing, runtime)
-  pipeline(Readable.from(piecesOf(text, clock), { objectMode: true, highWaterMark: 1 }), outgoing, () => {
-    clock.cancel()
+  let clock: Timer | undefined
+  const restart = (): void => {
+    clock?.cancel()
+    clock = runtime.after(patience, () => outgoing.destroy(), { unref: true })
+  }
+  pipeline(Readable.from(piecesOf(text, restart), { objectMode: true, highWaterMark: 1 }), outgoing, () => {
+    clock?.cancel()
     done?.()
   })
 }
 
-function* piecesOf(text: string, clock: Stall): Generator<Buffer> {
+function* piecesOf(text: string, onPiece: () => void): Generator<Buffer> {
   const bytes = Buffer.from(text)
   for (let at = 0; at < bytes.length; at += piece) {
-    clock.restart()
+    onPiece()
     yield bytes.subarray(at, at + piece)
-  }
-}
-
-class Stall {
-  readonly #outgoing: ServerResponse
-  readonly #runtime: Runtime
-  #clock: Timer | undefined
-
-  constructor(outgoing: ServerResponse, runtime: Runtime) {
-    this.#outgoing = outgoing
-    this.#runtime = runtime
-  }
-
-  restart(): void {
-    this.cancel()
-    this.#clock = this.#runtime.after(patience, () => this.#end(), { unref: true })
-  }
-
-  cancel(): void {
-    this.#clock?.cancel()
-  }
-
-  #end(): void {
-    // It waits behind another answer on this connection, which has a clock of its own.
-    if (this.#outgoing.socket === null) this.restart()
-    else this.#outgoing.destroy()
   }
 }
