@@ -4,7 +4,7 @@ import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
 import { anything, badOption, functionOption, isTrue, type OptionReaders, readOptions } from '../core/option.ts'
 import { Authenticator, type Auth } from './authenticate.ts'
-import { readJson } from './body.ts'
+import { isLarge, readJson } from './body.ts'
 import { docsPage } from './docs-page.ts'
 import { documentOf } from './document.ts'
 import { Faults, logFault, type OnError } from './faults.ts'
@@ -88,6 +88,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     explain,
   }
   const turns = new Turns(mostAtOnce)
+  const uploads = new Turns(mostUploads)
   const hono = new Hono<{ Bindings: Env }>()
 
   hono.onError((error, { req, env }) => {
@@ -104,7 +105,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
       const request = req.raw
       const takesTicket = one.takesTicket === true
       const identity = one.scope === null ? nobody : await authenticator.identify(request, env.incoming, takesTicket)
-      return carried(await run(one, { service, turns, identity, request, base, names: req.param() }), env)
+      return carried(await run(one, { service, turns, uploads, identity, request, base, names: req.param() }), env)
     }
     for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
   }
@@ -136,6 +137,9 @@ function once<Made>(make: () => Made): () => Made {
 
 /** How much of what was read for one credential may be on its way to it: so many answers, and as many snapshots of what it follows. */
 const mostAtOnce = 8
+
+/** How many large bodies of one credential are received, and carried out, at once. */
+const mostUploads = 32
 
 /** What goes with a request through the router, which knows responses only: an answer that is none yet comes back here. */
 interface Env {
@@ -170,6 +174,7 @@ const nobody: Identity = { name: 'nobody', scopes: [], actor: null, collectionId
 interface Asked {
   readonly service: Service
   readonly turns: Turns
+  readonly uploads: Turns
   readonly identity: Identity
   readonly request: Request
   readonly base: string
@@ -177,9 +182,22 @@ interface Asked {
 }
 
 /** From what may be asked to the answer. Who may not ask is told before what was wrong with the question. */
-async function run(one: Route, { service, turns, identity, request, base, names }: Asked): Promise<Reply | Response> {
+async function run(one: Route, asked: Asked): Promise<Reply | Response> {
+  const { uploads, identity, request } = asked
   if (one.scope !== null) demand(identity, one.scope)
   if (one.isOfEverybody) demandEverything(identity)
+  const received = one.body && isLarge(request) ? await uploads.take(identity, request) : undefined
+  try {
+    return await carryOut(one, asked)
+  } finally {
+    received?.()
+  }
+}
+
+async function carryOut(
+  one: Route,
+  { service, turns, identity, request, base, names }: Asked,
+): Promise<Reply | Response> {
   const params: unknown = one.params && readBy(one.params, names, 'path')
   const query: unknown = one.query && readBy(one.query, queryOf(new URL(request.url).searchParams, one.query), 'query')
   const body: unknown = one.body && readBy(one.body, await readJson(request, service.parts.runtime), 'body')

@@ -122,9 +122,11 @@ export class Authenticator {
   }
 
   async #byTicket(ticket: string): Promise<Identity> {
-    const identity = await redeemTicket((await this.#access()).engine, ticket)
+    const identity = await redeemTicket(await this.#access(), ticket)
     if (identity && (await this.#keyring.holds(identity.keyId))) return identity
-    throw unauthenticated('The ticket was used, or its 30 seconds are over: ask for another one.')
+    throw unauthenticated(
+      'The ticket was used, or its 30 seconds or what it was asked for with are over: ask for another one.',
+    )
   }
 }
 

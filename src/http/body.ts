@@ -7,6 +7,15 @@ export const bodyLimit = 1_048_576
 /** How long it may take to arrive, in milliseconds. */
 const arrivalTime = 30_000
 
+/** So much waits in Node itself for its reader, in bytes. */
+const small = 65_536
+
+/** Whether receiving the body takes memory that its connection alone does not; also where it does not say how long it is. */
+export function isLarge(request: Request): boolean {
+  const told = request.headers.get('content-length')
+  return told === null ? request.body !== null : Number(told) > small
+}
+
 /**
  * The JSON that a request brings; undefined where it brings nothing.
  *

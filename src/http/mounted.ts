@@ -35,6 +35,7 @@ export function withReadBody(incoming: NodeRequest, request: Request): Request {
   headers.delete('transfer-encoding')
   headers.delete('content-length')
   const body = incoming.body === undefined ? broken() : textOf(incoming.body)
+  if (!(body instanceof ReadableStream)) headers.set('content-length', String(Buffer.byteLength(body)))
   // The types of the DOM do not know `duplex`, which Node asks for where the body is a stream.
   const init: RequestInit & { readonly duplex: 'half' } = { method, headers, body, duplex: 'half' }
   return new Request(request.url, init)

@@ -19,16 +19,17 @@ export async function issueTicket(
   const drawn = new Uint8Array(32)
   runtime.randomBytes(drawn)
   const ticket = ticketPrefix + Buffer.from(drawn).toString('base64url')
-  const expiresAt = new Date(runtime.now() + lifetime)
+  const expiresAt = new Date(Math.min(runtime.now() + lifetime, identity.until ?? Infinity))
   await engine.putValue({ kind: 'ticket', id: idOf(ticket), text: JSON.stringify(identity), lifetime }, 'replace')
   return { ticket, expiresAt }
 }
 
-/** Who asked for it; null where it was used, is too old, or never was. */
-export async function redeemTicket(engine: Values, ticket: string): Promise<Identity | null> {
+/** Who asked for it; null where it was used, is too old, or never was, and where what it was asked for with has ended. */
+export async function redeemTicket({ runtime, engine }: Access, ticket: string): Promise<Identity | null> {
   if (!/^tkt_[A-Za-z0-9_-]{43}$/.test(ticket)) return null
   const text = await engine.takeValue('ticket', idOf(ticket))
-  return text === null ? null : (JSON.parse(text) as Identity)
+  const identity = text === null ? null : (JSON.parse(text) as Identity)
+  return identity?.until !== undefined && identity.until <= runtime.now() ? null : identity
 }
 
 /** What is stored opens nothing. */

@@ -4,6 +4,7 @@ import { Celeriac } from 'celeriac'
 import { createHandler, serve } from 'celeriac/http'
 import { partsOf } from '../../src/app/parts.ts'
 import { createKey, revokeKey } from '../../src/http/keys.ts'
+import { issueTicket } from '../../src/http/tickets.ts'
 import { appByHand } from '../fixtures/app-by-hand.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { openApi, openApiOn } from './api.ts'
@@ -39,6 +40,19 @@ describeEngines((engine) => {
     const { sub } = decodeJwt(own.slice(4))
     const next = (await as(own)('POST', `/api/collections/${sub}/token`)).body.token
     expect(endOf(next)).toBeLessThanOrEqual(endOf(own))
+  })
+
+  test('a ticket opens nothing once what it was asked for with has ended', async () => {
+    const { app, handler } = await open()
+    const connection = await partsOf(app).connect()
+    const ann = { name: 'ann', scopes: ['read'], actor: 'ann', collectionId: null } as const
+    const status = async (until: number): Promise<number> => {
+      const { ticket, expiresAt } = await issueTicket(connection, { ...ann, until })
+      expect(expiresAt.getTime()).toBeLessThanOrEqual(until)
+      return (await handler(new Request(`http://localhost/api/events?ticket=${ticket}`, { method: 'HEAD' }))).status
+    }
+    expect(await status(Date.now() + 600_000)).toBe(200)
+    expect(await status(Date.now())).toBe(401)
   })
 
   test('what was made with a key opens nothing when the key is revoked', async () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { group } from 'celeriac'
@@ -12,6 +12,7 @@ import { createHandler } from '../../src/http/handler.ts'
 import { createKey } from '../../src/http/keys.ts'
 import { appByHand } from '../fixtures/app-by-hand.ts'
 import { describeEngines } from '../fixtures/store.ts'
+import { turns } from '../fixtures/working.ts'
 import { type Api, openApiOn } from './api.ts'
 
 /** How much one credential may have: streams, WebSockets, and jobs in all that it follows. */
@@ -40,6 +41,41 @@ async function streams({ handler, app, tasks }: Api) {
 }
 
 describeEngines((engine) => {
+  test('large bodies of one key are received 32 at a time', async () => {
+    const { handler, app } = await openApiOn(engine, {})
+    const key = async (name: string): Promise<string> =>
+      (await createKey(await partsOf(app).connect(), { name, scopes: ['submit'] })).key
+    let begun = 0
+    const ends: (() => void)[] = []
+    /** Its body says nothing of its length, and comes when the test says so. */
+    const send = async (token: string): Promise<number> => {
+      const pull = async (controller: ReadableStreamDefaultController): Promise<void> => {
+        begun++
+        await new Promise<void>((resolve) => ends.push(resolve))
+        controller.enqueue(new TextEncoder().encode('{"args":[1,2]}'))
+        controller.close()
+      }
+      const body = new ReadableStream({ pull }, { highWaterMark: 0 })
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+      const request = { method: 'POST', headers, body, duplex: 'half' }
+      return (await handler(new Request('http://localhost/api/tasks/math.add', request as object))).status
+    }
+    const ann = await key('ann')
+    const sent = Array.from({ length: 40 }, () => send(ann))
+    while (begun < 32) await turns()
+    await turns(200)
+    expect(begun).toBe(32)
+    sent.push(send(await key('bob')))
+    while (begun < 33) await turns()
+    ends.shift()!()
+    while (begun < 34) await turns()
+    while (begun < 41 || ends.length > 0) {
+      for (const end of ends.splice(0)) end()
+      await turns()
+    }
+    expect(new Set(await Promise.all(sent))).toEqual(new Set([202]))
+  })
+
   test('what one key follows is bounded over all its streams, and ends with them', async () => {
     const { open, key, ann } = await streams(await openApiOn(engine, {}))
     const opened: Response[] = []
@@ -162,4 +198,22 @@ test('one credential has so many WebSockets, and another when one closes', async
   expect(await open(await key('bob'))).toBe(101)
   sockets[0]!.terminate()
   while ((await open(ann)) !== 101);
+})
+
+test('a handshake that is refused leaves no connection, though the client does not close its half', async () => {
+  const handler = createHandler(appByHand().app)
+  const server = createServer(handler.node).on('upgrade', handler.upgrade).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  onTestFinished(() => void client.destroy())
+  client.on('error', () => {})
+  const [socket] = (await once(server, 'connection')) as [Socket]
+  const closed = once(socket, 'close')
+  const handshake = ['connection: Upgrade', 'upgrade: websocket', 'sec-websocket-version: 13', 'x-forwarded-for: a']
+  client.write(['GET /api/live HTTP/1.1', 'host: localhost', ...handshake, '', ''].join('\r\n'))
+  const [answer] = (await once(client, 'data')) as [Buffer]
+  expect(String(answer)).toContain('HTTP/1.1 401')
+  await closed
 })

@@ -81,9 +81,13 @@ function headersOf({ headers }: IncomingMessage): Headers {
   return known
 }
 
-/** The answer to a handshake that is not taken: an ordinary one, with the problem. */
+/**
+ * The answer to a handshake that is not taken: an ordinary one, with the problem. Then the socket is done with: Node would wait for
+ * the end of the client's half, which need not come.
+ */
 function refuse(socket: Duplex, { status, headers, text }: Reply): void {
   const fields = { ...headers, 'content-length': Buffer.byteLength(text), connection: 'close' }
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`)
+  socket.once('finish', () => socket.destroy())
   socket.end([`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', text].join('\r\n'))
 }
