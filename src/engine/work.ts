@@ -132,9 +132,10 @@ export interface Settlement {
 
 /**
  * `superseded`: the job no longer runs under this token; the outcome was refused. `cancelled`: it had been cancelled, and
- * is final. `invalid`: the store will not take this outcome's data (the worker settles it again, as failed).
+ * is final. `invalid`: the store will not take this outcome's data (the worker settles it again, as failed). `busy`: somebody
+ * else holds a row that this one needs, so nothing of it was stored; send it again later, apart from the others.
  */
-export type SettleAnswer = 'accepted' | 'superseded' | 'cancelled' | 'invalid'
+export type SettleAnswer = 'accepted' | 'superseded' | 'cancelled' | 'invalid' | 'busy'
 
 /** A value that a job keeps by name, so that its later attempts need not produce it again. `name` is one line, `value` JSON text. */
 export interface Note {

@@ -82,6 +82,8 @@ async function settle(attempt: Attempt, write: Write, parts: CompletionParts): P
       throw reasonFor('lost', job)
     case 'invalid':
       throw attempt.unusable(new CeleriacError('STORE_FAILED', 'The store does not take the result of completeWithin.'))
+    case 'busy':
+      throw new CeleriacError('STORE_BUSY', 'Somebody held the job for too long; nothing was stored: try again.')
   }
 }
 

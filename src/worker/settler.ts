@@ -49,6 +49,8 @@ const mostUnanswered = 5
 const mostRequests = 2
 /** A group beside another one has to be worth a request of its own. */
 const fewestBeside = 100
+/** The longest pause before what somebody holds is sent again, in milliseconds. */
+const longestHeld = 2_000
 /** With so many outcomes unsettled, or so many characters of them, claiming more would only fill the memory. */
 const tooMany = 2_000
 const tooManyBytes = 64 * 1024 * 1024
@@ -68,6 +70,11 @@ export class Settler {
   readonly #uploading = new Set<OwedSettlement>()
   #size = 0
   #bytes = 0
+  /** Somebody holds what these need: they are sent again by themselves, and hold up no others. */
+  #held: OwedSettlement[] = []
+  #retried: readonly OwedSettlement[] = []
+  readonly #heldBackoff: Backoff
+  #isRetrying = false
   /** A group goes at the end of this turn. */
   #isDue = false
   /** The store answered for the last group in a later turn of the event loop than the one in which it was sent. */
@@ -78,6 +85,7 @@ export class Settler {
   constructor(parts: SettlerParts) {
     this.#parts = parts
     this.#backoff = new Backoff(parts.runtime)
+    this.#heldBackoff = new Backoff(parts.runtime, longestHeld)
   }
 
   /** Outcomes that the store has not answered for yet. */
@@ -103,7 +111,7 @@ export class Settler {
 
   #items(): OwedSettlement[] {
     const sent = [...this.#groups].flatMap(({ items }) => items)
-    return [...sent, ...this.#pending, ...this.#uploading]
+    return [...sent, ...this.#pending, ...this.#uploading, ...this.#held, ...this.#retried]
   }
 
   /** Is it so far behind, or the store away, that nothing more should be claimed? */
@@ -138,6 +146,8 @@ export class Settler {
     this.#pending = []
     this.#bytes = 0
     this.#backoff.cancel()
+    this.#heldBackoff.cancel()
+    this.#held = []
     this.#shrink(lost)
     return lost
   }
@@ -214,9 +224,33 @@ export class Settler {
         this.#refuse(batch[n]!, { code: 'STORE_FAILED', why: 'the store does not take its data' })
         continue
       }
+      if (answers[n] === 'busy') {
+        this.#held.push(batch[n]!)
+        continue
+      }
       this.#parts.onAnswered(batch[n]!, answers[n]!)
       this.#settled(batch[n]!)
     }
+    if (this.#held.length > 0 && !this.#isRetrying) void this.#retryHeld()
+  }
+
+  /** Sends what is held again and again, beside all others, until none of it is. */
+  async #retryHeld(): Promise<void> {
+    const { reporter } = this.#parts
+    this.#isRetrying = true
+    while (this.#held.length > 0) {
+      reporter.warn(
+        'held',
+        'Somebody holds rows that outcomes need, in a transaction of their own: those outcomes wait for it.',
+      )
+      await this.#heldBackoff.wait()
+      this.#retried = this.#held.splice(0, this.#fitting(this.#held))
+      if (this.#retried.length > 0) await this.#settle(this.#retried, { items: this.#retried, isAnswered: false })
+      this.#retried = []
+    }
+    this.#heldBackoff.reset()
+    this.#isRetrying = false
+    if (!this.#isAbandoned) reporter.over('held', 'Nobody holds rows any more that outcomes need.')
   }
 
   /**

@@ -1,7 +1,8 @@
 import { argumentsPerClaim, shortResult, surelyFit } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
-import { entryOf, hot, runOf } from './change.ts'
-import { anywhere } from './line.ts'
+import { entryOf, runOf } from './change.ts'
+import { briefly, patiently } from './held.ts'
+import { anywhere, nameOf } from './line.ts'
 import { roleName } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
 import { isSentAgain, type Requests, type Value } from './database.ts'
@@ -59,8 +60,9 @@ export async function claim(
   now: number | null,
   request: ClaimRequest,
   place: string | null,
+  name: 'claim' | 'claim_free' = 'claim',
 ): Promise<Claimed> {
-  return claimedIn(await requests.call<ClaimRow>('claim', now, ...claimValues(request, place)), request)
+  return claimedIn(await requests.call<ClaimRow>(name, now, ...claimValues(request, place)), request)
 }
 
 export const claimValues = (
@@ -137,7 +139,7 @@ const takenAlone = `
   from claimed j ${inOrder}`
 
 /** Puts jobs to work and notes it. */
-const startOf = (entries: string, itsKeys: string): string => `
+const startOf = (entries: string, itsKeys: string, isFree: boolean): string => `
   with claimed as materialized (
     update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = j.attempt + 1, version = j.version + 1,
       started_at = v_now, deadline_at = v_now + j.timeout, lapses_at = null, finished_at = null, progress = null
@@ -152,40 +154,31 @@ const startOf = (entries: string, itsKeys: string): string => `
     select nextval('celeriac.event_numbers'), v_now, concat('[', ${entries}, ']') from claimed having count(*) > 0
   ),
   started as (
-    delete from celeriac.unique_keys where until = 'started' and collection in (select collection from claimed where ${itsKeys})
+    delete from celeriac.unique_keys where ${isFree ? 'ctid = any(array(select ctid from celeriac.unique_keys where ' : ''}until = 'started' and collection in (
+      select collection from claimed where ${itsKeys})${isFree ? ' for update skip locked))' : ''}
   )`
 const entries = `string_agg(${entryOf}, ',' order by priority desc, collection, seq)`
 
 const place =
   'v_place := case when a_place is null then celeriac.whole_place(a_queues) else celeriac.next_place(a_place::celeriac.place, a_queues) end;'
 
+/** What expired waits where somebody holds what follows from it; what is due does not. */
+const moveDueFree = `begin
+      v_bits := celeriac.move_due(v_now, v_place);
+    exception when lock_not_available then
+      v_place.lapses_at := null;
+      v_bits := celeriac.move_due(v_now, v_place);
+    end;`
+
 export const claimColumns = `seq bigint, collection bigint, attempt integer, version integer, role integer, feeds bigint, scope bigint, depth integer,
   id text, task text, queue text, args text, options text, round integer, failures integer, created_at bigint, deadline_at bigint,
   collection_id text, actor text, behind bigint, input text, result text`
 
-export const claimFunctions = `
--- Puts the jobs back in line whose arguments one claim does not bring. Others may have passed them meanwhile, so all claims look anew.
-create or replace function celeriac.leave_large(a_now bigint, inout seqs bigint[], out is_cut boolean) language plpgsql as $$
-#variable_conflict use_column
-begin
-  is_cut := (select sum(octet_length(args)) from celeriac.jobs where seq = any(seqs)) > ${argumentsPerClaim};
-  if not is_cut then return; end if;
-  with sized as (
-    select seq, queue, priority, collection, crashes, row_number() over line as nth, sum(octet_length(args)) over line as size
-    from celeriac.jobs j where seq = any(seqs) window line as (${inOrder})
-  ),
-  left_there as (
-    insert into celeriac.ready (queue, rank, collection, seq)
-    select queue, -priority, collection, seq from sized where nth > 1 and size > ${argumentsPerClaim} and crashes = 0 returning seq
-  )
-  select array(select seq from sized where seq not in (select seq from left_there) order by nth) into seqs;
-  insert into celeriac.events (number, at, changes, heads) values (nextval('celeriac.event_numbers'), a_now, '[]', array[${anywhere}]);
-end $$;
-
+const claiming = (isFree: boolean): string => `
 -- Gives a row about the claim itself (bits, instant, nextAt, session and place) and one for each job.
-create or replace function celeriac.claim(
+create or replace function celeriac.${nameOf('claim', isFree)}(
   a_now bigint, a_session text, a_token bigint, a_limit integer, a_queues text[], a_place text, a_is_again boolean
-) returns table (${claimColumns}) language plpgsql ${hot} as $$
+) returns table (${claimColumns}) language plpgsql ${isFree ? briefly : patiently} as $$
 #variable_conflict use_column
 declare
   v_now bigint := celeriac.instant(a_now);
@@ -210,7 +203,7 @@ begin
   ${place}
   -- What is due is queued, and what has expired ended.
   if v_place.due_at <= v_now or v_place.lapses_at <= v_now then
-    v_bits := celeriac.move_due(v_now, v_place);
+    ${isFree ? moveDueFree : 'v_bits := celeriac.move_due(v_now, v_place);'}
     -- From where it was before: of this transaction's own changes a snapshot taken within it does not tell.
     ${place}
   end if;
@@ -221,7 +214,7 @@ begin
     v_place.lapses_at := (select lapses_at from celeriac.jobs where lapses_at >= v_place.lapses_at order by lapses_at limit 1);
   end if;
   if v_seqs is null then
-    select s.* into r from celeriac.take(v_session, a_limit, a_queues, v_has_suspects,
+    select s.* into r from celeriac.${nameOf('take', isFree)}(v_session, a_limit, a_queues, v_has_suspects,
       -- Only some are ended in a call, and of those that others hold none: what is left must not start.
       case when v_place.lapses_at <= v_now then v_now end, v_place) s;
     v_place := r.place;
@@ -260,9 +253,29 @@ begin
     return;
   end if;
   if v_are_alone then
-    return query ${startOf(runOf('claimed', entries, 'priority'), 'unique_claim is not null')} ${takenAlone};
+    return query ${startOf(runOf('claimed', entries, 'priority'), 'unique_claim is not null', isFree)} ${takenAlone};
   else
-    return query ${startOf(entries, 'unique_claim is not null or collection <> seq')} ${taken};
+    return query ${startOf(entries, 'unique_claim is not null or collection <> seq', isFree)} ${taken};
   end if;
 end $$;
 `
+
+export const claimFunctions = `
+-- Puts the jobs back in line whose arguments one claim does not bring. Others may have passed them meanwhile, so all claims look anew.
+create or replace function celeriac.leave_large(a_now bigint, inout seqs bigint[], out is_cut boolean) language plpgsql as $$
+#variable_conflict use_column
+begin
+  is_cut := (select sum(octet_length(args)) from celeriac.jobs where seq = any(seqs)) > ${argumentsPerClaim};
+  if not is_cut then return; end if;
+  with sized as (
+    select seq, queue, priority, collection, crashes, row_number() over line as nth, sum(octet_length(args)) over line as size
+    from celeriac.jobs j where seq = any(seqs) window line as (${inOrder})
+  ),
+  left_there as (
+    insert into celeriac.ready (queue, rank, collection, seq)
+    select queue, -priority, collection, seq from sized where nth > 1 and size > ${argumentsPerClaim} and crashes = 0 returning seq
+  )
+  select array(select seq from sized where seq not in (select seq from left_there) order by nth) into seqs;
+  insert into celeriac.events (number, at, changes, heads) values (nextval('celeriac.event_numbers'), a_now, '[]', array[${anywhere}]);
+end $$;
+${claiming(false)}${claiming(true)}`

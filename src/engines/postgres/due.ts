@@ -42,13 +42,18 @@ declare
   v_collections bigint[] := array(select distinct collection from celeriac.jobs where seq = any(v_late) and collection <> seq);
   v_held bigint[] := array(
     select number from celeriac.collections where number = any(v_collections) order by number for no key update skip locked);
+  v_barriers bigint[];
   v_queued bigint[];
 begin
   expired := 0;
   if cardinality(v_late) = 0 or celeriac.is_calm(c.now) then return; end if;
   v_held := v_held || array(
     select seq from celeriac.jobs where seq = any(v_collections) order by seq for no key update skip locked);
-  v_late := array(select seq from celeriac.jobs where seq = any(v_late) and (collection = seq or collection = any(v_held)));
+  v_barriers := array(
+    select number from celeriac.barriers where number = any(array(select feeds from celeriac.jobs where seq = any(v_late)))
+    order by number for no key update skip locked);
+  v_late := array(select seq from celeriac.jobs where seq = any(v_late) and (collection = seq or collection = any(v_held))
+    and (feeds is null or feeds = any(v_barriers)));
   -- Those in line are taken from there as a claim does, and then nobody else has them.
   with found as (
     delete from celeriac.ready where ctid = any(array(

@@ -10,6 +10,7 @@ import { dueFunctions } from './due.ts'
 import { feedFunctions } from './feed.ts'
 import { gatherFunctions } from './gather.ts'
 import { heartbeatFunctions } from './heartbeat.ts'
+import { heldFunctions } from './held.ts'
 import { insertFunctions } from './insert.ts'
 import { inspectFunctions } from './inspect.ts'
 import { journalFunctions } from './journal.ts'
@@ -66,6 +67,7 @@ export const functions: readonly string[] = [
   recordFunctions,
   resultFunctions,
   settleFunctions,
+  heldFunctions,
   controlFunctions,
   retryFunctions,
   heartbeatFunctions,

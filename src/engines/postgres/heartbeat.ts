@@ -1,8 +1,9 @@
 import { logLimit } from '../../engine/limits.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
-import { eachJob, hot, runningOf } from './change.ts'
+import { eachJob, runningOf } from './change.ts'
 import type { Ref } from './claim.ts'
 import type { Requests } from './database.ts'
+import { patiently } from './held.ts'
 
 type Row = readonly [bits: number, lost: readonly number[], toCancel: string]
 
@@ -55,7 +56,7 @@ create or replace function celeriac.heartbeat(
   a_now bigint, a_id text, a_name text, a_host text, a_pid integer, a_queues text, a_concurrency integer, a_lease bigint,
   a_ended boolean, a_held bigint[], a_held_tokens bigint[], a_jobs bigint[], a_tokens bigint[], a_progress text[], a_log json,
   a_tallies json, a_notes json
-) returns table (bits integer, lost integer[], to_cancel text) language plpgsql ${hot} as $$
+) returns table (bits integer, lost integer[], to_cancel text) language plpgsql ${patiently} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
@@ -69,9 +70,12 @@ begin
   if a_notes is not null then perform celeriac.store_notes(a_notes); end if;
   if a_tallies is not null then perform celeriac.store_tallies(v_session, a_tallies); end if;
   if a_ended then
-    c := celeriac.give_back(c, array(select j.seq from celeriac.claims k cross join ${runningOf} where k.session = v_session));
-    delete from celeriac.claims where session = v_session;
-    update celeriac.sessions set ended_at = c.now, expires_at = c.now where number = v_session;
+    c := celeriac.give_back(c, celeriac.hold_running(
+      array(select j.seq from celeriac.claims k cross join ${runningOf} where k.session = v_session)));
+    delete from celeriac.claims k where k.session = v_session and not exists (select 1 from ${runningOf});
+    -- What somebody holds is left to whoever sweeps next, as if this worker had died.
+    update celeriac.sessions set expires_at = c.now, ended_at = case
+      when not exists (select 1 from celeriac.claims where session = v_session) then c.now end where number = v_session;
   elsif a_held is not null then
     lost := array(
       select h.at::integer from unnest(a_held, a_held_tokens) with ordinality h (seq, token, at)
@@ -143,7 +147,7 @@ begin
   on conflict do nothing;
 end $$;
 
--- Gives back what the worker does not know it holds: the answer to its claim was lost.
+-- Gives back what the worker does not know it holds: the answer to its claim was lost. What somebody holds is left to the next beat.
 create or replace function celeriac.release_unlisted(
   inout c celeriac.change, a_session bigint, a_lease bigint, a_held bigint[], a_tokens bigint[]
 ) language plpgsql as $$
@@ -152,9 +156,9 @@ declare
   v_old bigint[] := array(select token from celeriac.claims where session = a_session and claimed_at + a_lease <= c.now);
 begin
   if cardinality(v_old) = 0 then return; end if;
-  c := celeriac.give_back(c, array(
+  c := celeriac.give_back(c, celeriac.hold_running(array(
     select j.seq from celeriac.claims k cross join ${runningOf} where k.session = a_session and k.token = any(v_old)
-      and not exists (select 1 from unnest(a_held, a_tokens) h (seq, token) where h.seq = j.seq and h.token = j.token)));
+      and not exists (select 1 from unnest(a_held, a_tokens) h (seq, token) where h.seq = j.seq and h.token = j.token))));
   perform celeriac.recount_claims(array(select a_session from unnest(v_old)), v_old);
 end $$;
 

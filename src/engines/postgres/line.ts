@@ -74,16 +74,22 @@ const isPaused = (queue: string): string =>
 const isInTime = (seq: string): string =>
   `(a_late is null or not exists (select 1 from celeriac.jobs j where j.seq = ${seq} and j.lapses_at <= a_late))`
 
+/** Jobs that somebody else holds are passed over too. Not a join, which a plan may turn round. */
+const ofFree = (line: string, isFree: boolean): string =>
+  isFree
+    ? `cross join lateral (select 1 from celeriac.jobs where seq = ${line}.seq offset 0 for update skip locked) free`
+    : ''
+
 /**
  * Takes from `v_line`. It goes on at the first job that can be seen there, also where others are about to take it; without any, it
  * is forgotten until somebody puts one there.
  */
-const takeLine = `
+const takeLine = (isFree: boolean): string => `
     with found as (
       delete from celeriac.ready where ctid = any(array(
-        select ctid from celeriac.ready r where queue = v_line.queue and rank = v_line.rank
+        select r.ctid from celeriac.ready r ${ofFree('r', isFree)} where queue = v_line.queue and rank = v_line.rank
           and (collection, seq) >= (v_line.collection, v_line.seq) and ${isInTime('r.seq')}
-        ${order} limit v_left for update skip locked))
+        ${order} limit v_left for update of r skip locked))
       returning collection, seq
     )
     select array_agg(seq), bool_and(collection = seq) into v_seqs, v_are_alone from found;
@@ -107,6 +113,127 @@ const firstLines = (lines: string): string => `
       )
       select row(${columns})::celeriac.head from lines l where not ${isPaused('l.queue')} and (a_from is null or (rank, collection, seq) >= (a_from.rank, a_from.collection, a_from.seq))
       order by rank, collection, seq limit ${mostLines + 1});`
+
+/** Of a function that takes jobs, and of the one that passes over those that somebody else holds. */
+export const nameOf = (name: string, isFree: boolean): string => (isFree ? `${name}_free` : name)
+
+const taking = (isFree: boolean): string => `
+-- Takes the first jobs of these queues out of the line, in the order in which they are to run; and says whether each of them is
+-- known to be alone. Of one line all that costs most is left out. With \`a_late\`, none that had expired by then is taken.
+create or replace function celeriac.${nameOf('take', isFree)}(
+  a_session bigint, a_limit integer, a_queues text[], a_has_suspects boolean, a_late bigint, inout place celeriac.place,
+  out seqs bigint[], out are_alone boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_left integer := a_limit;
+  v_line celeriac.head;
+  v_kept celeriac.head[];
+  v_seqs bigint[];
+  v_are_alone boolean;
+  r record;
+begin
+  if a_has_suspects then
+    seqs := celeriac.take_suspects(a_session, a_limit, a_queues, a_late);
+    v_left := a_limit - coalesce(cardinality(seqs), 0);
+  elsif cardinality(place.heads) = 0 and place.bound is null then
+    return;
+  elsif cardinality(place.heads) = 1 and place.bound is null then
+    v_line := place.heads[1];
+    if ${isPaused('v_line.queue')} or v_line.queue <> all(a_queues) then return; end if;
+    ${takeLine(isFree)}
+    place.heads := v_kept;
+    seqs := v_seqs;
+    are_alone := v_are_alone;
+    return;
+  end if;
+  are_alone := seqs is null;
+  while v_left > 0 loop
+    select t.* into r from celeriac.${nameOf('take_lines', isFree)}(place.heads, place.bound, a_queues, v_left, a_late) t;
+    are_alone := are_alone and r.are_alone is not false;
+    seqs := seqs || r.seqs;
+    v_left := v_left - coalesce(cardinality(r.seqs), 0);
+    place.heads := r.lines;
+    exit when place.bound is null;
+    if v_left > 0 then place := celeriac.more_lines(place, a_queues); end if;
+  end loop;
+end $$;
+
+-- Of several lines, jobs that come before the bound. A step looks only into the lines that may be next, a little way into each, and
+-- takes what is certain to come before all that it did not see.
+create or replace function celeriac.${nameOf('take_lines', isFree)}(
+  a_lines celeriac.head[], a_bound celeriac.head, a_queues text[], a_limit integer, a_late bigint,
+  out seqs bigint[], out lines celeriac.head[], out are_alone boolean
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_open celeriac.head[] := array(
+    select h from unnest(a_lines) h where (a_queues is null or h.queue = any(a_queues)) and not ${isPaused('h.queue')} order by rank, collection, seq);
+  v_left integer := a_limit;
+  v_some integer;
+  -- All that comes before it has been looked at: null in the end.
+  v_at celeriac.head := v_open[1];
+  v_cut celeriac.head;
+  v_last celeriac.head;
+  v_found celeriac.head[];
+  v_size integer;
+  v_seqs bigint[];
+  v_are_alone boolean;
+  r record;
+begin
+  while v_left > 0 and v_at is not null and (a_bound is null or (v_at.rank, v_at.collection, v_at.seq) < (a_bound.rank, a_bound.collection, a_bound.seq)) loop
+    v_some := least(cardinality(v_open), v_left + ${linesBeside});
+    v_cut := v_open[v_some + 1];
+    if v_cut is null or (v_cut.rank, v_cut.collection, v_cut.seq) > (a_bound.rank, a_bound.collection, a_bound.seq) then v_cut := a_bound; end if;
+    v_size := 2 + 2 * v_left / v_some;
+    with seen as materialized (
+      select s.* from unnest(v_open[:v_some]) l cross join lateral (
+        select n.*, row_number() over (${order}) as place from (
+          select ${columns} from celeriac.ready r where queue = l.queue and rank = l.rank and (collection, seq) >= (l.collection, l.seq)
+            and ${isInTime('r.seq')} ${order} limit v_size) n) s
+    ),
+    -- Of a line that goes on behind it nothing more is known.
+    last as (select * from seen where place = v_size order by rank, collection, seq limit 1)
+    select array(select row(${columns})::celeriac.head from seen s
+      where (v_cut is null or (rank, collection, seq) < (v_cut.rank, v_cut.collection, v_cut.seq))
+        and not exists (select 1 from last where (s.rank, s.collection, s.seq) > (last.rank, last.collection, last.seq))
+      order by rank, collection, seq limit v_left) as found,
+      (select row(${columns})::celeriac.head from last) as last into r;
+    v_found := r.found;
+    v_last := r.last;
+    with found as (
+      delete from celeriac.ready where ctid = any(array(
+        select r.ctid from unnest(v_found) f join celeriac.ready r
+          on r.queue = f.queue and r.rank = f.rank and r.collection = f.collection and r.seq = f.seq ${ofFree('r', isFree)} for update of r skip locked))
+      returning collection, seq
+    )
+    select array_agg(seq), bool_and(collection = seq) into v_seqs, v_are_alone from found;
+    seqs := seqs || v_seqs;
+    are_alone := are_alone is not false and v_are_alone is not false;
+    if cardinality(v_found) = v_left then v_last := v_found[v_left];
+    elsif (v_last.rank, v_last.collection, v_last.seq) >= (v_cut.rank, v_cut.collection, v_cut.seq) then v_last := null; end if;
+    v_at := case when v_last is null then v_cut else row('', v_last.rank, v_last.collection, v_last.seq + 1)::celeriac.head end;
+    v_left := v_left - coalesce(cardinality(v_seqs), 0);
+    if v_left > 0 and v_at is not null then
+      v_open := array(
+        select o.head from unnest(v_open) h cross join lateral (
+          select h as head where (h.rank, h.collection, h.seq) >= (v_at.rank, v_at.collection, v_at.seq)
+          union all
+          select f.head from (select h.queue, h.rank, v_at.collection, v_at.seq
+            where h.rank = v_at.rank and (h.collection, h.seq) < (v_at.collection, v_at.seq)) l cross join lateral (${headOf('l')}) f
+        ) o order by (o.head).rank, (o.head).collection, (o.head).seq);
+      if cardinality(v_open) = 0 then v_at := null; end if;
+    end if;
+  end loop;
+  lines := array(
+    select o.head from unnest(a_lines) h cross join lateral (
+      select h as head where (h.rank, h.collection, h.seq) >= (v_at.rank, v_at.collection, v_at.seq) or ${isPaused('h.queue')}
+      union all
+      select f.head from (select h.* where v_at is null or (h.rank, h.collection, h.seq) < (v_at.rank, v_at.collection, v_at.seq)) l
+        cross join lateral (${headOf('l')}) f where not ${isPaused('l.queue')}
+    ) o);
+end $$;
+`
 
 export const lineFunctions = `
 -- The lines to take from first, and one more: of every queue or of these, not of paused ones. Only jobs that come at or behind
@@ -190,123 +317,7 @@ begin
 end $$;
 
 -- ── taking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
--- Takes the first jobs of these queues out of the line, in the order in which they are to run; and says whether each of them is
--- known to be alone. Of one line all that costs most is left out. With \`a_late\`, none that had expired by then is taken.
-create or replace function celeriac.take(
-  a_session bigint, a_limit integer, a_queues text[], a_has_suspects boolean, a_late bigint, inout place celeriac.place,
-  out seqs bigint[], out are_alone boolean
-) language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_left integer := a_limit;
-  v_line celeriac.head;
-  v_kept celeriac.head[];
-  v_seqs bigint[];
-  v_are_alone boolean;
-  r record;
-begin
-  if a_has_suspects then
-    seqs := celeriac.take_suspects(a_session, a_limit, a_queues, a_late);
-    v_left := a_limit - coalesce(cardinality(seqs), 0);
-  elsif cardinality(place.heads) = 0 and place.bound is null then
-    return;
-  elsif cardinality(place.heads) = 1 and place.bound is null then
-    v_line := place.heads[1];
-    if ${isPaused('v_line.queue')} or v_line.queue <> all(a_queues) then return; end if;
-    ${takeLine}
-    place.heads := v_kept;
-    seqs := v_seqs;
-    are_alone := v_are_alone;
-    return;
-  end if;
-  are_alone := seqs is null;
-  while v_left > 0 loop
-    select t.* into r from celeriac.take_lines(place.heads, place.bound, a_queues, v_left, a_late) t;
-    are_alone := are_alone and r.are_alone is not false;
-    seqs := seqs || r.seqs;
-    v_left := v_left - coalesce(cardinality(r.seqs), 0);
-    place.heads := r.lines;
-    exit when place.bound is null;
-    if v_left > 0 then place := celeriac.more_lines(place, a_queues); end if;
-  end loop;
-end $$;
-
--- Of several lines, jobs that come before the bound. A step looks only into the lines that may be next, a little way into each, and
--- takes what is certain to come before all that it did not see.
-create or replace function celeriac.take_lines(
-  a_lines celeriac.head[], a_bound celeriac.head, a_queues text[], a_limit integer, a_late bigint,
-  out seqs bigint[], out lines celeriac.head[], out are_alone boolean
-) language plpgsql as $$
-#variable_conflict use_column
-declare
-  v_open celeriac.head[] := array(
-    select h from unnest(a_lines) h where (a_queues is null or h.queue = any(a_queues)) and not ${isPaused('h.queue')} order by rank, collection, seq);
-  v_left integer := a_limit;
-  v_some integer;
-  -- All that comes before it has been looked at: null in the end.
-  v_at celeriac.head := v_open[1];
-  v_cut celeriac.head;
-  v_last celeriac.head;
-  v_found celeriac.head[];
-  v_size integer;
-  v_seqs bigint[];
-  v_are_alone boolean;
-  r record;
-begin
-  while v_left > 0 and v_at is not null and (a_bound is null or (v_at.rank, v_at.collection, v_at.seq) < (a_bound.rank, a_bound.collection, a_bound.seq)) loop
-    v_some := least(cardinality(v_open), v_left + ${linesBeside});
-    v_cut := v_open[v_some + 1];
-    if v_cut is null or (v_cut.rank, v_cut.collection, v_cut.seq) > (a_bound.rank, a_bound.collection, a_bound.seq) then v_cut := a_bound; end if;
-    v_size := 2 + 2 * v_left / v_some;
-    with seen as materialized (
-      select s.* from unnest(v_open[:v_some]) l cross join lateral (
-        select n.*, row_number() over (${order}) as place from (
-          select ${columns} from celeriac.ready r where queue = l.queue and rank = l.rank and (collection, seq) >= (l.collection, l.seq)
-            and ${isInTime('r.seq')} ${order} limit v_size) n) s
-    ),
-    -- Of a line that goes on behind it nothing more is known.
-    last as (select * from seen where place = v_size order by rank, collection, seq limit 1)
-    select array(select row(${columns})::celeriac.head from seen s
-      where (v_cut is null or (rank, collection, seq) < (v_cut.rank, v_cut.collection, v_cut.seq))
-        and not exists (select 1 from last where (s.rank, s.collection, s.seq) > (last.rank, last.collection, last.seq))
-      order by rank, collection, seq limit v_left) as found,
-      (select row(${columns})::celeriac.head from last) as last into r;
-    v_found := r.found;
-    v_last := r.last;
-    with found as (
-      delete from celeriac.ready where ctid = any(array(
-        select r.ctid from unnest(v_found) f join celeriac.ready r
-          on r.queue = f.queue and r.rank = f.rank and r.collection = f.collection and r.seq = f.seq for update of r skip locked))
-      returning collection, seq
-    )
-    select array_agg(seq), bool_and(collection = seq) into v_seqs, v_are_alone from found;
-    seqs := seqs || v_seqs;
-    are_alone := are_alone is not false and v_are_alone is not false;
-    if cardinality(v_found) = v_left then v_last := v_found[v_left];
-    elsif (v_last.rank, v_last.collection, v_last.seq) >= (v_cut.rank, v_cut.collection, v_cut.seq) then v_last := null; end if;
-    v_at := case when v_last is null then v_cut else row('', v_last.rank, v_last.collection, v_last.seq + 1)::celeriac.head end;
-    v_left := v_left - coalesce(cardinality(v_seqs), 0);
-    if v_left > 0 and v_at is not null then
-      v_open := array(
-        select o.head from unnest(v_open) h cross join lateral (
-          select h as head where (h.rank, h.collection, h.seq) >= (v_at.rank, v_at.collection, v_at.seq)
-          union all
-          select f.head from (select h.queue, h.rank, v_at.collection, v_at.seq
-            where h.rank = v_at.rank and (h.collection, h.seq) < (v_at.collection, v_at.seq)) l cross join lateral (${headOf('l')}) f
-        ) o order by (o.head).rank, (o.head).collection, (o.head).seq);
-      if cardinality(v_open) = 0 then v_at := null; end if;
-    end if;
-  end loop;
-  lines := array(
-    select o.head from unnest(a_lines) h cross join lateral (
-      select h as head where (h.rank, h.collection, h.seq) >= (v_at.rank, v_at.collection, v_at.seq) or ${isPaused('h.queue')}
-      union all
-      select f.head from (select h.* where v_at is null or (h.rank, h.collection, h.seq) < (v_at.rank, v_at.collection, v_at.seq)) l
-        cross join lateral (${headOf('l')}) f where not ${isPaused('l.queue')}
-    ) o);
-end $$;
-
+${taking(false)}${taking(true)}
 -- Jobs whose worker died come first, few at a time, so that it can be told which of them ended it (see engine/recovery.ts).
 create or replace function celeriac.take_suspects(a_session bigint, a_limit integer, a_queues text[], a_late bigint) returns bigint[] language plpgsql as $$
 #variable_conflict use_column
@@ -321,7 +332,7 @@ begin
   with found as materialized (
     select r.ctid, r.rank, r.collection, r.seq, j.crashes from celeriac.suspects r join celeriac.jobs j on j.seq = r.seq
     where (a_queues is null or r.queue = any(a_queues)) and not ${isPaused('r.queue')} and ${isInTime('r.seq')}
-    order by r.rank, r.collection, r.seq limit greatest(0, least(a_limit, ${suspectsTogether} - v_running)) for update of r skip locked
+    order by r.rank, r.collection, r.seq limit greatest(0, least(a_limit, ${suspectsTogether} - v_running)) for update of r, j skip locked
   ),
   -- In order, so that none waits for ever: those behind one that is to run alone wait until it has had its turn.
   chosen as (

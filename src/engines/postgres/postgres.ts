@@ -23,24 +23,23 @@ import type {
 } from '../../engine/work.ts'
 import { Announcer } from './announce.ts'
 import { readSignals } from './change.ts'
-import { claim, type Claimed, isAlone, type Ref } from './claim.ts'
+import { Careful } from './careful.ts'
+import { isAlone, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { counts } from './counts.ts'
 import { Database } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { resultsPage } from './gather.ts'
-import { heartbeat, notesOf } from './heartbeat.ts'
+import { notesOf } from './heartbeat.ts'
 import { actorsOf, collection, job, queues, workers } from './inspect.ts'
 import { collections, jobs } from './list.ts'
-import { Places } from './line.ts'
 import { migrate, stateOf } from './migrate.ts'
 import { checkServer } from './open.ts'
 import { type PoolOfYours, type PostgresOptions, readSettings, type Settings, settingsOfUrl, urlOf } from './options.ts'
 import { loadResult } from '../../engine/results.ts'
 import { remove } from './retention.ts'
 import { retry } from './retry.ts'
-import { settle, settleAndClaim } from './settle.ts'
 import { statistics } from './statistics.ts'
 import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
@@ -74,7 +73,6 @@ export function postgresFromUrl(url: string): (runtime: Runtime) => Engine {
 interface Changed<T> {
   readonly answer: T
   readonly bits: number
-  /** Queues that it stored. */
   /** Others were told of it by the call itself. */
   readonly isSaid?: boolean
 }
@@ -92,7 +90,7 @@ class PostgresEngine implements Engine {
   readonly #runtime: Runtime
   readonly #own: Database
   readonly #numbers = new Numbers()
-  readonly #places = new Places()
+  readonly #careful: Careful
   readonly #announcer: Announcer
   readonly #watch: Watch
   #opened: Promise<{ from: number; to: number }> | null = null
@@ -106,6 +104,7 @@ class PostgresEngine implements Engine {
 
   constructor(settings: Settings, runtime: Runtime) {
     this.#runtime = runtime
+    this.#careful = new Careful(runtime)
     this.url = urlOf(settings)
     this.#own = new Database(settings, runtime)
     this.#announcer = new Announcer(this.#own, runtime)
@@ -263,41 +262,12 @@ class PostgresEngine implements Engine {
     return this.#pair.settle(settlements)
   }
   readonly #pair = new Pair({
-    claim: (request) => this.#write((db) => this.#fromPlace(request, (place) => claim(db, db.now(), request, place))),
-    settle: (settlements) =>
-      this.#write(async (db) => {
-        const { answers, ...about } = await settle(db, db.now(), settlements)
-        return { answer: answers, ...about }
-      }),
+    claim: (request) => this.#write((db) => this.#careful.claim(db, request)),
+    settle: (settlements) => this.#write((db) => this.#careful.settle(db, settlements)),
     mayLetGo: ({ ref }) => !isAlone(ref as Ref),
     settleAndClaim: (settlements, request) =>
-      this.#write(async (db) => {
-        const { answers, answer, ...about } = await this.#fromPlace(request, (place) =>
-          settleAndClaim(db, db.now(), settlements, request, place),
-        )
-        return { answer: [answers, answer] as const, ...about }
-      }),
+      this.#write((db) => this.#careful.settleAndClaim(db, settlements, request)),
   })
-
-  /** A claim goes on from where the one before ended. */
-  async #fromPlace<T extends Claimed>(
-    { queues }: ClaimRequest,
-    send: (place: string | null) => Promise<T>,
-  ): Promise<T> {
-    const began = this.#runtime.elapsed()
-    const kept = this.#places.of(queues)
-    try {
-      const claimed = await send(kept.from(began))
-      const { answer, place, now } = claimed
-      if (place !== null) kept.keep(place, began, this.#runtime.elapsed())
-      // The two clocks may differ: what counts for whoever waits is how long.
-      const nextAt = answer.nextAt === null ? null : answer.nextAt - now + this.#runtime.now()
-      return { ...claimed, answer: { ...answer, nextAt } }
-    } catch (error) {
-      kept.forget()
-      throw error
-    }
-  }
   async settleWithin(
     { ref, token }: { ref: JobRef; token: number },
     write: (transaction: Transaction) => Promise<string | null>,
@@ -307,7 +277,7 @@ class PostgresEngine implements Engine {
     return answer === 'accepted' ? this.#tell({ answer, bits }) : answer
   }
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
-    return this.#write((db) => heartbeat(db, db.now(), beat))
+    return this.#write((db) => this.#careful.heartbeat(db, beat))
   }
   async sweep(): Promise<SweepAnswer> {
     const tell = (bits: number): void => this.#tell({ answer: undefined, bits })

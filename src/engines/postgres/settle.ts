@@ -1,10 +1,11 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { ClaimRequest, SettleAnswer, Settlement } from '../../engine/work.ts'
-import { endEntryOf, hot, leave, placeIn, runningOf, runOf } from './change.ts'
+import { endEntryOf, leave, placeIn, runningOf, runOf } from './change.ts'
 import { claimColumns, type Claimed, claimedIn, type ClaimRow, claimValues, type Ref } from './claim.ts'
 import { reasonCode } from '../../engine/codes.ts'
 import type { Requests, Value } from './database.ts'
+import { briefly, patiently } from './held.ts'
 import { graphRows } from './insert.ts'
 import { sizeOf } from './submit.ts'
 import { asUploadGone, isLarge, uploadGone } from './upload.ts'
@@ -37,10 +38,11 @@ export async function settle(
   requests: Requests,
   now: number | null,
   settlements: readonly Settlement[],
+  name: 'settle' | 'settle_briefly' = 'settle',
 ): Promise<Settled> {
   const { values, place } = asked(settlements)
   const [row] = await requests
-    .call<readonly [bits: number, answers: readonly number[] | null]>('settle', now, ...values)
+    .call<readonly [bits: number, answers: readonly number[] | null]>(name, now, ...values)
     .catch(asUploadGone)
   const [bits, codes] = row as NonNullable<typeof row>
   return { answers: answersOf(place, codes), bits }
@@ -174,13 +176,13 @@ function claimsOf(settlements: readonly { readonly job: Ref; readonly token: num
   }
 }
 
-export const settleFunctions = `
+const settling = (name: string, waits: string): string => `
 -- Lists in the order of the jobs' numbers. Without codes all succeeded, and texts are their results. The answers are null
 -- where all were accepted.
-create or replace function celeriac.settle(
+create or replace function celeriac.${name}(
   a_now bigint, a_seqs bigint[], a_tokens bigint[], a_texts text[], a_collections bigint[], a_sessions bigint[], a_claims bigint[],
   a_counts integer[], a_codes integer[], a_delays bigint[], a_flags boolean[]
-) returns table (bits integer, answers integer[]) language plpgsql ${hot} as $$
+) returns table (bits integer, answers integer[]) language plpgsql ${waits} as $$
 #variable_conflict use_column
 declare
   c celeriac.change;
@@ -218,7 +220,10 @@ begin
   end if;
   return query select coalesce(bits, 0) | celeriac.finish(c), v_answers;
 end $$;
+`
 
+export const settleFunctions = `
+${settling('settle', patiently)}${settling('settle_briefly', briefly)}
 -- The first row is about the settlements (bits; their answers, where not all were accepted), the others are those of a claim.
 create or replace function celeriac.settle_and_claim(
   a_now bigint, a_seqs bigint[], a_tokens bigint[], a_texts text[], a_collections bigint[], a_sessions bigint[], a_claims bigint[],

@@ -149,11 +149,13 @@ export const sweepFunctions = `
 create or replace function celeriac.begin_sweep(a_now bigint) returns table (
   bits integer, released integer, is_turn boolean, has_chores boolean, has_late boolean,
   sessions bigint[], names text[], next_in bigint
-) language plpgsql ${hot} as $$
+) language plpgsql ${unhurried} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
   v_calm bigint;
+  v_lapsed celeriac.place;
+  v_bits integer := 0;
   r record;
 begin
   is_turn := celeriac.take_turn(c.now);
@@ -164,8 +166,15 @@ begin
   select s.c, s.released into r from celeriac.release_due(c, 0) s;
   c := r.c;
   released := r.released;
-  select s.c into r from celeriac.expire(c, 0) s;
-  c := r.c;
+  v_lapsed.lapses_at := (select lapses_at from celeriac.jobs where lapses_at <= c.now order by lapses_at limit 1);
+  if v_lapsed.lapses_at is not null then
+    -- Somebody may hold what follows from it: that holds up nothing else.
+    begin
+      v_bits := celeriac.move_due(c.now, v_lapsed);
+    exception when lock_not_available then
+      v_bits := 0;
+    end;
+  end if;
   if is_turn then
     v_calm := celeriac.noted('calm_at');
     has_chores := celeriac.take_chores(c.now);
@@ -178,7 +187,7 @@ begin
       limit ${sessionsPerTurn}) lost;
     next_in := celeriac.foresee(c.now);
   end if;
-  bits := celeriac.finish(c) | case when exists (select 1 from celeriac.work) then 8 else 0 end;
+  bits := celeriac.finish(c) | v_bits | case when exists (select 1 from celeriac.work) then 8 else 0 end;
   if not is_turn then next_in := celeriac.next_sweep_in(c.now); end if;
   return next;
 end $$;

@@ -136,7 +136,7 @@ declare
   v_claims celeriac.claims[];
 begin
   if exists (select 1 from celeriac.work) then
-    perform celeriac.go_on(a_now);
+    perform celeriac.go_on_with(a_now, (select collection from celeriac.work order by number limit 1));
     return true;
   end if;
   c := celeriac.begin_change(a_now);

@@ -7,6 +7,9 @@ export async function goOn(requests: Requests, now: number | null): Promise<numb
   return (row as NonNullable<typeof row>)[0]
 }
 
+/** So many collections in which something is held are passed over in one call. */
+const mostWaits = 8
+
 /**
  * What is left of large changes is done in order for each collection, by whoever holds the collection. A call goes on with
  * its own items at once, unless others of the same collection are kept before them.
@@ -65,21 +68,42 @@ begin
   end case;
 end $$;
 
--- Goes on with the collection that has waited longest. One only: those who hold several take them in order.
-create or replace function celeriac.go_on(a_now bigint) returns integer language plpgsql ${hot} as $$
+-- Goes on with the collection that has waited longest; where somebody holds what that needs, with the next. With one only: those who
+-- hold several take them in order.
+create or replace function celeriac.go_on(a_now bigint) returns integer language plpgsql set lock_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+  v_bits integer;
+  v_waits integer := 0;
+  r record;
+begin
+  for r in select collection from celeriac.work group by collection order by min(number) loop
+    begin
+      v_bits := celeriac.go_on_with(a_now, r.collection);
+      exit;
+    exception when lock_not_available then
+      v_waits := v_waits + 1;
+      -- Nothing to be done at once: whoever sweeps comes again.
+      if v_waits = ${mostWaits} then return 0; end if;
+      perform set_config('lock_timeout', '100ms', true);
+    end;
+  end loop;
+  if v_bits is null then return 0; end if;
+  return v_bits | case when exists (select 1 from celeriac.work) then 8 else 0 end;
+end $$;
+
+create or replace function celeriac.go_on_with(a_now bigint, a_collection bigint) returns integer language plpgsql ${hot} as $$
 #variable_conflict use_column
 declare
   c celeriac.change := celeriac.begin_change(a_now);
-  v_collection bigint := (select collection from celeriac.work order by number limit 1);
   v_work celeriac.work;
   v_after bigint;
   v_done boolean := true;
   r record;
 begin
-  if v_collection is null then return 0; end if;
-  perform celeriac.hold_collections(array[v_collection]);
+  perform celeriac.hold_collections(array[a_collection]);
   while v_done and c.rows_left > 0 loop
-    select * into v_work from celeriac.work where collection = v_collection order by number limit 1;
+    select * into v_work from celeriac.work where collection = a_collection order by number limit 1;
     exit when v_work.number is null;
     select s.* into r from celeriac.work_step(c, row(v_work.collection, v_work.kind, v_work.subject, v_work.detail)::celeriac.item, v_work.after) s;
     c := r.c;
@@ -95,6 +119,6 @@ begin
     select i.collection, i.kind, i.subject, i.detail from unnest(c.items) with ordinality i (collection, kind, subject, detail, place) order by place;
     c.items := '{}';
   end loop;
-  return celeriac.finish(c) | case when exists (select 1 from celeriac.work) then 8 else 0 end;
+  return celeriac.finish(c);
 end $$;
 `
