@@ -143,6 +143,32 @@ test('nothing goes beside a group before it is known that the store answers late
   await blocked.idle()
 })
 
+test('what somebody holds is sent again by itself, stays in hand, and holds up no others', async () => {
+  let isHeld = true
+  const { settler, requests, runtime, notices } = start((settlements) =>
+    Promise.resolve(settlements.map(({ ref }) => (ref === 'held' && isHeld ? 'busy' : 'accepted'))),
+  )
+  settler.add(owed('held'))
+  settler.add(owed('a'))
+  await turn()
+  await turn()
+  expect(settler.jobs().map(({ id }) => id)).toEqual(['held'])
+  expect(settler.isBehind).toBe(false)
+  settler.add(owed('b'))
+  await turn()
+  await turn()
+  runtime.pass(2_000)
+  await turn()
+  expect(requests).toEqual([['held', 'a'], ['b'], ['held']])
+  expect(settler.jobs().map(({ id }) => id)).toEqual(['held'])
+  isHeld = false
+  runtime.pass(2_000)
+  await settler.idle()
+  expect(requests.slice(3)).toEqual([['held']])
+  await turn()
+  expect(notices).toHaveLength(2)
+})
+
 test('while the store is away one group at most is under way', async () => {
   const { settler, requests } = start(() => Promise.reject(away()))
   settler.add(owed('a'))

@@ -44,6 +44,7 @@ import { statistics } from './statistics.ts'
 import { submit } from './submit.ts'
 import { sweep } from './sweep.ts'
 import { postgresTransfer, standing } from './transfer.ts'
+import { Turns } from './turns.ts'
 import { upload } from './upload.ts'
 import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
@@ -93,6 +94,7 @@ class PostgresEngine implements Engine {
   readonly #careful: Careful
   readonly #announcer: Announcer
   readonly #watch: Watch
+  readonly #turns = new Turns(() => this.#own.connections.most - 1)
   #opened: Promise<{ from: number; to: number }> | null = null
   #opening: Promise<{ from: number; to: number }> | null = null
   #db: Database | null = null
@@ -191,6 +193,12 @@ class PostgresEngine implements Engine {
       isLeft = told.isLeft
       this.#watch.tell(told.signal)
     }
+  }
+
+  /** In its turn. One connection of the pool is left to everything else. */
+  async #read<T>(read: (db: Database) => Promise<T>): Promise<T> {
+    const db = await this.#ready()
+    return this.#turns.take(() => read(db))
   }
 
   submit(
@@ -312,13 +320,13 @@ class PostgresEngine implements Engine {
     return jobs(await this.#ready(), query)
   }
   async job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
-    return job(await this.#ready(), id, options.history ?? true)
+    return this.#read((db) => job(db, id, options.history ?? true))
   }
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
     return collections(await this.#ready(), query)
   }
   async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
-    return collection(await this.#ready(), id, options.jobs ?? true)
+    return this.#read((db) => collection(db, id, options.jobs ?? true))
   }
   async queues(): ReturnType<Engine['queues']> {
     return queues(await this.#ready())
