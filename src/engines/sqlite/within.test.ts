@@ -6,7 +6,10 @@ import { expect, onTestFinished, test } from 'vitest'
 import { manualRuntime } from '../../../test/fixtures/clock.ts'
 import { alone, submission } from '../../../test/fixtures/graphs.ts'
 import { hand } from '../../../test/fixtures/hand.ts'
+import type { CeleriacError } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { Celeriac } from '../../index.ts'
+import { parts } from '../../app/parts.ts'
 import { sqlite, type SqliteOptions } from './sqlite.ts'
 
 function freshPath(name = 'store.db'): string {
@@ -234,6 +237,38 @@ for (const kind of ['the user’s own connection', 'memory', 'a file that only o
     expect(results).toEqual([{ json: '1' }, { json: '2' }])
   })
 }
+
+test('what else is written waits ten seconds for a callback, and an app’s submission for its sendTimeout', async () => {
+  const clock = manualRuntime()
+  const app = new Celeriac({ engine: () => sqlite({ path: freshPath(), mode: 'fast' })(clock), runtime: clock })
+  onTestFinished(() => app.close())
+  const task = app.task('task', () => {})
+  const sent = await task.delay()
+  const { engine } = await app[parts].connect()
+  const job = await (await hand(engine)).take()
+  const failures: string[] = []
+  const waitFor = (what: string, write: Promise<unknown>): void =>
+    void write.catch((error: unknown) => failures.push(`${what}: ${(error as CeleriacError).code}`))
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 25) {
+      clock.pass(25)
+      await turns(2)
+    }
+  }
+  await engine.settleWithin(job, async () => {
+    waitFor('cancel', sent.cancel())
+    waitFor('delay', task.delay())
+    await pass(4_500)
+    expect(failures).toEqual([])
+    await pass(1_000)
+    expect(failures).toEqual(['delay: STORE_UNREACHABLE'])
+    await pass(4_000)
+    expect(failures).toHaveLength(1)
+    await pass(1_500)
+    expect(failures).toContain('cancel: STORE_BUSY')
+    return null
+  })
+})
 
 test('a callback that ends the transaction itself does not complete the job', async () => {
   const engine = connect({ path: freshPath() })
