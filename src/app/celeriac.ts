@@ -8,6 +8,7 @@ import { submitTerms, type SubmitTerms } from '../core/call-options.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { CollectionHandle, CollectionSummary, JobHandle, JobSummary } from '../core/handle.ts'
 import { createIds } from '../core/id.ts'
+import { readable } from '../core/option.ts'
 import type { SubmitOptions, TaskOptions } from '../core/options.ts'
 import { collectionAsStored } from './as-stored.ts'
 import { type CeleriacOptions, readConfig } from './config.ts'
@@ -97,16 +98,15 @@ export class Celeriac {
     canvases: Checked<T, { readonly [K in keyof T]: Ready<T[K]> }>,
     options: SubmitOptions = {},
   ): Promise<{ -readonly [K in keyof T]: CollectionHandle<OutOf<T[K]>> }> {
-    const list = canvases as readonly unknown[]
+    const list: unknown = canvases
     const terms = submitTerms(options, 'submitMany')
-    if (!Array.isArray(list)) throw new CeleriacError('BAD_ARGUMENT', 'submitMany takes a list of canvases')
-    if (terms.idempotencyKey !== undefined && list.length > 1) {
+    const nodes = readable('submitMany', () => nodesOf(list), 'BAD_ARGUMENT')
+    if (terms.idempotencyKey !== undefined && nodes.length > 1) {
       throw new CeleriacError(
         'BAD_OPTION',
         'submitMany: an idempotencyKey names one submission, so send each with submit',
       )
     }
-    const nodes = list.map((canvas, n) => nodeOf(canvas, `canvas ${n + 1} of submitMany`))
     const submissions = await Promise.all(nodes.map((node) => submissionOfCanvas(this[parts], node, terms)))
     const stored = await this.#submitter.store(submissions, terms.within)
     return stored.map(({ id }) => collectionHandle(this[parts], id)) as never
@@ -185,4 +185,9 @@ export class Celeriac {
     this[parts].registry.add(definition)
     return createTask(definition, this.#submitter)
   }
+}
+
+function nodesOf(list: unknown): readonly CanvasNode[] {
+  if (!Array.isArray(list)) throw new CeleriacError('BAD_ARGUMENT', 'submitMany takes a list of canvases')
+  return list.map((canvas, n) => nodeOf(canvas, `canvas ${n + 1} of submitMany`))
 }

@@ -1,6 +1,7 @@
 import { StoreUnavailable } from '../core/errors.ts'
 import type { Change } from '../core/event.ts'
 import type { FollowOptions } from '../core/handle.ts'
+import { hash53 } from '../core/hash.ts'
 import type { JobRecord, Progress } from '../core/job.ts'
 import type { Runtime } from '../core/runtime.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -230,7 +231,8 @@ async function* showAgain<Found, Event>(
 /** What was told of every job so far: a change may come again, by another way. */
 export class Told {
   readonly #versions = new Map<string, number>()
-  readonly #progress = new Map<string, string>()
+  /** A number for each text: a message may have 8 KiB, and this is held for every job of every following. */
+  readonly #progress = new Map<string, number>()
 
   has(jobId: string): boolean {
     return this.#versions.has(jobId)
@@ -252,7 +254,7 @@ export class Told {
   /** The job was told as this record says, or is known to have been. */
   note({ id, version, attempt, progress }: JobRecord): void {
     if (version >= (this.#versions.get(id) ?? 0)) this.#versions.set(id, version)
-    if (progress) this.#progress.set(id, progressText(attempt, progress))
+    if (progress) this.#progress.set(id, progressMark(attempt, progress))
   }
 
   /** Is this change news? Then it is noted. Progress carries no version: what says the same as the last is no news. */
@@ -262,12 +264,13 @@ export class Told {
       this.#versions.set(change.jobId, change.version)
       return true
     }
-    const text = progressText(change.attempt, change.progress)
-    if (this.#progress.get(change.jobId) === text) return false
-    this.#progress.set(change.jobId, text)
+    const mark = progressMark(change.attempt, change.progress)
+    if (this.#progress.get(change.jobId) === mark) return false
+    this.#progress.set(change.jobId, mark)
     return true
   }
 }
 
-const progressText = (attempt: number, { done, total, message }: Progress): string =>
-  `${attempt}/${done}/${total}/${message}`
+/** Of 53 bits: that two texts of one job, one after the other, have the same is as good as impossible. */
+const progressMark = (attempt: number, { done, total, message }: Progress): number =>
+  hash53(`${attempt}/${done}/${total}/${message}`)

@@ -10,6 +10,7 @@ import type {
   JobSnapshot,
   WaitOptions,
 } from '../core/handle.ts'
+import { readable } from '../core/option.ts'
 import { isId } from '../core/id.ts'
 import { kind, type Marked } from '../core/kind.ts'
 import type { Runtime } from '../core/runtime.ts'
@@ -110,7 +111,8 @@ class JobHandleValue<R> implements Omit<JobHandle<R>, ' handle'>, Marked {
   }
 
   events(options?: FollowOptions): AsyncIterable<JobEvent<R>> {
-    return jobEvents<R>(() => this.#access.connect(), { id: this.id, collectionId: this.#collectionId }, options)
+    const job = { id: this.id, collectionId: this.#collectionId }
+    return jobEvents<R>(() => this.#access.connect(), job, followTerms(options))
   }
 }
 
@@ -149,20 +151,26 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
     await cancelSelection(await this.#access.connect(), { collectionId: this.id }, `collection ${this.id}`)
   }
 
-  async retry({ mode = 'failed', now = false }: RetryCollection = {}): Promise<void> {
+  async retry(options: RetryCollection = {}): Promise<void> {
+    const { mode = 'failed', now = false } = readable('retry', () => ({ mode: options.mode, now: options.now }))
     const connection = await this.#access.connect()
     const about = { selection: { collectionId: this.id }, mode, now }
     await retrySelection(connection, about, this.id, `Collection ${this.id}`)
   }
 
-  async token({ expiresIn }: { readonly expiresIn?: Duration | undefined } = {}): Promise<string> {
-    return signRunToken(await this.#access.connect(), this.id, { lifetime: expiresIn })
+  async token(options: { readonly expiresIn?: Duration | undefined } = {}): Promise<string> {
+    const lifetime = readable('token', () => options.expiresIn)
+    return signRunToken(await this.#access.connect(), this.id, { lifetime })
   }
 
   events(options?: FollowOptions): AsyncIterable<CollectionEvent<R>> {
-    return collectionEvents<R>(() => this.#access.connect(), this.id, options)
+    return collectionEvents<R>(() => this.#access.connect(), this.id, followTerms(options))
   }
 }
+
+/** Copied, so that nothing is read of the given object later. */
+const followTerms = (options: FollowOptions = {}): FollowOptions =>
+  readable('events', () => ({ after: options.after, live: options.live, signal: options.signal }))
 
 interface RetryCollection {
   readonly mode?: 'failed' | 'all' | undefined

@@ -1,6 +1,7 @@
 import type { CanvasNode } from '../canvas/node.ts'
 import type { SubmitTerms } from '../core/call-options.ts'
 import { CeleriacError } from '../core/errors.ts'
+import { readable } from '../core/option.ts'
 import type { CallbackSettings } from './callback-settings.ts'
 import type { Access } from './handles.ts'
 import type { ToldCollection } from './snapshots.ts'
@@ -25,7 +26,8 @@ export const parts: unique symbol = Symbol.for('celeriac.parts')
 
 /** @throws CeleriacError NOT_AN_APP */
 export function partsOf(app: unknown): AppParts {
-  const found = typeof app === 'object' && app !== null && parts in app ? app[parts] : undefined
+  const look = (): unknown => (typeof app === 'object' && app !== null && parts in app ? app[parts] : undefined)
+  const found = readable('the app', look, 'NOT_AN_APP')
   if (found) return found as AppParts
   throw new CeleriacError(
     'NOT_AN_APP',

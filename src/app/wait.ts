@@ -1,6 +1,7 @@
 import type { Change } from '../core/event.ts'
 import { CeleriacError } from '../core/errors.ts'
 import type { WaitOptions } from '../core/handle.ts'
+import { readable } from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { formatDuration, milliseconds } from '../core/time.ts'
 import type { Connection } from './events.ts'
@@ -22,8 +23,9 @@ export interface Watched<Found> {
 export async function waitUntilOver<Found extends { readonly cursor: string }>(
   connection: Connection,
   awaited: Watched<Found>,
-  { timeout, signal }: WaitOptions,
+  options: WaitOptions,
 ): Promise<Found> {
+  const { timeout, signal } = readable('result', () => ({ timeout: options.timeout, signal: options.signal }))
   signal?.throwIfAborted()
   const { feed, runtime } = connection
   const inbox = new Inbox(awaited.collectionId, (change) => awaited.endsWith(change))

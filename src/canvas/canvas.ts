@@ -1,6 +1,7 @@
 import { CeleriacError } from '../core/errors.ts'
 import type { When } from '../core/graph.ts'
 import { kind, type Marked } from '../core/kind.ts'
+import { readable } from '../core/option.ts'
 import type { FailureReport, JobOptions, SettledSummary } from '../core/options.ts'
 import { inherit, storedOptions } from '../core/stored-options.ts'
 import { words, type Checked, type Link } from './fit.ts'
@@ -68,6 +69,10 @@ export function canvasOf(node: CanvasNode): CanvasValue {
  * @throws CeleriacError NOT_A_CANVAS, in the words of the compiler
  */
 export function nodeOf(value: unknown, place: string): CanvasNode {
+  return readable(place, () => readCanvas(value, place), 'NOT_A_CANVAS')
+}
+
+function readCanvas(value: unknown, place: string): CanvasNode {
   if (value instanceof CanvasValue) return value.node
   const isData = typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string'
   if (isData) return readNode(value, place)

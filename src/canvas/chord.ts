@@ -1,4 +1,5 @@
 import { CeleriacError } from '../core/errors.ts'
+import { readable } from '../core/option.ts'
 import { canvasOf, nodeOf, type Canvas, type Group } from './canvas.ts'
 import {
   words,
@@ -25,7 +26,8 @@ export function chord<const H, B>(
   header: Checked<H, Header<H>>,
   body: Checked<B, Link<HeaderOut<H>, B>>,
 ): Canvas<OutOf<B>, HeaderIn<H>> {
-  return canvasOf(chainNode([headerNode(header), nodeOf(body, 'the body of chord')])) as never
+  const first = readable('the header of chord', () => headerNode(header), 'NOT_A_CANVAS')
+  return canvasOf(chainNode([first, nodeOf(body, 'the body of chord')])) as never
 }
 
 function headerNode(header: unknown): CanvasNode {

@@ -1,5 +1,6 @@
 import { taskTerms, type TaskTerms } from '../core/call-options.ts'
 import { CeleriacError } from '../core/errors.ts'
+import { readable } from '../core/option.ts'
 import type { TaskOptions } from '../core/options.ts'
 import type { InputSchema } from '../core/schema.ts'
 import type { Handler } from './handler.ts'
@@ -29,7 +30,9 @@ export function defineTask(
   if (typeof handler !== 'function') {
     throw new CeleriacError('BAD_ARGUMENT', `task ${name}: it needs a function: app.task('${name}', (…) => …)`)
   }
-  const schema = options.input === undefined ? null : inputSchema(options.input, `task ${name}: input`)
+  const schema = readable(`task ${name}`, () =>
+    options.input === undefined ? null : inputSchema(options.input, `task ${name}: input`),
+  )
   return { name, handler, schema, terms: taskTerms(options, `task ${name}`) }
 }
 

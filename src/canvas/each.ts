@@ -1,3 +1,4 @@
+import { readable } from '../core/option.ts'
 import { canvasOf, isTask, nodeOf, type Canvas } from './canvas.ts'
 import type { Alone } from './binding.ts'
 import { checkChunk } from './each-node.ts'
@@ -18,8 +19,11 @@ export function each<C>(
   of: Checked<C, EachOf<C>>,
   options?: { readonly chunk?: number | undefined },
 ): Canvas<OutOf<AsCanvas<C>>[], [readonly ElementOf<InOf<AsCanvas<C>>>[]]> {
-  const call = isTask(of) ? (of as unknown as { s(): unknown }).s() : of
-  const node = eachNode(nodeOf(call, 'each'), options?.chunk ?? null)
+  const call = readable('each', () => (isTask(of) ? (of as unknown as { s(): unknown }).s() : of), 'NOT_A_CANVAS')
+  const node = eachNode(
+    nodeOf(call, 'each'),
+    readable('each: options', () => options?.chunk ?? null),
+  )
   checkChunk(node, 'each')
   return canvasOf(node) as never
 }

@@ -3,6 +3,7 @@ import { CeleriacError } from '../core/errors.ts'
 import type { JobHandle } from '../core/handle.ts'
 import { argumentsText } from '../core/json.ts'
 import { kind } from '../core/kind.ts'
+import { readable } from '../core/option.ts'
 import type { CallOptions } from '../core/options.ts'
 import { validate } from '../core/schema.ts'
 import { inherit, noOptions } from '../core/stored-options.ts'
@@ -118,9 +119,9 @@ async function sendMany(
   terms: CallTerms,
   sender: Sender,
 ): Promise<JobHandle<any>[]> {
-  checkLists(argumentLists, terms)
-  const calls = argumentLists.map((args) => callOf(definition, args, terms))
-  await Promise.all(argumentLists.map((args) => checkArguments(definition, args)).filter((one) => one !== undefined))
+  const lists = readable('delayMany', () => checkedLists(argumentLists, terms), 'BAD_ARGUMENT')
+  const calls = lists.map((args) => callOf(definition, args, terms))
+  await Promise.all(lists.map((args) => checkArguments(definition, args)).filter((one) => one !== undefined))
   return sender.sendMany(definition, calls)
 }
 
@@ -137,11 +138,12 @@ function callOf({ terms: { unique } }: TaskDefinition, args: readonly unknown[],
   return { args: text, terms: unique === undefined || terms.unique ? terms : { ...terms, unique: unique(args) } }
 }
 
-function checkLists(argumentLists: unknown, terms: CallTerms): void {
+/** A copy, so that nothing is read of the given lists again. */
+function checkedLists(argumentLists: unknown, terms: CallTerms): readonly (readonly unknown[])[] {
   if (!Array.isArray(argumentLists) || !argumentLists.every(Array.isArray)) {
     throw new CeleriacError('BAD_ARGUMENT', 'delayMany takes a list of argument lists, such as [[1, 2], [3, 4]]')
   }
-  if (terms.idempotencyKey === undefined || argumentLists.length < 2) return
+  if (terms.idempotencyKey === undefined || argumentLists.length < 2) return argumentLists.map((args) => [...args])
   throw new CeleriacError(
     'BAD_OPTION',
     'idempotencyKey: it names one call, so send each with delay and a key of its own',

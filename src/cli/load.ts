@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Celeriac } from '../app/celeriac.ts'
@@ -18,6 +18,7 @@ import { resolveTypeScript, typeScriptAdvice } from './typescript.ts'
 export async function loadApp(path: string, folder: string, name?: string): Promise<Celeriac> {
   const file = resolve(folder, path)
   if (!existsSync(file)) throw notAnApp(`There is no module ${path}${suggestFile(file, folder)}`)
+  if (statSync(file).isDirectory()) throw notAnApp(`${path} is a folder${suggestIn(file, folder)}`)
   const exported = await importModule(file, path, folder)
   const apps = Object.entries(exported).filter((entry): entry is [string, Celeriac] => entry[1] instanceof Celeriac)
   return name === undefined ? theOnlyApp(apps, exported, path) : theNamedApp(name, apps, path)
@@ -116,6 +117,16 @@ function suggestFile(file: string, folder: string): string {
   const sameName = names.find((name) => name.replace(/\.\w+$/, '') === basename(file).replace(/\.\w+$/, ''))
   if (sameName) return `: did you mean "${relative(folder, resolve(place, sameName))}"?`
   return didYouMean(basename(file), names) || advice
+}
+
+/** The modules in a folder, where there are few. */
+function suggestIn(place: string, folder: string): string {
+  const names = readdirSync(place).filter((name) => /\.[cm]?[jt]s$/.test(name))
+  const shown = names.slice(0, 5).map((name) => relative(folder, resolve(place, name)))
+  const [first = 'tasks.ts'] = shown
+  return names.length === 0
+    ? ', and no module is in it: name the file that exports your app, such as tasks.ts'
+    : `: name the file in it that exports your app, such as ${first}${shown.length > 1 ? ` (there are ${shown.join(', ')}${names.length > 5 ? ', …' : ''})` : ''}`
 }
 
 const notAnApp = (message: string): CeleriacError => new CeleriacError('NOT_AN_APP', message)

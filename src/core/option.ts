@@ -1,4 +1,4 @@
-import { CeleriacError } from './errors.ts'
+import { CeleriacError, type ErrorCode } from './errors.ts'
 import { didYouMean } from './misspelling.ts'
 import { shown } from './text.ts'
 
@@ -24,14 +24,14 @@ export function readOptions<Stored extends object>(
 /**
  * Reads an object of the user's: what its getters and traps throw becomes an error of this package.
  *
- * @throws CeleriacError BAD_OPTION
+ * @throws CeleriacError with this code
  */
-export function readable<Read>(what: string, read: () => Read): Read {
+export function readable<Read>(what: string, read: () => Read, code: ErrorCode = 'BAD_OPTION'): Read {
   try {
     return read()
   } catch (thrown) {
     if (isOurs(thrown)) throw thrown
-    throw new CeleriacError('BAD_OPTION', `${what}: it cannot be read, because reading it threw: give a plain object`, {
+    throw new CeleriacError(code, `${what}: it cannot be read, because reading it threw: give a plain object`, {
       cause: thrown,
     })
   }

@@ -4,6 +4,7 @@ import type { AttemptRecord, JobDetail, JobRecord, LogLine, Progress } from '../
 import { callbackOf, type CallbackColumns } from './callback.ts'
 import { attemptOutcomeName, collectionStateName, reasonName, role, roleName, state, stateName } from './codes.ts'
 import type { FoundFailure } from './failures.ts'
+import { firstKept, lastKept } from './limits.ts'
 
 /** What is told of jobs and collections, from what stores keep of them. */
 
@@ -136,11 +137,15 @@ function attemptsOf(job: StandingAttempt, stored: readonly StoredAttempt[]): Att
     failure: failureOf(failure),
   }))
   const { attempt, round, worker, startedAt, finishedAt } = job
-  if (startedAt === null || attempts.some((each) => each.attempt === attempt)) return attempts
+  if (startedAt === null || attempts.some((each) => each.attempt === attempt)) return firstAndLast(attempts)
   const outcome = outcomes[job.state] ?? 'released'
   const failure = job.state === state.failed ? failureOf(job.failure) : null
-  return [...attempts, { attempt, round, worker, startedAt, finishedAt, outcome, failure }]
+  return firstAndLast([...attempts, { attempt, round, worker, startedAt, finishedAt, outcome, failure }])
 }
+
+/** Stores keep as many that ended; the one that stands on the job may be one more. */
+const firstAndLast = (attempts: AttemptRecord[]): AttemptRecord[] =>
+  attempts.length <= firstKept + lastKept ? attempts : [...attempts.slice(0, firstKept), ...attempts.slice(-lastKept)]
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 

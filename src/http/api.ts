@@ -234,7 +234,10 @@ const handlerReaders: OptionReaders<HandlerOptions> = {
   auth: anything,
   openLocally: isTrue,
   base: anything,
-  origins: anything,
+  origins: (value, what) => {
+    if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return [...value]
+    throw badOption(what, "a list of origins is needed, such as ['https://app.example.com']")
+  },
   onError: functionOption,
 }
 

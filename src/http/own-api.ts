@@ -1,4 +1,5 @@
 import type { CollectionHandle } from '../core/handle.ts'
+import { readable } from '../core/option.ts'
 import type { Duration } from '../core/time.ts'
 import { tellOutside } from './answers.ts'
 import { settledCallback } from './callback-terms.ts'
@@ -29,10 +30,8 @@ export interface Accepted {
  * @example
  * app.post('/orders', async () => accepted(await jobs.submit(order.s('a-17'), { callbackUrl })))
  */
-export async function accepted(
-  collection: CollectionHandle<unknown>,
-  { location, token = '24h' }: Accepted = {},
-): Promise<Response> {
+export async function accepted(collection: CollectionHandle<unknown>, options: Accepted = {}): Promise<Response> {
+  const { location, token = '24h' } = readable('accepted', () => ({ ...options }))
   const told = tellOutside(await collection.snapshot())
   const known = token === null ? {} : { token: await collection.token({ expiresIn: token }) }
   return responseOf(json(202, { ...told, ...known }, location === undefined ? {} : { location }))

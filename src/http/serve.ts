@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
 import { CeleriacError } from '../core/errors.ts'
-import { badOption } from '../core/option.ts'
+import { badOption, readable } from '../core/option.ts'
 import type { HandlerOptions } from './api.ts'
 import { howToConfigure } from './authenticate.ts'
 import { createHandler, type Handler } from './handler.ts'
@@ -35,10 +35,8 @@ const localHosts = ['127.0.0.1', '::1', 'localhost']
  * @example
  * const { url } = await serve(app, { port: 8080 })
  */
-export async function serve(
-  app: Celeriac,
-  { port = 8080, host = '127.0.0.1', ...options }: ServeOptions = {},
-): Promise<Serving> {
+export async function serve(app: Celeriac, given: ServeOptions = {}): Promise<Serving> {
+  const { port = 8080, host = '127.0.0.1', ...options } = readable('serve', () => ({ ...given }))
   const handler = createHandler(app, options)
   const isOpenLocally = await handler.isOpenLocally()
   await checkAccess(handler, host, isOpenLocally)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { StoreUnavailable } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import { createReporter } from './report.ts'
 
 const away = (message: string): StoreUnavailable => new StoreUnavailable(message, { mayBeStored: false })
@@ -23,6 +23,14 @@ test('of a store that is away it is said once, whatever was asked, and once that
   expect(said.slice(1)).toEqual(['info The store answers again.'])
   reporter.trouble('sweep', 'Upkeep failed', away('Again.'))
   expect(said).toHaveLength(3)
+})
+
+test('of an app that was closed first it is said once, and not that anything is tried again', () => {
+  const { said, reporter } = start()
+  const closed = new CeleriacError('CLOSED', 'The app is closed.')
+  for (const kind of ['claim', 'heartbeat', 'sweep']) reporter.trouble(kind, `${kind} failed`, closed)
+  reporter.trouble('claim', 'Claiming jobs failed', closed)
+  expect(said).toEqual(['error The app is closed. This worker can do no more: stop workers before their app.'])
 })
 
 test('other trouble is said once of each kind', () => {

@@ -1,4 +1,4 @@
-import { StoreUnavailable } from '../core/errors.ts'
+import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 
 /** What a worker has to say about itself. Never holds arguments, results or other payload. */
 export interface WorkerNotice {
@@ -40,6 +40,13 @@ export function createReporter(log: WorkerLog): Reporter {
     info: (message) => sayTo(log, { level: 'info', message }),
     warn: (kind, message) => sayOnce(kind, 'warn', message),
     trouble(kind, what, error) {
+      // It stays closed: there is nothing to be tried, and each thing that fails now says the same.
+      if (error instanceof CeleriacError && error.code === 'CLOSED')
+        return sayOnce(
+          'closed',
+          'error',
+          `${describe(error)}. This worker can do no more: stop workers before their app.`,
+        )
       if (!(error instanceof StoreUnavailable))
         return sayOnce(kind, 'error', `${what}: ${describe(error)}. Trying again.`)
       away.add(kind)

@@ -52,6 +52,13 @@ onEveryEngine((open) => {
       ...Array.from({ length: 90 }, (_, n) => n + 211),
     ])
     expect(detail?.attempt).toBe(300)
+    // The one that runs, or ended the job, is one of them.
+    const last = await worker.take()
+    const shown = async () => (await engine.job(graph.id))?.attempts.map(({ attempt }) => attempt)
+    const expected = [...Array.from({ length: 10 }, (_, n) => n + 1), ...Array.from({ length: 90 }, (_, n) => n + 212)]
+    expect(await shown()).toEqual(expected)
+    await worker.succeed(last)
+    expect(await shown()).toEqual(expected)
   })
 
   test('of 130 rounds of a job no more is kept', async () => {

@@ -104,6 +104,7 @@ describe.concurrent('a module', () => {
   })
 
   it.each([
+    ['.', {}, /^error: \. is a folder: name the file in it that exports your app, such as \w+\.ts/],
     ['shop', {}, /There is no module shop: did you mean "shop\.ts"\?/],
     ['tasks.ts', {}, /There is no module tasks\.ts: name the file/],
     ['greeting.ts', {}, /greeting\.ts does not export an app, it exports greeting: write export const app/],
