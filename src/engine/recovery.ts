@@ -12,6 +12,8 @@ export const deadlineGrace = 2_000
 export const turnLength = 500
 /** How long after a gap jobs that look expired are neither run nor cancelled, at most, in milliseconds: they stand in line. */
 export const longestCalm = 60_000
+/** How long what is left of a large change waits after it failed, in milliseconds: meanwhile everything else goes on. */
+export const workPause = 60_000
 /** The time between two rounds of the chores that nobody waits for, in milliseconds. */
 export const choreInterval = 10_000
 /** How long sessions are kept that have ended, in milliseconds. */
@@ -108,7 +110,8 @@ export class Steps {
   }
 }
 
-function isStoreGone(error: unknown): boolean {
+/** The store is away, full or closed to this process: nothing is wrong with what is in it. */
+export function isStoreGone(error: unknown): boolean {
   if (error instanceof StoreUnavailable) return true
   return (
     error instanceof CeleriacError && ['CLOSED', 'STORE_MOVED', 'STORE_FULL', 'STORE_READ_ONLY'].includes(error.code)

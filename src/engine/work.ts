@@ -100,6 +100,8 @@ export interface ClaimedJob {
 /** What is put before the job's own arguments. */
 export type JobInput =
   | { readonly from: 'nothing' }
+  /** What the store keeps of it is damaged: the attempt fails. Other jobs of the claim are not held up by it. */
+  | { readonly from: 'unreadable' }
   /** `results: null` means that they are too large to come along: read them by pages with `results(barrier)`. */
   | {
       readonly from: 'results'

@@ -16,6 +16,8 @@ export function readArguments(job: ClaimedJob, store: Pick<Work, 'results'>): un
   switch (input.from) {
     case 'nothing':
       return own
+    case 'unreadable':
+      throw new CeleriacError('STORE_CORRUPT', 'what the store keeps of the results before this job is damaged')
     case 'results':
       return readResults(input, store, own)
     case 'failure':

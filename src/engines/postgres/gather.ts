@@ -38,6 +38,7 @@ type FoundInput =
       readonly barrier: number | null
       readonly results: string | null
     }
+  | { readonly from: 'unreadable' }
   | { readonly from: 'failure'; readonly cause: FoundCause | null }
   | {
       readonly from: 'summary'
@@ -57,6 +58,7 @@ export function readInput(text: string, now: number): JobInput {
     const { shape, barrier } = found
     return { from: 'results', shape, barrier, results: barrier === null ? [] : resultsIn(barrier, found.results) }
   }
+  if (found.from === 'unreadable') return found
   if (found.from === 'failure')
     return {
       from: 'failure',
@@ -161,6 +163,7 @@ begin
   if a_input like 'f%' then
     return json_build_object('from', 'failure', 'cause', celeriac.cause_of(v_barrier.cause));
   end if;
+  if a_input !~ '^s[0-9]{1,18},[0-9]{1,18}$' then return json_build_object('from', 'unreadable'); end if;
   v_span := string_to_array(substr(a_input, 2), ',');
   v_is_main := exists (select 1 from celeriac.jobs where seq between v_span[1]::bigint and v_span[2]::bigint and role = 0);
   return json_build_object('from', 'summary', 'cause', celeriac.cause_of(v_barrier.cause), 'decided', v_barrier.decided,

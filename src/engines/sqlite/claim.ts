@@ -3,7 +3,7 @@ import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
-import { suspectsToTake, suspectsTogether } from '../../engine/recovery.ts'
+import { jobsPerStep, type NamedJob, suspectsToTake, suspectsTogether } from '../../engine/recovery.ts'
 import type { Database, Value } from './database.ts'
 import { readInput, readShortInputs } from './gather.ts'
 import { firstOf, firstOfOne, onlyQueue, pausedQueues, type Which } from './line.ts'
@@ -15,17 +15,24 @@ export interface Ref extends Ending {
 }
 export const refColumns = `${endingColumns}, depth`
 
-export function claim(change: Change, request: ClaimRequest): ClaimAnswer {
+/**
+ * @param isCareful a row is damaged, and a claim failed for it: what is due and what has expired is left to the sweep, and an input
+ * that cannot be read fails its job alone
+ */
+export function claim(change: Change, request: ClaimRequest, isCareful = false): ClaimAnswer {
   const session = change.db.get<{ number: number }>(
     'select number from celeriac_sessions where id = ? and ended_at is null',
     request.session,
   )
   if (session === undefined) return { jobs: [], nextAt: null }
-  const before = takenBefore(change, session.number, request)
+  const tell = isCareful ? toldCarefully : claimed
+  const before = takenBefore(change, session.number, request, tell)
   if (before.length > 0) return { jobs: before, nextAt: nextDueAt(change.db) }
-  releaseDue(change)
-  expire(change)
-  const { jobs, isCut } = take(change, session.number, request)
+  if (!isCareful) {
+    releaseDue(change)
+    expire(change)
+  }
+  const { jobs, isCut } = take(change, session.number, request, tell)
   return { jobs, nextAt: isCut ? change.now : nextDueAt(change.db) }
 }
 
@@ -49,20 +56,36 @@ export function releaseDue(change: Change): number {
 }
 
 export function nextDueAt(db: Database): number | null {
-  return (
-    db.get<{ due_at: number }>('select due_at from celeriac_jobs where state = 1 order by due_at limit 1')?.due_at ??
-    null
-  )
+  const first = 'select due_at from celeriac_jobs where state = 1 and due_at is not null order by due_at limit 1'
+  return db.get<{ due_at: number }>(first)?.due_at ?? null
 }
 
 /** Cancels the jobs that did not start in time; after a gap in time, only once it is sure that the clock is right. */
 export function expire(change: Change): number {
   const rows = change.db.all<Ending>(
-    `select ${endingColumns} from celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2)
-     order by expires_at, seq limit ? + 0`,
+    `select ${endingColumns} from ${expired} order by expires_at, seq limit ? + 0`,
     change.now,
     movedPerCall,
   )
+  return endExpired(change, rows)
+}
+
+const expired = 'celeriac_jobs where expires_at <= ? and expires_at is not null and state in (1, 2)'
+
+/** The same by pages, where one of them may fail for itself. */
+export const expiredAfter = ({ db, now }: Change, after: number): NamedJob[] =>
+  db.all<NamedJob>(`select seq, id from ${expired} and seq > ? order by seq limit ? + 0`, now, after, jobsPerStep)
+export function expireThese(change: Change, jobs: readonly NamedJob[]): number {
+  const list = `[${jobs.map(({ seq }) => seq).join(',')}]`
+  const rows = change.db.all<Ending>(
+    `select ${endingColumns} from ${expired} and seq in (select value from json_each(?)) order by expires_at, seq`,
+    change.now,
+    list,
+  )
+  return endExpired(change, rows)
+}
+
+function endExpired(change: Change, rows: readonly Ending[]): number {
   if (rows.length === 0 || isCalm(change)) return 0
   for (const job of rows) endJob(change, job, { state: state.cancelled, reason: reason.expired, cause: job.seq })
   return rows.length
@@ -101,7 +124,7 @@ type Row = readonly [
 ]
 
 /** What a claim asked for before already holds: asked again because its answer was lost. */
-function takenBefore(change: Change, session: number, { token, limit }: ClaimRequest): ClaimedJob[] {
+function takenBefore(change: Change, session: number, { token, limit }: ClaimRequest, tell: Tell): ClaimedJob[] {
   const rows = change.db.lists<Row>(
     `select ${columns} from celeriac_jobs where state = 3 and session = ? and token = ? order by priority desc, collection, seq limit ? + 0`,
     session,
@@ -109,7 +132,7 @@ function takenBefore(change: Change, session: number, { token, limit }: ClaimReq
     limit,
   )
   return fitting(change.db, rows).map((row) =>
-    claimed(change, row, { token, attempt: row[2], version: row[3], deadlineAt: row[20] }),
+    tell(change, row, { token, attempt: row[2], version: row[3], deadlineAt: row[20] }),
   )
 }
 
@@ -133,7 +156,7 @@ interface Taken {
   readonly isCut: boolean
 }
 
-function take(change: Change, session: number, request: ClaimRequest): Taken {
+function take(change: Change, session: number, request: ClaimRequest, tell: Tell): Taken {
   const { db, now } = change
   const open = openQueues(db, request.queues)
   const late = isAnyLate(db, now) ? now : null
@@ -163,7 +186,7 @@ function take(change: Change, session: number, request: ClaimRequest): Taken {
     const [seq, collection, attempt, version] = row
     change.journal.job(state.running, collection, seq, attempt + 1, version + 1)
     const deadlineAt = row[19] === null ? null : now + row[19]
-    return claimed(change, row, { token: request.token, attempt: attempt + 1, version: version + 1, deadlineAt })
+    return tell(change, row, { token: request.token, attempt: attempt + 1, version: version + 1, deadlineAt })
   })
   return { jobs, isCut: rows.length < candidates.length }
 }
@@ -233,6 +256,8 @@ interface Begun {
   readonly deadlineAt: number | null
 }
 
+type Tell = typeof claimed
+
 function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt }: Begun): ClaimedJob {
   const [
     seq,
@@ -278,3 +303,12 @@ function claimed(change: Change, row: Row, { token, attempt, version, deadlineAt
   }
 }
 const nothing: ClaimedJob['input'] = { from: 'nothing' }
+
+/** One row that is damaged holds up no other job of the claim. */
+function toldCarefully(change: Change, row: Row, begun: Begun): ClaimedJob {
+  try {
+    return claimed(change, row, begun)
+  } catch {
+    return { ...claimed(change, row.with(15, null) as unknown as Row, begun), input: { from: 'unreadable' } }
+  }
+}

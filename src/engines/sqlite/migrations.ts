@@ -220,13 +220,14 @@ create table celeriac_uploads (
   touched_at integer not null
 ) strict, without rowid;
 
--- What is left to do of large changes.
+-- What is left to do of large changes. not_before: what failed is tried again from then on, and holds up nothing else.
 create table celeriac_work (
   number integer primary key,
   kind integer not null,
   subject integer not null,
   detail integer not null default 0,
-  after integer not null default 0
+  after integer not null default 0,
+  not_before integer not null default 0
 ) strict;
 
 insert into celeriac_events (at, changes, next, total) values (0, '[]', 1, 0);

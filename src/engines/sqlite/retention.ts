@@ -28,9 +28,12 @@ const eventsPerCall = 200
 export function retain(change: Change): boolean {
   const hasMoreEvents = trimEvents(change)
   // A large collection is removed by several calls, and before any other is begun.
-  if (change.db.get('select 1 from celeriac_work where kind = ? limit 1', work.remove) !== undefined) return true
+  if (isRemoving(change)) return true
   return removeDue(change) || hasMoreEvents
 }
+
+const isRemoving = ({ db, now }: Change): boolean =>
+  db.get('select 1 from celeriac_work where kind = ? and not_before <= ? limit 1', work.remove, now) !== undefined
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -46,8 +46,9 @@ import { sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
 import { putValue, takeValue, value, values } from './values.ts'
 import { Watch } from './watch.ts'
+import { noteFaults } from './turn.ts'
 import { checkStillOpen, openTransaction, settleOnce } from './within.ts'
-import { settleWork } from './work.ts'
+import { LeftoverFault, putOff, settleWork } from './work.ts'
 
 export type { SqliteOptions }
 
@@ -82,6 +83,21 @@ interface Connected {
 interface Opened extends Connected {
   readonly done: { readonly from: number; readonly to: number }
 }
+
+/** Makes a call again for as long as something fails in it that others left to do: that is put off, a piece at a time. */
+async function pastLeftovers<T>(call: () => Promise<T>, setAside: (fault: LeftoverFault) => Promise<void>): Promise<T> {
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      if (!(error instanceof LeftoverFault)) throw error
+      await setAside(error)
+    }
+  }
+}
+
+/** Rows that cannot be what they are: not a store that is away, locked, full or closed. */
+const isFaultOfRows = (error: unknown): boolean => !(error instanceof CeleriacError) || error.code === 'STORE_FAILED'
 
 class SqliteEngine implements Engine {
   readonly name = 'sqlite'
@@ -176,8 +192,8 @@ class SqliteEngine implements Engine {
   /** What it asks for, what follows from that, the events of it all; then whoever listens is told. */
   async #write<T>(body: (change: Change) => T): Promise<T> {
     const db = this.#db ?? (await this.#ready())
-    const made = await (this.#commits as GroupCommit).add(() => this.#change(db, body))
-    return this.#tell(made)
+    const add = (): Promise<Made<T>> => (this.#commits as GroupCommit).add(() => this.#change(db, body))
+    return this.#tell(await pastLeftovers(add, (fault) => db.write(() => this.#putOff(db, fault))))
   }
 
   /** The same in a transaction of the user's. What it stored is there for others once that one is committed. */
@@ -185,11 +201,13 @@ class SqliteEngine implements Engine {
     if (this.#isClosed) throw new CeleriacError('CLOSED', 'The store has been closed.')
     const { database, path } = this.#settings
     const guest = openTransaction(transaction, { path, ...(database && { database }) }, this.#runtime)
-    const made = await guest.inside(() => {
-      // Not opened first: a store that is not there yet could not be made while this transaction is open.
-      if (this.#db === null) migrateInside(guest)
-      return this.#change(guest, body)
-    })
+    const add = (): Promise<Made<T>> =>
+      guest.inside(() => {
+        // Not opened first: a store that is not there yet could not be made while this transaction is open.
+        if (this.#db === null) migrateInside(guest)
+        return this.#change(guest, body)
+      })
+    const made = await pastLeftovers(add, (fault) => guest.inside(() => this.#putOff(guest, fault)))
     this.#db?.waitFor(guest)
     // Told at once: whoever looks waits for the transaction to end.
     return this.#tell(made)
@@ -201,6 +219,12 @@ class SqliteEngine implements Engine {
     const isLeft = settleWork(change)
     writeChange(change)
     return { answer, change, isLeft }
+  }
+
+  #putOff(db: Database, fault: LeftoverFault): void {
+    const change = newChange(db, this.#runtime.now())
+    putOff(change, fault)
+    noteFaults(change, [{ item: fault.item, message: fault.message }])
   }
 
   #tell<T>({ answer, change, isLeft }: Made<T>): T {
@@ -242,8 +266,13 @@ class SqliteEngine implements Engine {
     return transaction === undefined ? this.#write(body) : this.#writeWithin(transaction, body)
   }
 
-  claim(request: ClaimRequest): Promise<ClaimAnswer> {
-    return this.#write((change) => claim(change, request))
+  async claim(request: ClaimRequest): Promise<ClaimAnswer> {
+    try {
+      return await this.#write((change) => claim(change, request))
+    } catch (error) {
+      if (!isFaultOfRows(error)) throw error
+      return this.#write((change) => claim(change, request, true))
+    }
   }
   settle(settlements: readonly Settlement[]): Promise<SettleAnswer[]> {
     return this.#write((change) => settle(change, settlements))

@@ -4,6 +4,7 @@ import {
   blameFor,
   cancelGrace,
   deadlineGrace,
+  isStoreGone,
   jobsPerStep,
   lastWordsName,
   lateOutcome,
@@ -18,7 +19,7 @@ import {
 import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { type Change, endJob } from './change.ts'
-import { expire, nextDueAt, type Ref, refColumns, releaseDue } from './claim.ts'
+import { expire, expiredAfter, expireThese, nextDueAt, type Ref, refColumns, releaseDue } from './claim.ts'
 import type { Database } from './database.ts'
 import { chores, retain } from './retention.ts'
 import { putBack, recordAttempt, retryLater } from './settle.ts'
@@ -35,9 +36,12 @@ export interface SweepParts {
 /** Recovery first, stored a step at a time; then upkeep, of which each chore may fail for itself. */
 export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   const { write, read, runtime } = parts
-  const begun = await write(begin)
-  if (!begun.isTurn) return { released: begun.released, nextAt: await read((db) => nextSweepAt(db, runtime.now())) }
   const steps = new Steps()
+  const begun = await beginCarefully(parts, steps)
+  if (!begun.isTurn) {
+    const nextAt = await read((db) => nextSweepAt(db, runtime.now()))
+    return { released: begun.released, nextAt: nextAt === null ? begun.nextAt : Math.max(nextAt, begun.nextAt ?? 0) }
+  }
   let { released } = begun
   for (const session of begun.sessions)
     released += (await steps.run(`worker ${session.name}`, () => lose(parts, steps, session))) ?? 0
@@ -51,10 +55,26 @@ export async function sweep(parts: SweepParts): Promise<SweepAnswer> {
   return { released, faults, nextAt: isDue ? Math.min(nextAt ?? Infinity, runtime.now() + restOfTurn) : nextAt }
 }
 
+/** Where the row of one job that has expired is damaged, each is ended for itself, and what stays is looked at again in the next turn. */
+async function beginCarefully({ write }: SweepParts, steps: Steps): Promise<Begun> {
+  try {
+    return await write((change) => begin(change))
+  } catch (error) {
+    if (isStoreGone(error)) throw error
+  }
+  await steps.runPages(
+    (after) => write((change) => expiredAfter(change, after)),
+    (jobs) => write((change) => expireThese(change, jobs)),
+  )
+  const begun = await write((change) => begin(change, false))
+  return { ...begun, nextAt: Math.max(begun.nextAt ?? 0, begun.now + turnLength) }
+}
+
 const retainAll = ({ write, runtime, isClosed }: SweepParts): Promise<boolean> =>
   bySlices(runtime, async () => !isClosed() && (await write(retain)))
 
 interface Begun {
+  readonly now: number
   readonly released: number
   readonly isTurn: boolean
   readonly hasChores: boolean
@@ -63,12 +83,14 @@ interface Begun {
   readonly nextAt: number | null
 }
 
-function begin(change: Change): Begun {
+function begin(change: Change, mayExpire = true): Begun {
   const isTurn = takeTurn(change)
   const released = releaseDue(change)
-  expire(change)
-  if (!isTurn) return { released, isTurn, hasChores: false, hasLate: false, sessions: [], nextAt: null }
+  if (mayExpire) expire(change)
+  const { now } = change
+  if (!isTurn) return { now, released, isTurn, hasChores: false, hasLate: false, sessions: [], nextAt: null }
   return {
+    now,
     released,
     isTurn,
     hasChores: takeChores(change),
@@ -274,12 +296,12 @@ function foresee({ db, now }: Change): number | null {
 
 /** When something will have to be swept again, as far as can be foreseen. */
 function nextSweepAt(db: Database, now: number): number | null {
-  const isLeft = db.get('select 1 from celeriac_work limit 1') !== undefined
+  const leftAt = db.get<{ at: number | null }>('select min(not_before) as at from celeriac_work')?.at ?? null
   const lapsing = db.get<{ at: number | null }>(
     'select min(expires_at) as at from celeriac_jobs where expires_at is not null and state in (1, 2)',
   )?.at
   return earliest(
-    isLeft ? 0 : null,
+    leftAt,
     nextDueAt(db),
     // What is over in the calm after a gap waits for its end.
     lapsing === null || lapsing === undefined

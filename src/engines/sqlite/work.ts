@@ -1,6 +1,9 @@
 import { decideBySearch, releaseRest, settleBarriers, settleBySearch } from './cascade.ts'
 import type { Change, WorkItem } from './change.ts'
 import { work } from '../../engine/codes.ts'
+import { workPause } from '../../engine/recovery.ts'
+import { storeError } from './database.ts'
+import { CeleriacError } from '../../core/errors.ts'
 import { cancelInside, cancelMembers } from './control.ts'
 import { removeSome } from './retention.ts'
 import { decideEmpty, reopenAll, resetMembers, restartMembers } from './retry.ts'
@@ -29,8 +32,7 @@ export function settleWork(change: Change): boolean {
   for (;;) {
     const item = oldest(change) ?? change.pending.shift()
     if (item === undefined) return false
-    const isDone = change.left > 0 && steps[item.kind](change, item)
-    settleBarriers(change)
+    const isDone = change.left > 0 && takeStep(change, item)
     if (!isDone) keep(change, item)
     else if (item.number !== null) change.db.run('delete from celeriac_work where number = ?', item.number)
     if (isDone) continue
@@ -39,8 +41,45 @@ export function settleWork(change: Change): boolean {
   }
 }
 
+/** What another call left to do failed in this one. The transaction is to be rolled back, the item put off, and the call made again. */
+export class LeftoverFault extends Error {
+  readonly number: number
+  readonly item: string
+
+  constructor({ number, kind, subject }: WorkItem, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.number = number as number
+    this.item = `large change ${subject} (${kind})`
+  }
+}
+
+function takeStep(change: Change, item: WorkItem): boolean {
+  try {
+    const isDone = steps[item.kind](change, item)
+    settleBarriers(change)
+    return isDone
+  } catch (error) {
+    if (item.number === null || isOfTheStore(error)) throw error
+    throw new LeftoverFault(item, error)
+  }
+}
+
+/** The disk is full, the file is locked: nothing is wrong with the item. */
+function isOfTheStore(error: unknown): boolean {
+  const known = storeError(error)
+  return known instanceof CeleriacError && known.code !== 'STORE_FAILED'
+}
+
+/** Puts off an item that failed, so that it holds up nothing else. */
+export function putOff(change: Change, { number }: LeftoverFault): void {
+  change.db.run('update celeriac_work set not_before = ? where number = ?', change.now + workPause, number)
+}
+
 const oldest = (change: Change): WorkItem | undefined =>
-  change.db.get<WorkItem>('select number, kind, subject, detail, after from celeriac_work order by number limit 1')
+  change.db.get<WorkItem>(
+    'select number, kind, subject, detail, after from celeriac_work where not_before <= ? order by number limit 1',
+    change.now,
+  )
 
 function keep(change: Change, item: WorkItem): void {
   if (item.number === null)
