@@ -2,6 +2,7 @@ import type { CollectionDetail, SettledState } from '../core/collection.ts'
 import { NotFound } from '../core/errors.ts'
 import type { Change, ChangeOfCollection, ChangeOfJob, ChangeOfProgress } from '../core/event.ts'
 import type { CollectionEvent, JobProgressEvent, JobStateEvent } from '../core/handle.ts'
+import { sizeOfFailure } from '../core/failure.ts'
 import type { JobRecord } from '../core/job.ts'
 import { type Connection, eventStream, type FollowTerms, type Holding, Told, type View } from './events.ts'
 import { formatPosition, type Position, positionAt } from './position.ts'
@@ -28,6 +29,15 @@ export async function lookAtCollection({ engine }: Connection, id: string, jobs 
 
 /** Those who follow a collection share the positions, and so the events: hundreds may watch. */
 const shared = new WeakMap<Position, { readonly round: number; readonly event: JobStateEvent | JobProgressEvent }>()
+
+/** Jobs that joined are told of in one event up to about so many bytes; a snapshot, which is bounded by itself, tells of more. */
+const joinedBytes = 1024 * 1024
+const sizeOf = ({ args, after, failure, progress }: JobRecord): number =>
+  300 +
+  args.length +
+  39 * after.length +
+  (progress?.message?.length ?? 0) +
+  (failure === null ? 0 : sizeOfFailure(failure))
 
 class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
   isOver = false
@@ -135,18 +145,23 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
     if ([...this.#told.jobIds].some((id) => !present.has(id))) yield* this.show(found)
   }
 
-  /** Tells of the jobs that are in the collection and were not told of. */
+  /** Tells of the jobs that are in the collection and were not told of: where that is too much for one event, by a snapshot. */
   async *#tellOfJoined(position: Position): AsyncGenerator<CollectionEvent<R>> {
     const joined = await this.#readJoined()
+    if (joined === null) return yield* this.show(await this.look())
     if (joined.length === 0) return
     this.#note(joined)
     this.#holding.weigh(this.#told.size)
     yield { type: 'jobs', cursor: formatPosition(position, this.#round), jobs: joined.map(summaryOfJob) }
   }
 
-  /** The newest jobs, back to the first that is known. One who comes back knows none here: all that ever joined. */
-  async #readJoined(): Promise<JobRecord[]> {
+  /**
+   * The newest jobs, back to the first that is known. One who comes back knows none here: all that ever joined. Null where they are
+   * larger than one event may be.
+   */
+  async #readJoined(): Promise<JobRecord[] | null> {
     const joined: JobRecord[] = []
+    let left = joinedBytes
     let cursor: string | undefined
     do {
       const query = { collectionId: this.#id, limit: 200, ...(cursor === undefined ? {} : { cursor }) }
@@ -155,6 +170,8 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
         (job) => !this.#told.has(job.id) && (job.parentId !== null || !this.#isCatchingUp),
       )
       joined.push(...unknown)
+      for (const job of unknown) left -= sizeOf(job)
+      if (left < 0) return null
       cursor = unknown.length < page.items.length ? undefined : (page.next ?? undefined)
     } while (cursor !== undefined)
     return joined.reverse()

@@ -72,6 +72,8 @@ async function live({ worker, app, clock }: Stage, retry: () => Promise<void>): 
 }
 const taskAgain = (app: AppByHand['app']) => app.declare<(x?: any) => any>('id')
 
+const many = <T>(count: number, make: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n))
+
 test('begins with the snapshot, tells every change once, and ends with settled', async () => {
   const { app, worker, id } = await stage()
   const collection = await app.submit(chain(id.s(1), id.s()))
@@ -232,6 +234,32 @@ test('a retry of everything that takes jobs away is followed by a snapshot witho
   await at.worker.drain()
   await until((event) => event.type === 'settled' && event.round === 4)
   expect(seen.filter(isSnapshot)).toHaveLength(2)
+})
+
+test.each([
+  [
+    'with large arguments',
+    (app: AppByHand['app']) => group(...many(20, (n) => taskAgain(app).s('x'.repeat(100_000 + n)))),
+  ],
+  [
+    'of which each waits for many',
+    (app: AppByHand['app']) =>
+      chain(group(...many(250, (n) => taskAgain(app).s(n))), group(...many(250, () => taskAgain(app).s()))),
+  ],
+])('jobs %s join with a snapshot, and not in one event without bound', async (_which, canvas) => {
+  const at = await stage()
+  const outer = await at.app.submit(chain(at.id.s(1), at.id.s()))
+  const { until, seen } = watch(outer.events())
+  await until(isSnapshot)
+  const first = await at.worker.take()
+  const job = { role: 'main', options: first.options } as const
+  const graph = compileContinuation(nodeOf(canvas(at.app), ''), job, compileContext(partsOf(at.app)))
+  await at.worker.settle(first, continued(graph))
+  await until((event) => event.type === 'snapshot' && event.collection.jobs.length > 2)
+  expect(seen.map(({ type }) => type)).not.toContain('jobs')
+  await at.worker.drain()
+  await until((event) => event.type === 'settled')
+  for (const event of seen) expect(JSON.stringify(event).length).toBeLessThan(5 * 1024 * 1024)
 })
 
 test('whoever comes back to any event is told what came after it, exactly, in whatever pages the feed comes', async () => {
