@@ -19,6 +19,8 @@ interface RunTokenTerms {
   readonly until?: number | undefined
   /** The API key that it is made with: it ends with that. */
   readonly keyId?: string | undefined
+  /** The user that it is made by, as a word of fixed length: bounds are kept for all that one user makes. */
+  readonly madeBy?: string | undefined
 }
 
 /**
@@ -28,11 +30,14 @@ interface RunTokenTerms {
 export async function signRunToken(
   { runtime, engine }: Access,
   collectionId: string,
-  { lifetime = defaultLifetime, until = Infinity, keyId }: RunTokenTerms = {},
+  { lifetime = defaultLifetime, until = Infinity, keyId, madeBy }: RunTokenTerms = {},
 ): Promise<string> {
   const end = Math.min(until, runtime.now() + longerThanNothing(lifetime, 'token: expiresIn'))
   const { SignJWT } = await import('jose')
-  const token = await new SignJWT(keyId === undefined ? {} : { key: keyId })
+  const token = await new SignJWT({
+    ...(keyId !== undefined && { key: keyId }),
+    ...(madeBy !== undefined && { by: madeBy }),
+  })
     .setProtectedHeader({ alg: algorithm })
     .setSubject(collectionId)
     .setAudience(audience)
@@ -45,6 +50,7 @@ interface RunToken {
   readonly collectionId: string
   readonly until: number
   readonly keyId?: string
+  readonly madeBy?: string
 }
 
 /** Reads the collection that a token is for, and until when; null where it is none of this store's, or its time is over. */
@@ -59,7 +65,8 @@ export async function readRunToken(access: Access, token: string): Promise<RunTo
   try {
     const secret = await secretOf(access)
     const { payload } = await jwtVerify(token.slice(runTokenPrefix.length), secret, terms)
-    const made = payload['key'] === undefined ? {} : { keyId: payload['key'] as string }
+    const { key, by } = payload as { readonly key?: string; readonly by?: string }
+    const made = { ...(key !== undefined && { keyId: key }), ...(by !== undefined && { madeBy: by }) }
     return { collectionId: payload.sub as string, until: (payload.exp as number) * 1000, ...made }
   } catch (error) {
     if (error instanceof CeleriacError) throw error

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { RequestError } from './problem.ts'
 
 /**
@@ -20,11 +21,22 @@ export interface Identity {
   readonly until?: number | undefined
   /** The API key that this is, or was made with: when that is revoked, this opens nothing. */
   readonly keyId?: string | undefined
+  /** The user that made this run token, as `makerOf` gives it. */
+  readonly madeBy?: string | undefined
 }
 
-/** What bounds for one credential are kept by. */
-export const credentialOf = ({ name, actor, collectionId, keyId }: Identity): string =>
-  JSON.stringify([name, actor, collectionId, keyId])
+/**
+ * What bounds for one credential are kept by. All run tokens that one user made count together: each by itself would multiply
+ * what that user may have. They do not count as the user, whom whoever has such a token could then keep out.
+ */
+export const credentialOf = ({ name, actor, collectionId, keyId, madeBy }: Identity): string =>
+  JSON.stringify(madeBy === undefined ? [name, actor, collectionId, keyId] : [name, madeBy])
+
+/** Who is named as the maker of a run token; undefined for services, which make them for many users. */
+export function makerOf(identity: Identity): string | undefined {
+  if (identity.actor === null) return identity.madeBy
+  return createHash('sha256').update(credentialOf(identity)).digest('base64url')
+}
 
 /**
  * What code of the app's own lets somebody do. A missing actor would show everything, and a text of scopes has other scopes in it.

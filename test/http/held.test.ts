@@ -14,6 +14,7 @@ import { appByHand } from '../fixtures/app-by-hand.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { turns } from '../fixtures/working.ts'
 import { type Api, openApiOn } from './api.ts'
+import { audience, issuer, secret, tokenWith } from './identities.ts'
 
 /** How much one credential may have: streams, WebSockets, and jobs in all that it follows. */
 const mostStreams = 1_000
@@ -41,6 +42,47 @@ async function streams({ handler, app, tasks }: Api) {
 }
 
 describeEngines((engine) => {
+  test('what a user follows is bounded over all run tokens that the user makes, and beside the user', async () => {
+    const { handler, as } = await openApiOn(engine, { auth: { jwt: { issuer, audience, secret } } })
+    const ann = await tokenWith({ sub: 'ann' })
+    const made: { readonly id: string; readonly token: string }[] = []
+    const make = async (by: string): Promise<(typeof made)[number]> => {
+      const { id } = (await as(by)('POST', '/api/tasks/math.add', { args: [1, 2], options: { start_in: '1h' } })).body
+      return { id, token: (await as(by)('POST', `/api/collections/${id}/token`)).body.token as string }
+    }
+    for (let n = 0; n < 10; n++) made.push(await make(ann))
+    // A token that was made with such a token is no other.
+    made[0] = {
+      id: made[0]!.id,
+      token: (await as(made[0]!.token)('POST', `/api/collections/${made[0]!.id}/token`)).body.token,
+    }
+    const open = ({ id, token }: (typeof made)[number]): Promise<Response> =>
+      handler(
+        new Request(`http://localhost/api/collections/${id}/events?live=true`, {
+          headers: { authorization: `Bearer ${token}`, 'last-event-id': cursors.get(id)! },
+        }),
+      )
+    const cursors = new Map<string, string>()
+    for (const { id, token } of made) {
+      const headers = { authorization: `Bearer ${token}` }
+      const answer = await handler(new Request(`http://localhost/api/collections/${id}/events?live=true`, { headers }))
+      const reader = answer.body!.getReader()
+      cursors.set(id, /^id: (.*)$/m.exec(new TextDecoder().decode((await reader.read()).value))![1]!)
+      await reader.cancel()
+    }
+    const opened: Response[] = []
+    while (opened.length < mostStreams)
+      opened.push(...(await Promise.all(Array.from({ length: 20 }, () => made.map(open)).flat())))
+    expect(new Set(opened.map(({ status }) => status))).toEqual(new Set([200]))
+    expect(await Promise.all(made.map(async (one) => (await open(one)).status))).toEqual(Array<number>(10).fill(429))
+    const own = await open({ id: made[1]!.id, token: ann })
+    const bobs = await make(await tokenWith({ sub: 'bob' }))
+    cursors.set(bobs.id, cursors.get(made[1]!.id)!)
+    const others = await open(bobs)
+    expect([own.status, others.status]).toEqual([200, 200])
+    await Promise.all([own, others, ...opened].map(({ body }) => body!.cancel()))
+  })
+
   test('large bodies of one key are received 32 at a time', async () => {
     const { handler, app } = await openApiOn(engine, {})
     const key = async (name: string): Promise<string> =>

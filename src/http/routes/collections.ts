@@ -8,7 +8,7 @@ import { snapshotOfCollection, summaryOfCollection } from '../../app/snapshots.t
 import { tell } from '../answers.ts'
 import { settledCallback } from '../callback-terms.ts'
 import { checkExposed } from '../exposed.ts'
-import { demandMany, mayRead } from '../identity.ts'
+import { demandMany, makerOf, mayRead } from '../identity.ts'
 import { calledBack, idempotencyHeader, listQuery, options } from '../inputs.ts'
 import { lookAt, nothing } from '../listed.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
@@ -137,7 +137,9 @@ export const collectionRoutes = [
       const connection = await service.connect()
       await seeCollection(connection, identity, params.id, false)
       const { until, keyId } = identity
-      return json(201, { token: await signRunToken(connection, params.id, { until, keyId }) })
+      return json(201, {
+        token: await signRunToken(connection, params.id, { until, keyId, madeBy: makerOf(identity) }),
+      })
     },
   }),
   route({
