@@ -1,5 +1,7 @@
 import type { Graph, GraphJob } from '../core/graph.ts'
+import { mapByPages } from '../core/by-pages.ts'
 import { type JobRecord, jobStates } from '../core/job.ts'
+import type { Runtime } from '../core/runtime.ts'
 import { dueAt } from '../core/stored-options.ts'
 import type { Submission } from '../engine/intake.ts'
 import type { ToldCollection } from './snapshots.ts'
@@ -13,12 +15,16 @@ const mostAfter = 1_000
  *
  * @param at when it was stored, by the store's clock
  */
-export function collectionAsStored(submission: Submission, at: number): ToldCollection | null {
+export async function collectionAsStored(
+  runtime: Runtime,
+  submission: Submission,
+  at: number,
+): Promise<ToldCollection | null> {
   const { graph, description, actor, tags, callback } = submission
   if (graph.barriers.some(({ inputs }) => inputs === 0)) return null
   const after = inputsOf(graph)
   const isAlone = graph.exit === null
-  const jobs = graph.jobs.map((job): JobRecord => ({
+  const jobs = await mapByPages(runtime, graph.jobs, (job): JobRecord => ({
     ...jobAsStored(job, at),
     collectionId: graph.id,
     after: job.behind === null ? [] : (after[job.behind] as readonly string[]),

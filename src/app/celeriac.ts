@@ -178,7 +178,12 @@ export class Celeriac {
     const submission = await submissionOfCanvas(this[parts], node, terms)
     const [stored] = await this.#submitter.store([submission], terms.within)
     const { id, createdAt } = stored!
-    return { id, asStored: () => (createdAt === null ? null : collectionAsStored(submission, createdAt)) }
+    const { looks, runtime } = await this[parts].connect()
+    if (createdAt !== null) looks.note(id, submission.graph.jobs.length)
+    return {
+      id,
+      asStored: async () => (createdAt === null ? null : collectionAsStored(runtime, submission, createdAt)),
+    }
   }
 
   #define(definition: ReturnType<typeof defineTask>): unknown {

@@ -81,7 +81,7 @@ class CollectionView<R> implements View<CollectionDetail, CollectionEvent<R>> {
     this.#round = found.round
     this.caughtUp(found)
     const cursor = formatPosition(positionAt(found.cursor), found.round)
-    yield { type: 'snapshot', cursor, collection: await snapshotOfCollection<R>(this.#connection.engine, found) }
+    yield { type: 'snapshot', cursor, collection: await snapshotOfCollection<R>(this.#connection, found) }
     if (this.isOver) yield this.#settled(found.state as SettledState, found.settledAt ?? found.createdAt, cursor)
   }
 

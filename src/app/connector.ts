@@ -21,10 +21,10 @@ export function createConnector(openEngine: () => Promise<Engine>, runtime: Runt
     // Within what asks again while the store is away: who does so must not keep the others from being told that it is.
     const engine: Engine = {
       ...opened,
-      collection: (id, options) => {
-        const look = (): ReturnType<Engine['collection']> => opened.collection(id, options)
-        return options?.jobs === false ? look() : looks.read(id, look)
-      },
+      collection: (id, options) =>
+        options?.jobs === false
+          ? opened.collection(id, options)
+          : looks.read(id, (jobs) => opened.collection(id, jobs ? options : { jobs: false })),
     }
     return { engine, feed: new FeedReader(engine, runtime), looks, runtime }
   }

@@ -144,7 +144,7 @@ class CollectionHandleValue<R> implements Omit<CollectionHandle<R>, ' handle'>, 
 
   async snapshot(): Promise<CollectionSnapshot<R>> {
     const connection = await this.#access.connect()
-    return snapshotOfCollection<R>(connection.engine, await lookAtCollection(connection, this.id))
+    return snapshotOfCollection<R>(connection, await lookAtCollection(connection, this.id))
   }
 
   async cancel(): Promise<void> {

@@ -49,10 +49,38 @@ test('large collections are read one at a time, with turns of the event loop bet
   expect(looks.sizeOf(id)).toBe(1_000)
 })
 
-test('small ones are read at once, as soon as it is known that they are', async () => {
+test('so are those of different large collections, also where nobody knows yet that they are', async () => {
+  const { looks, id, engine } = await watched(1_000)
+  const detail = (await engine.collection(id))!
+  let [underWay, most] = [0, 0]
+  const look = async (jobs: boolean) => {
+    if (jobs) most = Math.max(most, ++underWay)
+    await new Promise((resolve) => setImmediate(resolve))
+    if (jobs) underWay--
+    return jobs ? detail : { ...detail, jobs: [] }
+  }
+  await Promise.all(['a', 'b', 'c', 'd'].map((other) => looks.read(other, look)))
+  expect(most).toBe(1)
+})
+
+test('one that is not there is asked for once, and keeps nobody', async () => {
+  const { looks } = await watched(1)
+  const asked: boolean[] = []
+  const look = async (jobs: boolean) => {
+    asked.push(jobs)
+    return null
+  }
+  expect([await looks.read('gone', look), looks.sizeOf('gone'), asked]).toEqual([null, undefined, [false]])
+})
+
+test('small ones are read at once', async () => {
   const { readAll } = await watched(999)
-  expect((await readAll(3)).most).toBeLessThanOrEqual(2)
   expect((await readAll(3)).most).toBe(3)
+})
+
+test('the size of what is submitted is known', async () => {
+  const { looks, id } = await watched(3)
+  expect(looks.sizeOf(id)).toBe(3)
 })
 
 test('a read that fails keeps nobody from the next', async () => {

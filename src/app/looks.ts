@@ -1,4 +1,4 @@
-import type { CollectionDetail } from '../core/collection.ts'
+import type { CollectionDetail, JobCounts } from '../core/collection.ts'
 import type { Runtime } from '../core/runtime.ts'
 
 /** A collection of fewer jobs than this is read at once: it holds the event loop for some milliseconds at most. */
@@ -8,16 +8,17 @@ const turnsBetween = 10
 /** How many collections have their size remembered. */
 const mostKnown = 10_000
 
+/** Reads a collection: with its jobs, or only how many they are. */
+export type Look = (jobs: boolean) => Promise<CollectionDetail | null>
+
 /**
- * Reads of whole collections. Those of many jobs happen one at a time in this process: each holds the event loop for up to a
- * second until its answer is made. Between two of them the loop has turns for everybody else. Whether there are many is known
- * from the read before; until the first has ended, nobody else reads the same.
+ * Reads of whole collections. Those of many jobs happen one at a time in this process, whichever collections they are: each is
+ * megabytes, and seconds of work. Between two of them the loop has turns for everybody else. How many jobs a collection has is known
+ * from its submission, from a read before, or is asked first.
  */
 export class Looks {
   readonly #runtime: Pick<Runtime, 'soon'>
   readonly #sizes = new Map<string, number>()
-  /** The first reads under way, of collections whose size is not known: others of the same wait until it is. */
-  readonly #firsts = new Map<string, Promise<void>>()
   /** The end of the last read of a large one. */
   #last: Promise<void> = Promise.resolve()
 
@@ -25,34 +26,43 @@ export class Looks {
     this.#runtime = runtime
   }
 
-  /** How many jobs the collection had when it was last read; undefined where it was not, or long ago. */
+  /** How many jobs the collection had when that was last told; undefined where it was not, or long ago. */
   sizeOf(collectionId: string): number | undefined {
     return this.#sizes.get(collectionId)
   }
 
+  /** Remembers how many jobs the collection has. */
+  note(collectionId: string, jobs: number): void {
+    this.#sizes.delete(collectionId)
+    this.#sizes.set(collectionId, jobs)
+    const [oldest] = this.#sizes.keys()
+    if (this.#sizes.size > mostKnown && oldest !== undefined) this.#sizes.delete(oldest)
+  }
+
   /** Reads a collection with its jobs, in its turn. */
-  async read(collectionId: string, look: () => Promise<CollectionDetail | null>): Promise<CollectionDetail | null> {
-    for (let first; (first = this.#firsts.get(collectionId));) await first
-    const size = this.sizeOf(collectionId)
-    if (size !== undefined && size < fewJobs) return this.#noted(collectionId, await look())
-    const { promise, resolve } = Promise.withResolvers<void>()
+  async read(collectionId: string, look: Look): Promise<CollectionDetail | null> {
+    const size = this.sizeOf(collectionId) ?? (await this.#count(collectionId, look))
+    if (size === null) return null
+    if (size < fewJobs) return this.#noted(collectionId, await look(true))
     const turn = this.#last
-    if (size === undefined) this.#firsts.set(collectionId, promise)
-    else {
-      this.#last = promise
-      await turn
-    }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#last = promise
+    await turn
     try {
-      return this.#noted(collectionId, await look())
+      return this.#noted(collectionId, await look(true))
     } finally {
-      // Whoever reads makes its answer before the next turn: what goes on from a promise comes first.
-      const end = (): void => {
-        if (size === undefined) this.#firsts.delete(collectionId)
-        resolve()
-      }
-      if ((this.sizeOf(collectionId) ?? 0) < fewJobs) end()
-      else this.#afterTurns(end)
+      // Whoever reads tells of the first jobs before the next turn, and of some in each that follows.
+      this.#afterTurns(resolve)
     }
+  }
+
+  /** Null where it is not there. */
+  async #count(collectionId: string, look: Look): Promise<number | null> {
+    const found = await look(false)
+    if (found === null) return null
+    const size = sum(found.counts)
+    this.note(collectionId, size)
+    return size
   }
 
   #afterTurns(call: () => void, turns = turnsBetween): void {
@@ -60,10 +70,10 @@ export class Looks {
   }
 
   #noted(collectionId: string, found: CollectionDetail | null): CollectionDetail | null {
-    this.#sizes.delete(collectionId)
-    if (found) this.#sizes.set(collectionId, found.jobs.length)
-    const [oldest] = this.#sizes.keys()
-    if (this.#sizes.size > mostKnown && oldest !== undefined) this.#sizes.delete(oldest)
+    if (found) this.note(collectionId, found.jobs.length)
+    else this.#sizes.delete(collectionId)
     return found
   }
 }
+
+const sum = (counts: JobCounts): number => Object.values(counts).reduce((all, count) => all + count, 0)

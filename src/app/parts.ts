@@ -18,7 +18,7 @@ export interface AppParts extends SubmissionContext, Access {
 export interface Submitted {
   readonly id: string
   /** How it stands in the store now; null where only the store can tell: it was there before, or something was decided at once. */
-  asStored(): ToldCollection | null
+  asStored(): Promise<ToldCollection | null>
 }
 
 /** Where an app keeps its parts. A registered symbol, because two copies of this package may meet in one process. */

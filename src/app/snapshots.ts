@@ -7,6 +7,8 @@ import type {
   JobSnapshot,
   JobSummary,
 } from '../core/handle.ts'
+import { mapByPages } from '../core/by-pages.ts'
+import type { Runtime } from '../core/runtime.ts'
 import type { AttemptRecord, JobDetail, JobRecord, LogLine, StoredResult } from '../core/job.ts'
 import { assemble } from '../core/shape.ts'
 import type { Inspection } from '../engine/inspect.ts'
@@ -27,13 +29,13 @@ export async function snapshotOfJob<R>(store: Resolver, job: JobDetail): Promise
   return { ...summaryOfJob(job), ...history, ...result } as JobSnapshot<R>
 }
 
-/** A collection with its jobs, in the order of the graph, and its result. */
+/** A collection with its jobs, in the order of the graph, and its result. Of many jobs some are told in each turn of the event loop. */
 export async function snapshotOfCollection<R>(
-  store: Resolver,
+  { engine, runtime }: { readonly engine: Resolver; readonly runtime: Runtime },
   collection: ToldCollection,
 ): Promise<CollectionSnapshot<R>> {
-  const result = collection.state === 'succeeded' ? { result: await valueOf(store, collection.result) } : {}
-  const jobs = collection.jobs.map(summaryOfJob)
+  const result = collection.state === 'succeeded' ? { result: await valueOf(engine, collection.result) } : {}
+  const jobs = await mapByPages(runtime, collection.jobs, summaryOfJob)
   return {
     ...summaryOfCollection(collection),
     jobs,

@@ -2,9 +2,11 @@ import { checkArity } from '../canvas/arity.ts'
 import { compile, type CompileContext } from '../canvas/compile.ts'
 import type { TaskDefinition } from '../canvas/definition.ts'
 import type { CanvasNode } from '../canvas/node.ts'
+import { jobsPerTurn, nextTurn } from '../core/by-pages.ts'
 import type { CallTerms, SubmitTerms } from '../core/call-options.ts'
 import type { Graph, GraphJob, Input } from '../core/graph.ts'
 import type { StoredOptions } from '../core/job.ts'
+import type { Runtime } from '../core/runtime.ts'
 import { validate } from '../core/schema.ts'
 import { one } from '../core/shape.ts'
 import { inherit, noOptions } from '../core/stored-options.ts'
@@ -16,6 +18,7 @@ import type { Registry } from './registry.ts'
 
 /** What turns calls and canvases into what is stored. */
 export interface SubmissionContext {
+  readonly runtime: Runtime
   readonly registry: Registry
   readonly newId: () => string
   /** How long collections are kept that do not say, in milliseconds. */
@@ -65,7 +68,8 @@ export async function submissionOfCanvas(
   if (callback !== null) checkCallbackUrl(callback.url, context.callbacks.allow, 'callbackUrl')
   const callsBack = callback !== null
   const graph = compile(node, { ...compileContext(context), options: terms.job, callsBack })
-  await checkArguments(context.registry, graph)
+  if (graph.jobs.length > jobsPerTurn) await nextTurn(context.runtime)
+  await checkArguments(context, graph)
   const alone = jobAlone(graph, callsBack)
   const ofTask = alone && context.registry.find(alone.task)?.terms
   // A canvas as a whole is kept and tagged as its own outermost options say, then those of the submission.
@@ -90,12 +94,16 @@ function jobAlone({ jobs, exit, shape }: Graph, callsBack: boolean): GraphJob | 
 
 /**
  * Checks the calls that are known whole, those that no result is put before, by the schemas of their tasks; and how many
- * arguments there are for a task that strangers may send and that has no schema.
+ * arguments there are for a task that strangers may send and that has no schema. Of many calls, some in each turn of the event loop.
  *
  * @throws CeleriacError INVALID_ARGUMENTS
  */
-export async function checkArguments(registry: Registry, graph: Graph): Promise<void> {
-  for (const { task, args, input } of graph.jobs) {
+export async function checkArguments(
+  { registry, runtime }: Pick<SubmissionContext, 'registry' | 'runtime'>,
+  { jobs }: Graph,
+): Promise<void> {
+  for (const [at, { task, args, input }] of jobs.entries()) {
+    if (at > 0 && at % jobsPerTurn === 0) await nextTurn(runtime)
     const definition = registry.find(task)
     const hasInput = input.from !== 'nothing'
     if (!definition) continue

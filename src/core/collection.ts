@@ -41,7 +41,10 @@ export interface CollectionRecord {
 export interface CollectionDetail extends CollectionRecord {
   /** In the order of the graph; the jobs of a continuation follow the job that continued. */
   readonly jobs: readonly JobRecord[]
-  /** Read in the same transaction: a reader that follows from here misses nothing and sees nothing twice. */
+  /**
+   * A reader that follows from here misses nothing. It sees nothing twice where all was read in one transaction; of many jobs, read some
+   * at a time, what changed meanwhile comes again, known by its version.
+   */
   readonly cursor: string
   /** Present when it succeeded. */
   readonly result: StoredResult | null

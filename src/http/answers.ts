@@ -1,5 +1,9 @@
+import type { Connection } from '../app/events.ts'
+import { summaryOfCollection, summaryOfJob, type ToldCollection, valueOf } from '../app/snapshots.ts'
+import { byPages, jobsPerTurn } from '../core/by-pages.ts'
 import type { Failure } from '../core/failure.ts'
-import type { CollectionEvent, FeedEvent, JobEvent } from '../core/handle.ts'
+import type { CollectionEvent, FeedEvent, JobEvent, JobSummary } from '../core/handle.ts'
+import type { Runtime } from '../core/runtime.ts'
 import { type Snake, toSnake } from '../core/snake.ts'
 import type { Identity } from './identity.ts'
 
@@ -25,16 +29,57 @@ function viewOf({ actor, collectionId, scopes }: Identity): number {
 
 type Event = CollectionEvent | JobEvent | FeedEvent
 
-/** The JSON of events, by what is seen of them: those who follow the same share them, so it is made once. */
-const texts: readonly WeakMap<Event, string>[] = Array.from({ length: 4 }, () => new WeakMap())
+/** A collection with its jobs as JSON, as it is told to this one. Of many jobs, some are written in each turn of the event loop. */
+export async function collectionText(
+  { engine, runtime }: Pick<Connection, 'engine' | 'runtime'>,
+  identity: Identity,
+  found: ToldCollection,
+): Promise<string> {
+  const result = found.state === 'succeeded' ? { result: await valueOf(engine, found.result) } : {}
+  const jobs = await textByPages(runtime, found.jobs, (page) => tell(identity, { jobs: page.map(summaryOfJob) }).jobs)
+  return withJobs(tell(identity, { ...summaryOfCollection(found), ...result }), jobs)
+}
 
-/** An event as JSON, as it is told to this one. */
-export function eventText(identity: Identity, event: Event): string {
+/** A list as JSON. */
+async function textByPages<Item>(
+  runtime: Runtime,
+  items: readonly Item[],
+  write: (page: readonly Item[]) => readonly unknown[],
+): Promise<string> {
+  const texts: string[] = []
+  for await (const page of byPages(runtime, items)) texts.push(JSON.stringify(write(page)).slice(1, -1))
+  return `[${texts.join(',')}]`
+}
+
+/** A collection as JSON, whose jobs are JSON already. */
+const withJobs = (collection: object, jobs: string): string =>
+  `${JSON.stringify(collection).slice(0, -1)},"jobs":${jobs}}`
+
+/** The JSON of events, by what is seen of them: those who follow the same share them, so it is made once. */
+const texts: readonly WeakMap<Event, string | Promise<string>>[] = Array.from({ length: 4 }, () => new WeakMap())
+
+/** An event as JSON, as it is told to this one: at once, but for a snapshot of many jobs. */
+export function eventText(runtime: Runtime, identity: Identity, event: Event): string | Promise<string> {
   const view = viewOf(identity)
   const known = texts[view]!
   let text = known.get(event)
-  if (text === undefined) known.set(event, (text = JSON.stringify(tellAs(view, event))))
+  if (text === undefined) {
+    text = isLarge(event) ? snapshotText(runtime, view, event) : JSON.stringify(tellAs(view, event))
+    known.set(event, text)
+  }
   return text
+}
+
+type Large = Event & { readonly type: 'snapshot'; readonly collection: { readonly jobs: readonly JobSummary[] } }
+
+const isLarge = (event: Event): event is Large =>
+  event.type === 'snapshot' && 'collection' in event && event.collection.jobs.length > jobsPerTurn
+
+async function snapshotText(runtime: Runtime, view: number, { collection, ...event }: Large): Promise<string> {
+  const { jobs, ...rest } = collection
+  const written = await textByPages(runtime, jobs, (page) => tellAs(view, { jobs: page }).jobs)
+  const whole = withJobs(tellAs(view, rest), written)
+  return `${JSON.stringify(tellAs(view, event)).slice(0, -1)},"collection":${whole}}`
 }
 
 function tellAs<const T>(view: number, value: T): Snake<T> {

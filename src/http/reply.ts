@@ -13,10 +13,14 @@ export interface Reply {
 /** Told by what it is, not by its class: there may be two of the other. */
 export const isReply = (answer: Reply | Response): answer is Reply => typeof answer.text === 'string'
 
-export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Reply => ({
+export const json = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Reply =>
+  jsonText(status, JSON.stringify(body), headers)
+
+/** The same, of what is JSON already. */
+export const jsonText = (status: number, text: string, headers: Readonly<Record<string, string>> = {}): Reply => ({
   status,
   headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
-  text: JSON.stringify(body),
+  text,
 })
 
 export function responseOf({ status, headers, text, done }: Reply): Response {

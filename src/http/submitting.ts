@@ -1,14 +1,13 @@
 import type { CanvasNode } from '../canvas/node.ts'
-import { snapshotOfCollection } from '../app/snapshots.ts'
 import type { CollectionDetail } from '../core/collection.ts'
 import { CeleriacError, NotFound } from '../core/errors.ts'
 import { submitTerms } from '../core/call-options.ts'
 import type { SubmitOptions } from '../core/options.ts'
-import { tell } from './answers.ts'
+import { collectionText } from './answers.ts'
 import { mayRead } from './identity.ts'
 import { checkOverrides } from './overrides.ts'
 import { RequestError } from './problem.ts'
-import { json, type Reply } from './reply.ts'
+import { json, jsonText, type Reply } from './reply.ts'
 import type { Given } from './route.ts'
 import { seeCollection } from './visible.ts'
 
@@ -54,12 +53,12 @@ export async function accept(
     const submitted = await parts.submit(node, terms)
     const connection = await connect()
     const headers = { location: `${base}/api/collections/${submitted.id}` }
-    const sent = submitted.asStored()
+    const sent = await submitted.asStored()
     // What was sent may be told back; what was there before is for those who may read.
     if (sent === null && !mayRead(identity))
       return json(202, receiptOf(await seeCollection(connection, identity, submitted.id, false)), headers)
     const found = sent ?? (await seeCollection(connection, identity, submitted.id, true))
-    return json(202, tell(identity, await snapshotOfCollection(connection.engine, found)), headers)
+    return jsonText(202, await collectionText(connection, identity, found), headers)
   } catch (error) {
     throw identity.actor === null ? error : asOfNobody(error)
   }

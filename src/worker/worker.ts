@@ -96,6 +96,6 @@ function accessOf(app: AppParts, engine: SessionAccess['engine']): SessionAccess
       return found && found.handler !== null ? (found as RunnableTask) : builtIn.get(name)
     },
     compiling: compileContext(app),
-    checkGraph: (graph) => checkArguments(registry, graph),
+    checkGraph: (graph) => checkArguments(app, graph),
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { snapshotOfCollection } from '../../src/app/snapshots.ts'
 import { type Outline, outlineOf } from '../../src/core/outline.ts'
 import type { Graph, GraphJob } from '../../src/core/graph.ts'
+import { systemRuntime } from '../../src/core/runtime.ts'
 import type { Engine } from '../../src/engine/engine.ts'
 import { pageBytes } from '../../src/engine/listing.ts'
 import { afterLimit, namesPerSnapshot } from '../../src/engine/members.ts'
@@ -42,7 +43,10 @@ onEveryEngine((open) => {
     const { engine } = await open()
     const graph = groups([1_000, 1_000, 1_500])
     await store(engine, graph)
-    const snapshot = await snapshotOfCollection(engine, (await engine.collection(graph.id))!)
+    const snapshot = await snapshotOfCollection(
+      { engine, runtime: systemRuntime },
+      (await engine.collection(graph.id))!,
+    )
     const ids = graph.jobs.map(({ id }) => id)
     const jobs = new Map(snapshot.jobs.map((job) => [job.id, job]))
     const told = (at: number) => jobs.get(ids[at]!)!

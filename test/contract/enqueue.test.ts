@@ -55,6 +55,7 @@ async function openDatabase(open: OpenStore): Promise<Database> {
 /** What `delay` would have stored of the same call. */
 function sentByCode(args: unknown[], options: CallOptions) {
   const context = {
+    runtime: systemRuntime,
     registry: createRegistry(),
     newId: createIds(systemRuntime),
     retention: 1,

@@ -55,7 +55,7 @@ describeEngines(({ place, pace }) => {
     await checkAlways(fc.tuple(canvas, options), 300 * pace, async ([{ node }, given]) => {
       const submitted = await partsOf(app).submit(node, submitTerms(given, 'submit'))
       const { cursor: _, shape: __, ...found } = (await engine.collection(submitted.id))!
-      const asStored = submitted.asStored()
+      const asStored = await submitted.asStored()
       if (asStored) expect(asStored).toEqual(found)
       if (asStored) told++
       else left++
@@ -73,7 +73,7 @@ describeEngines(({ place, pace }) => {
     const first = await partsOf(app).submit(nodeOf(add.s(1, 2), 'test'), terms)
     const again = await partsOf(app).submit(nodeOf(add.s(1, 2), 'test'), terms)
     expect(again.id).toBe(first.id)
-    expect([first.asStored()?.id, again.asStored()]).toEqual([first.id, null])
+    expect([(await first.asStored())?.id, await again.asStored()]).toEqual([first.id, null])
     await close()
   })
 })

@@ -88,7 +88,7 @@ function workshopOf(app: Celeriac, engine: Engine, runtime: ManualRuntime): Work
     store: engine,
     findTask: (name) => (name === eachTask ? builtInEach : (parts.registry.find(name) as RunnableTask | undefined)),
     compiling: compileContext(parts),
-    checkGraph: async (graph) => checkArguments(parts.registry, graph),
+    checkGraph: async (graph) => checkArguments(parts, graph),
     delayForUnknown: () => 1_000,
   }
 }

@@ -1,5 +1,7 @@
 import type { CollectionDetail } from '../../core/collection.ts'
+import { byPages } from '../../core/by-pages.ts'
 import type { JobDetail, JobRecord, StoredResult } from '../../core/job.ts'
+import type { Runtime } from '../../core/runtime.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { inlineLimit, resultsPerPage } from '../../engine/limits.ts'
 import { hot, runningOf } from './change.ts'
@@ -109,12 +111,18 @@ from (
 left join celeriac.jobs o on n.alone and n.state = 1 and o.seq = n.number
 limit 1`
 
-export async function collection(db: Database, id: string, withJobs: boolean): Promise<CollectionDetail | null> {
+export async function collection(
+  db: Database,
+  runtime: Runtime,
+  id: string,
+  withJobs: boolean,
+): Promise<CollectionDetail | null> {
   if (!withJobs) return detail(await db.get<WholeCollectionRow>(whole, id), [])
-  return db.read(async (requests) => {
+  const found = await db.read(async (requests) => {
     const row = await requests.get<WholeCollectionRow>(whole, id)
-    return detail(row, row === undefined ? [] : await membersOf(requests, row))
+    return row && { row, read: await readMembers(requests, row) }
   })
+  return found === undefined ? null : detail(found.row, await membersOf(runtime, found.row, found.read))
 }
 
 function detail(row: WholeCollectionRow | undefined, jobs: readonly JobRecord[]): CollectionDetail | null {
@@ -138,13 +146,16 @@ export async function actorsOf(requests: Requests, ids: readonly string[]): Prom
   return new Map(rows)
 }
 
-async function membersOf(
-  requests: Requests,
-  { number, alone, id, actor, cancelled_at }: CollectionRow,
-): Promise<JobRecord[]> {
+interface ReadMembers {
+  readonly jobs: readonly MemberRow[]
+  /** By the number of a barrier, the one that it feeds. */
+  readonly outer: ReadonlyMap<number, number | null>
+}
+
+async function readMembers(requests: Requests, { number, alone, cancelled_at }: CollectionRow): Promise<ReadMembers> {
   const told = `select ${memberColumns} from ${memberTables}`
   const all = `${told} where j.collection = $1 and j.collection <> j.seq and j.archived is null and ${isVisible}`
-  const found = await requests.all<MemberRow>(
+  const jobs = await requests.all<MemberRow>(
     alone ? `${all} union all ${told} where j.seq = $1 order by seq` : `${all} order by j.seq`,
     number,
     alone ? null : cancelled_at,
@@ -155,10 +166,21 @@ async function membersOf(
       number,
     ),
   )
+  return { jobs, outer }
+}
+
+/** Once they are read, and nobody else is kept from the connection. */
+async function membersOf(
+  runtime: Runtime,
+  { id, actor }: CollectionRow,
+  { jobs, outer }: ReadMembers,
+): Promise<JobRecord[]> {
   const members = new Members()
-  for (const row of found) {
-    const job = jobRecord(Object.assign(row, { collection_id: id, actor }), [])
-    members.add(row.is_over ? { ...job, shortened: true } : job, row.behind, row.feeds)
+  for await (const page of byPages(runtime, jobs)) {
+    for (const row of page) {
+      const job = jobRecord(Object.assign(row, { collection_id: id, actor }), [])
+      members.add(row.is_over ? { ...job, shortened: true } : job, row.behind, row.feeds)
+    }
   }
   return members.list((barrier) => outer.get(barrier) ?? null)
 }

@@ -326,7 +326,7 @@ class PostgresEngine implements Engine {
     return collections(await this.#ready(), query)
   }
   async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
-    return this.#read((db) => collection(db, id, options.jobs ?? true))
+    return this.#read((db) => collection(db, this.#runtime, id, options.jobs ?? true))
   }
   async queues(): ReturnType<Engine['queues']> {
     return queues(await this.#ready())

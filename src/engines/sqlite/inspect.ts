@@ -1,10 +1,12 @@
 import type { CollectionDetail, CollectionRecord, JobCounts } from '../../core/collection.ts'
+import { jobsPerTurn, nextTurn } from '../../core/by-pages.ts'
 import type { JobDetail, JobRecord } from '../../core/job.ts'
+import type { Runtime } from '../../core/runtime.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
-import { type CollectionColumns, collectionIn, collectionRecordOf, tallyOf } from '../../engine/records.ts'
+import { type CollectionColumns, collectionIn, collectionRecordOf, tallyOf, tallyOfJobs } from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
@@ -14,8 +16,8 @@ import { jobColumns, jobRecord, type JobRow, jobTables, readHistory } from './re
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
-/** The jobs of a collection are read so many at a time. */
-const rowsAtOnce = 500
+/** The jobs of a collection are read so many at a time: as many as are told in one turn of the event loop. */
+const rowsAtOnce = jobsPerTurn
 
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow & { readonly has_all_arguments: number }>(
@@ -47,17 +49,42 @@ export function afterOf(db: Database, barrier: number | null): string[] {
   return rows.map(({ id }) => id)
 }
 
-export function collection(db: Database, id: string, withJobs: boolean): CollectionDetail | null {
-  const row = findCollection(db, id)
-  if (row === undefined) return null
-  const record = collectionRecord(db, row)
-  return {
-    ...record,
-    jobs: withJobs ? membersOf(db, row) : [],
-    cursor: cursorNow(db),
-    shape: row.shape,
-    result: collectionResult(db, row, record),
+interface Store {
+  readonly db: Database
+  readonly runtime: Runtime
+}
+
+/**
+ * Of many jobs some are read in each turn of the event loop, by reads of their own: the state and the cursor are of the instant before
+ * any of them, so whoever goes on from there is told again of what changed meanwhile.
+ */
+export async function collection(
+  { db, runtime }: Store,
+  id: string,
+  withJobs: boolean,
+): Promise<CollectionDetail | null> {
+  const begun = await db.read(() => {
+    const row = findCollection(db, id)
+    if (row === undefined) return null
+    const record = collectionRecord(db, row)
+    const members = new Members()
+    const last = withJobs ? addMembers(db, row, members, row.number - 1) : null
+    const detail = { ...record, cursor: cursorNow(db), shape: row.shape, result: collectionResult(db, row, record) }
+    return { row, detail, members, last, jobs: last === null ? listOf(db, row, members) : null }
+  })
+  if (begun === null) return null
+  const { row, detail, members, jobs } = begun
+  if (jobs !== null) return { ...detail, jobs }
+  for (let { last } = begun; last !== null;) {
+    await nextTurn(runtime)
+    const from = last
+    last = await db.read(() => addMembers(db, row, members, from))
   }
+  return db.read(() => {
+    const jobs = listOf(db, row, members)
+    const tally = tallyOfJobs(jobs)
+    return { ...detail, ...collectionRecordOf(collectionIn(row), tally, failureIn(db, row, tally.counts)), jobs }
+  })
 }
 
 export interface CollectionRow extends CollectionColumns {
@@ -130,25 +157,30 @@ export function actorsOf(db: Database, ids: readonly string[]): Map<string, stri
 
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────
 
-/** Read some at a time: of what is too large for a snapshot no more than that is in memory. */
-function membersOf(db: Database, { number, alone }: CollectionRow): JobRecord[] {
+const membersSql = `select ${jobColumns} from ${jobTables}
+  where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} and j.seq > ? order by j.seq limit ? + 0`
+
+/**
+ * Adds the jobs behind a number, so many that others need not wait long. Gives the number to go on behind; null when none is left.
+ *
+ * @param after the job before them; less than the collection's own number: none
+ */
+function addMembers(db: Database, { number, alone }: CollectionRow, members: Members, after: number): number | null {
+  const add = (row: JobRow): void => members.add(jobRecord(db, row, []), row.behind, row.feeds)
+  if (alone === 1 && after < number)
+    db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number).forEach(add)
+  const rows = db.all<JobRow>(membersSql, number, Math.max(after, number), rowsAtOnce)
+  rows.forEach(add)
+  return rows.length < rowsAtOnce ? null : (rows.at(-1) as JobRow).seq
+}
+
+function listOf(db: Database, { number }: CollectionRow, members: Members): JobRecord[] {
   const outer = new Map(
     db.lists<[number: number, feeds: number | null]>(
       'select number, feeds from celeriac_barriers where collection = ?',
       number,
     ),
   )
-  const members = new Members()
-  const add = (row: JobRow): void => members.add(jobRecord(db, row, []), row.behind, row.feeds)
-  if (alone === 1) db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number).forEach(add)
-  const sql = `select ${jobColumns} from ${jobTables}
-    where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} and j.seq > ? order by j.seq limit ? + 0`
-  for (let last = number; ;) {
-    const rows = db.all<JobRow>(sql, number, last, rowsAtOnce)
-    rows.forEach(add)
-    if (rows.length < rowsAtOnce) break
-    last = (rows.at(-1) as JobRow).seq
-  }
   return members.list((barrier) => outer.get(barrier) ?? null)
 }
 

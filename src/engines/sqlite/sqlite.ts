@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Graph } from '../../core/graph.ts'
 import type { JobRef, StoredResult } from '../../core/job.ts'
+import { nextTurn } from '../../core/by-pages.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import type { CancelAnswer, QueueSettings, RetryAnswer, RetryRequest, Selection } from '../../engine/control.ts'
 import type { Diagnosis, Engine } from '../../engine/engine.ts'
@@ -263,6 +264,8 @@ class SqliteEngine implements Engine {
     transaction?: Transaction,
   ): Promise<void> {
     const body = (change: Change): void => upload(change, graph, part, within)
+    // The store answers in the same turn of the event loop: without one in between, all parts would be one.
+    if (part > 0 && transaction === undefined) return nextTurn(this.#runtime).then(() => this.#write(body))
     return transaction === undefined ? this.#write(body) : this.#writeWithin(transaction, body)
   }
 
@@ -345,8 +348,8 @@ class SqliteEngine implements Engine {
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
     return collections({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
-  collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
-    return this.#read((db) => collection(db, id, options.jobs ?? true))
+  async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
+    return collection({ db: await this.#ready(), runtime: this.#runtime }, id, options.jobs ?? true)
   }
   queues(): ReturnType<Engine['queues']> {
     return this.#read(queues)

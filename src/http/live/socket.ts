@@ -181,7 +181,9 @@ export class LiveSocket {
     if (next.done) return false
     await this.#untilRoom()
     if (signal.aborted) return false
-    this.#sayText(`${opening}${eventText(this.#identity, next.value)}}`)
+    const text = await eventText(this.#runtime, this.#identity, next.value)
+    if (signal.aborted) return false
+    this.#sayText(`${opening}${text}}`)
     await this.#untilRoom()
     return true
   }

@@ -147,7 +147,9 @@ class EventBody {
       this.#next = null
       if (this.#beat === undefined) return
       if (!next.done) {
-        this.#rest = this.#encoder.encode(this.#textOf(next.value))
+        const text = await this.#textOf(next.value)
+        if (this.#beat === undefined) return
+        this.#rest = this.#encoder.encode(text)
         return this.#enqueuePiece(controller)
       }
       await this.#stop()
@@ -166,8 +168,9 @@ class EventBody {
     this.#rest = this.#rest.subarray(piece)
   }
 
-  #textOf(event: Event): string {
-    return `id: ${event.cursor}\nevent: ${event.type}\ndata: ${eventText(this.#asked.identity, event)}\n\n`
+  async #textOf(event: Event): Promise<string> {
+    const text = await eventText(this.#runtime, this.#asked.identity, event)
+    return `id: ${event.cursor}\nevent: ${event.type}\ndata: ${text}\n\n`
   }
 
   #startBeat(controller: ReadableStreamDefaultController<Uint8Array>): void {

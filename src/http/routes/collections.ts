@@ -4,15 +4,15 @@ import { collectionHandle } from '../../app/handles.ts'
 import { collectionEvents } from '../../app/collection-events.ts'
 import { pageOf, readCollectionQuery } from '../../app/listing.ts'
 import { signRunToken } from '../../app/run-token.ts'
-import { snapshotOfCollection, summaryOfCollection } from '../../app/snapshots.ts'
-import { tell } from '../answers.ts'
+import { summaryOfCollection } from '../../app/snapshots.ts'
+import { collectionText, tell } from '../answers.ts'
 import { settledCallback } from '../callback-terms.ts'
 import { checkExposed } from '../exposed.ts'
 import { demandMany, makerOf, mayRead } from '../identity.ts'
 import { calledBack, idempotencyHeader, listQuery, options } from '../inputs.ts'
 import { lookAt, nothing } from '../listed.ts'
 import { eventsAnswers, eventsQuery, streamEvents } from '../live/sse.ts'
-import { json, type Reply } from '../reply.ts'
+import { json, jsonText, type Reply } from '../reply.ts'
 import { type Given, route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { accept, optionsOf, receiptOf } from '../submitting.ts'
@@ -169,5 +169,5 @@ async function readWhole({
   const connection = await service.connect()
   const found = await seeCollection(connection, identity, params.id, mayRead(identity))
   if (!mayRead(identity)) return json(200, receiptOf(found))
-  return json(200, tell(identity, await snapshotOfCollection(connection.engine, found)))
+  return jsonText(200, await collectionText(connection, identity, found))
 }
