@@ -50,7 +50,8 @@ export function afterOf(db: Database, barrier: number | null): string[] {
 }
 
 interface Store {
-  readonly db: Database
+  /** Throws CLOSED once the store is. */
+  readonly ready: () => Promise<Database>
   readonly runtime: Runtime
 }
 
@@ -59,10 +60,11 @@ interface Store {
  * any of them, so whoever goes on from there is told again of what changed meanwhile.
  */
 export async function collection(
-  { db, runtime }: Store,
+  { ready, runtime }: Store,
   id: string,
   withJobs: boolean,
 ): Promise<CollectionDetail | null> {
+  const db = await ready()
   const begun = await db.read(() => {
     const row = findCollection(db, id)
     if (row === undefined) return null
@@ -77,6 +79,7 @@ export async function collection(
   if (jobs !== null) return { ...detail, jobs }
   for (let { last } = begun; last !== null;) {
     await nextTurn(runtime)
+    await ready()
     const from = last
     last = await db.read(() => addMembers(db, row, members, from))
   }

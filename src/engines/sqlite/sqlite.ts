@@ -349,7 +349,7 @@ class SqliteEngine implements Engine {
     return collections({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
   async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
-    return collection({ db: await this.#ready(), runtime: this.#runtime }, id, options.jobs ?? true)
+    return collection({ ready: () => this.#ready(), runtime: this.#runtime }, id, options.jobs ?? true)
   }
   queues(): ReturnType<Engine['queues']> {
     return this.#read(queues)
