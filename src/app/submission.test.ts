@@ -1,7 +1,13 @@
 import { expect, it, test } from 'vitest'
 import { chain, each, group } from 'celeriac'
 import { appByHand } from '../../test/fixtures/app-by-hand.ts'
+import { groupOf, plainJob } from '../../test/fixtures/graphs.ts'
 import { hand } from '../../test/fixtures/hand.ts'
+import { defineTask } from '../canvas/definition.ts'
+import { jobsPerTurn } from '../core/by-pages.ts'
+import { systemRuntime } from '../core/runtime.ts'
+import { createRegistry } from './registry.ts'
+import { checkArguments } from './submission.ts'
 
 const callbackUrl = 'https://a.example/hook?token=1'
 
@@ -91,4 +97,23 @@ it('takes a host that is allowed by name', async () => {
   const worker = await hand(engine)
   await worker.succeed(await worker.take('greet'))
   expect(await worker.take('celeriac.callback')).toMatchObject({ role: 'callback', input: { from: 'nothing' } })
+})
+
+test('the arguments of many calls are checked in several turns of the event loop', async () => {
+  const registry = createRegistry()
+  registry.add(defineTask('member', { expose: true }, () => undefined))
+  let turns = 0
+  const soon = (call: () => void): void => {
+    turns++
+    systemRuntime.soon(call)
+  }
+  const graph = (count: number) => ({
+    ...groupOf('member'),
+    jobs: Array.from({ length: count }, () => plainJob('member')),
+  })
+  const context = { registry, runtime: { ...systemRuntime, soon } }
+  await checkArguments(context, graph(jobsPerTurn))
+  expect(turns).toBe(0)
+  await checkArguments(context, graph(3 * jobsPerTurn))
+  expect(turns).toBe(2)
 })

@@ -1,14 +1,18 @@
 import { expect, test } from 'vitest'
 import { byPages, jobsPerTurn, mapByPages, nextTurn } from './by-pages.ts'
 
-/** A loop whose turns are counted, and in each of which only so much happens as was asked for before it. */
+/** A loop whose turns are counted: what is asked for within one happens in the next. */
 function loop() {
   let turn = 0
-  const soon = (call: () => void): void =>
-    void setImmediate(() => {
-      turn++
-      call()
-    })
+  const asked: (() => void)[] = []
+  const run = (): void => {
+    turn++
+    for (const call of asked.splice(0)) call()
+    if (asked.length > 0) setImmediate(run)
+  }
+  const soon = (call: () => void): void => {
+    if (asked.push(call) === 1) setImmediate(run)
+  }
   return { runtime: { soon }, turn: () => turn }
 }
 
