@@ -22,6 +22,10 @@ const mostTold = 200
 /** Maximum characters that one script searches for a text, and that it answers with. One job may have more by itself. */
 const mostSearched = 1_048_576
 const mostAnswered = 2_097_152
+/** About so many barriers and jobs are looked at in one script for the names of what its jobs wait for. */
+const mostNamed = 1_000
+/** Graphs of a collection that are looked up together. */
+const graphsTogether = 100
 
 type Filters = readonly (string | number)[]
 type Reply = readonly [found: string[], matched: number[], reached: number]
@@ -80,7 +84,7 @@ const jobsScript = reading(
   'jobs',
   `
 local before, window, most = number(), number(), number()
-local states, queue, collection, from, till = arg(), arg(), number(), number(), number()
+local states, queue, collection, first, last, from, till = arg(), arg(), number(), number(), number(), number(), number()
 ofCollection, ofJob = arg(), arg()
 local tag, wanted, pieces = arg(), arg(), {}
 for at = 1, number() do pieces[at] = arg() end
@@ -119,18 +123,48 @@ local function mentions(seq, row, code, isTouched)
 end
 local reached, matched = before, {}
 local function isFull()
-  return #matched == most or searched > ${mostSearched} or answered > ${mostAnswered}
+  return #matched == most or searched > ${mostSearched} or answered > ${mostAnswered} or named > ${mostNamed}
 end
-while not isFull() and reached > 1 and reached > before - window do
-  local numbers = {}
-  for at = reached - 1, math.max(reached - 100, 1), -1 do numbers[#numbers + 1] = at end
+-- The next numbers below one, from the highest down; and behind which to go on. Those of a collection are what it was submitted as and,
+-- above that, what its jobs continued as: the jobs of others between them are passed over.
+local function numbersBelow(top)
+  local numbers, floor = {}, 1
+  local function add(low, high)
+    for at = math.min(high, top - 1), low, -1 do
+      if #numbers == 100 then return end
+      numbers[#numbers + 1], floor = at, at
+    end
+  end
+  if not collection then
+    add(1, top - 1)
+    return numbers, floor
+  end
+  local graphs = call('ZREVRANGEBYSCORE', P .. 'm:' .. string.format('%.0f', collection), string.format('(%.0f', top), '-inf',
+    'LIMIT', 0, ${graphsTogether})
+  for _, graph in ipairs(graphs) do
+    local base, jobs = string.match(graph, '^([^,]*),([^,]*)')
+    add(tonumber(base), base + jobs - 1)
+    if #numbers == 100 then return numbers, floor end
+    floor = tonumber(base)
+  end
+  if #graphs == ${graphsTogether} then return numbers, floor end
+  add(first, last)
+  return numbers, #numbers == 100 and floor or 1
+end
+local looked = 0
+while not isFull() and reached > 1 and looked < window do
+  local numbers, floor = numbersBelow(reached)
+  looked = looked + 100
   local jobs, standings = rowsAt('j:', numbers), rowsAt('s:', numbers)
   for at, seq in ipairs(numbers) do
-    if isFull() then break end
+    if isFull() then
+      floor = reached
+      break
+    end
     reached = seq
     local row = jobs[at]
     if row and isBefore(row, from) then
-      reached = 0
+      floor = 0
       break
     end
     if row and not isHidden(seq) then
@@ -149,9 +183,11 @@ while not isFull() and reached > 1 and reached > before - window do
         matched[#matched + 1] = seq
         answered = answered + #row
         if string.byte(row, -1) == 13 then answered = answered + call('STRLEN', P .. 'g:' .. seq) end
+        if head.behind then answered = answered + keepAfter(head.behind) end
       end
     end
   end
+  reached = floor
 end
 tellJobs(matched, true)
 if reached <= 1 then reached = 0 end
@@ -164,21 +200,21 @@ return {found, matched, reached}
   labels,
 )
 
-/** The lowest and the highest number of a collection's jobs. */
+/** Of a collection: its number, the first and the last number of the jobs that it was submitted as, and the last of all its jobs. */
 const spanScript = reading(
   'span',
   `
 local number = call('HGET', P .. 'ids', arg())
 if not number then return {} end
-local span = {tonumber(number), tonumber(number)}
-local graphs = call('ZRANGE', P .. 'm:' .. number, -1, -1)
+local first, last = tonumber(number), tonumber(number)
 local row = call('GET', P .. 'c:' .. number)
-if row then graphs[#graphs + 1] = string.match(row, '^%d+,([^,]*,[^,]*,[^,]*)') end
-for _, graph in ipairs(graphs) do
-  local base, jobs = string.match(graph, '^([^,]*),([^,]*)')
-  span[2] = math.max(span[2], base + jobs)
+if row then
+  local base, jobs = string.match(row, '^%d+,([^,]*),([^,]*)')
+  first, last = tonumber(base), base + jobs - 1
 end
-return span
+local highest = call('ZRANGE', P .. 'm:' .. number, -1, -1)[1]
+local base, jobs = string.match(highest or '', '^([^,]*),([^,]*)')
+return {tonumber(number), first, last, base and math.max(last, base + jobs - 1) or last}
 `,
 )
 
@@ -192,10 +228,10 @@ export async function jobs(db: Database, query: JobsQuery): Promise<RecordPage<J
   return page(db, query, {
     script: jobsScript,
     filters: [
-      ...[codes, queue, span?.[0] ?? '', createdFrom, createdBefore, ...beginnings(query.actor)],
+      ...[codes, queue, ...(span ?? ['', '', '']).slice(0, 3), createdFrom, createdBefore, ...beginnings(query.actor)],
       ...[tagText(query), lowerAscii(query.text ?? ''), pieces.length, ...pieces],
     ],
-    from: span?.[1] ?? null,
+    from: span?.[3] ?? null,
     downTo: span?.[0] === undefined ? 0 : span[0] - 1,
     tell(rows, number) {
       const row = rows.job(number) as JobAt

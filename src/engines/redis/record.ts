@@ -171,36 +171,45 @@ local function runsOf(line, base, into)
   for run in string.gmatch(line, '[^,]+') do
     local first, last, step = string.match(run, '^(%d+)%-(%d+)/?(%d*)$')
     first = tonumber(first or run)
-    for offset = first, tonumber(last) or first, tonumber(step) or 1 do into[#into + 1] = base + offset end
+    for offset = first, tonumber(last) or first, tonumber(step) or 1 do
+      if #into >= ${afterLimit} then return end
+      into[#into + 1] = base + offset
+    end
   end
 end
-local function leavesAt(barriers, into)
-  while #barriers > 0 do
-    look('b:', barriers)
-    look('l:', barriers)
-    local inner = {}
-    for _, barrier in ipairs(barriers) do
-      local row = rows['b:' .. barrier]
-      if row then
-        local base = tonumber(string.match(row, '^%d+'))
-        local jobs, nested = string.match(rows['l:' .. barrier] or string.match(row, '^[^\\n]*\\n(.*)$'), '^[^\\n]*\\n([^\\n]*)\\n([^\\n]*)')
-        runsOf(jobs, base, into)
-        runsOf(nested, base, inner)
+-- How many barriers and jobs were looked at for the names of what jobs wait for.
+local named = 0
+-- The jobs at some barriers, of which there may be 100,000: no more than are named, and no more barriers than that.
+local function leavesAt(barriers)
+  local jobs, at = {}, 1
+  while barriers[at] and #jobs < ${afterLimit} do
+    local some = {}
+    for n = at, math.min(at + 99, #barriers) do some[#some + 1] = barriers[n] end
+    at = at + #some
+    for n, row in ipairs(rowsAt('b:', some)) do
+      local base = row and tonumber(string.match(row, '^%d+'))
+      local lists = row and string.match(row, '^[^\\n]*\\n(.*)$')
+      if lists == '\\r' then lists = call('GET', P .. 'l:' .. some[n]) end
+      if lists then
+        local own, nested = string.match(lists, '^[^\\n]*\\n([^\\n]*)\\n([^\\n]*)')
+        runsOf(own, base, jobs)
+        runsOf(nested, base, barriers)
       end
     end
-    barriers = inner
   end
-  table.sort(into)
-  return into
+  named = named + at + #jobs
+  table.sort(jobs)
+  return jobs
 end
+-- Gives its size, where it was not known before.
 local function keepAfter(barrier)
-  if rows['after:' .. barrier] then return end
-  local numbers, ids = leavesAt({barrier}, {}), {}
-  for at = #numbers, ${afterLimit} + 1, -1 do numbers[at] = nil end
-  for _, row in ipairs(rowsAt('j:', numbers)) do
+  if rows['after:' .. barrier] then return 0 end
+  local ids = {}
+  for _, row in ipairs(rowsAt('j:', leavesAt({barrier}))) do
     if row then ids[#ids + 1] = string.match(row, '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)') end
   end
   keep('after:' .. barrier, table.concat(ids, '\\n'))
+  return #rows['after:' .. barrier]
 end
 local function keepWorker(session)
   if session and rows['worker:' .. session] == nil then

@@ -5,62 +5,119 @@ import type { Database } from './database.ts'
 import { record } from './record.ts'
 import { reading } from './scripts.ts'
 
-/** Names, states and counts, flat; a queue may come several times. First the names of those that are paused. */
+/** So many entries of what tells of queues, of runs or of running jobs are gone through in one script, about. */
+const entriesAtOnce = 500
+
+/**
+ * Goes through what tells of queues, some entries at a time: `parts` left to do, each a kind, whose it is and how far it was gone through.
+ * `queues`, `lines`: names, of which what is queued is counted. `runs`: the runs of one queue. `suspects`, `waiting`, `scheduled`: counts
+ * that are kept. `sessions`: whose jobs run. `run`: those of one. Found: kind, name, count; of a `run` queue and number of each.
+ */
 const queuesScript = reading(
   'queues',
   `
-local paused, answer = call('HKEYS', P .. 'queues'), {}
-local function tell(queue, state, count)
-  answer[#answer + 1] = queue
-  answer[#answer + 1] = state
-  answer[#answer + 1] = count
+local parts, found, room = {}, {}, ${entriesAtOnce}
+for at = 1, number() do parts[at] = {arg(), arg(), arg()} end
+local function tell(kind, name, count)
+  local at = #found
+  found[at + 1], found[at + 2], found[at + 3] = kind, name, count
+end
+-- The next entries, and the cursor that goes on behind them.
+local function scan(command, key)
+  return function(cursor)
+    local reply = call(command, P .. key, cursor, 'COUNT', math.max(math.min(room, 100), 1))
+    return reply[2], reply[1]
+  end
 end
 local function countIn(queue)
-  local runs, count = call('ZRANGE', P .. 'runs:' .. queue, 0, -1, 'WITHSCORES'), call('ZCARD', P .. 'queue:' .. queue)
+  room = room - 1
+  tell('queued', queue, call('ZCARD', P .. 'queue:' .. queue))
+  if call('EXISTS', P .. 'runs:' .. queue) == 1 then parts[#parts + 1] = {'runs', queue, '0'} end
+end
+local step = {}
+function step.queues(_, cursor)
+  local some, next = scan('HSCAN', 'queues')(cursor)
+  for at = 1, #some, 2 do
+    tell('paused', some[at], 1)
+    countIn(some[at])
+  end
+  return next
+end
+function step.lines(_, cursor)
+  local some, next = scan('ZSCAN', 'lines')(cursor)
+  for at = 1, #some, 2 do countIn(some[at]) end
+  return next
+end
+-- In the order of their numbers: what is taken meanwhile is taken from the front.
+function step.runs(queue, after)
+  local runs = call('ZRANGEBYSCORE', P .. 'runs:' .. queue, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
+  room = room - #runs / 2
+  local count = 0
   for at = 1, #runs, 2 do count = count + runs[at] - runs[at + 1] + 1 end
-  return count
+  if count > 0 then tell('run from ' .. after, queue, count) end
+  return #runs == 200 and runs[200] or '0'
 end
-local function tellEach(state, numbers)
-  local counts = {}
-  for _, row in ipairs(rowsAt('j:', numbers)) do
-    if row then
-      local queue = string.match(row, '^[^\\n]*\\n([^\\n]*)')
-      if queue == '' then queue = '${defaultQueue}' end
-      counts[queue] = (counts[queue] or 0) + 1
-    end
-  end
-  for queue, count in pairs(counts) do tell(queue, state, count) end
-end
-local seen = {}
-for _, list in ipairs({paused, call('ZRANGE', P .. 'lines', 0, -1)}) do
-  for _, queue in ipairs(list) do
-    if not seen[queue] then tell(queue, ${state.queued}, countIn(queue)) end
-    seen[queue] = true
+for _, kind in ipairs({'suspects', 'waiting', 'scheduled'}) do
+  step[kind] = function(_, cursor)
+    local some, next = scan('HSCAN', kind)(cursor)
+    room = room - #some / 2
+    for at = 1, #some, 2 do tell(kind, some[at], tonumber(some[at + 1])) end
+    return next
   end
 end
-local suspects = call('HGETALL', P .. 'suspects')
-for at = 1, #suspects, 2 do tell(suspects[at], ${state.queued}, tonumber(suspects[at + 1])) end
-for _, key in ipairs({'alive', 'losing'}) do
-  local sessions = key == 'alive' and call('ZRANGE', P .. key, 0, -1) or call('HKEYS', P .. key)
-  for _, session in ipairs(sessions) do tellEach(${state.running}, call('SMEMBERS', P .. 'run:' .. session)) end
+function step.sessions()
+  for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do parts[#parts + 1] = {'run', session, '0'} end
+  for _, session in ipairs(call('HKEYS', P .. 'losing')) do parts[#parts + 1] = {'run', session, '0'} end
+  return '0'
 end
-for kind, state in pairs({waiting = ${state.waiting}, scheduled = ${state.scheduled}}) do
-  local counts = call('HGETALL', P .. kind)
-  for at = 1, #counts, 2 do tell(counts[at], state, tonumber(counts[at + 1])) end
+function step.run(session, cursor)
+  local some, next = scan('SSCAN', 'run:' .. session)(cursor)
+  room = room - #some - 1
+  for at, row in ipairs(rowsAt('j:', some)) do
+    local queue = row and string.match(row, '^[^\\n]*\\n([^\\n]*)')
+    if queue then tell('running', queue == '' and '${defaultQueue}' or queue, tonumber(some[at])) end
+  end
+  return next
 end
-return {paused, answer}
+while #parts > 0 and room > 0 do
+  local part = table.remove(parts)
+  local next = step[part[1]](part[2], part[3])
+  if next ~= '0' then parts[#parts + 1] = {part[1], part[2], next} end
+end
+return {parts, found}
 `,
   record,
 )
+type QueuesPart = readonly [kind: string, whose: string, after: string]
+const everyPart = ['sessions', 'scheduled', 'waiting', 'suspects', 'lines', 'queues'].map((kind): QueuesPart => [
+  kind,
+  '',
+  '0',
+])
 
+/**
+ * What is read of many queues in several scripts is of as many instants. It may come twice, and counts once: under its kind and name, a
+ * running job under its number.
+ */
 export async function queues(db: Database): Promise<QueueRecord[]> {
-  const [paused, flat] = await db.read<[string[], (string | number)[]]>(queuesScript)
-  const counts = Array.from(
-    { length: flat.length / 3 },
-    (_, at) => flat.slice(3 * at, 3 * at + 3) as unknown as QueueCount,
-  )
-  return queueRecords(paused, counts)
+  const paused = new Set<string>()
+  const counts = new Map<string, QueueCount>()
+  for (let parts: readonly QueuesPart[] = everyPart; parts.length > 0;) {
+    const [left, found] = await db.read<[QueuesPart[], (string | number)[]]>(queuesScript, [
+      parts.length,
+      ...parts.flat(),
+    ])
+    for (let at = 0; at < found.length; at += 3) {
+      const [kind, name, count] = found.slice(at, at + 3) as [string, string, number]
+      if (kind === 'paused') paused.add(name)
+      else if (kind === 'running') counts.set(`${count}`, [name, state.running, 1])
+      else counts.set(`${kind} ${name}`, [name, stateOf[kind] ?? state.queued, count])
+    }
+    parts = left
+  }
+  return queueRecords(paused, counts.values())
 }
+const stateOf: Readonly<Record<string, number>> = { waiting: state.waiting, scheduled: state.scheduled }
 
 const workersScript = reading(
   'workers',
