@@ -1,3 +1,4 @@
+import { compareHeld, heldAtOnce, type RunningJob, type RunningPage } from '../../engine/held.ts'
 import { logLimit } from '../../engine/limits.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
@@ -8,14 +9,36 @@ import { reason, state } from '../../engine/codes.ts'
 import { putBack, recordAttempt } from './settle.ts'
 import { storeTallies } from './statistics.ts'
 
-export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
+/** What a beat of many jobs is stored by: each body in a transaction of its own, and others have their turn between them. */
+export interface Beats {
+  read<T>(body: (db: Database) => T): Promise<T>
+  write<T>(body: (change: Change) => T): Promise<T>
+  pause(): Promise<void>
+  now(): number
+}
+
+/** A session that holds many jobs is renewed first; then they are gone through some at a time. */
+export async function heartbeat(beats: Beats, beat: Heartbeat): Promise<HeartbeatAnswer> {
+  const answer = await beats.write((change) => beatOnce(change, beat, heldAtOnce))
+  if (answer !== null) return answer
+  if (beat.ended !== true) return compareLarge(beats, beat, beat.lease, beat.held ?? [])
+  // All of it is given back before the session ends: should this process die meanwhile, its lease does.
+  await compareLarge(beats, beat, 0, [])
+  await beats.write((change) => beatOnce(change, { ...beat, progress: [], log: [], notes: [], tallies: [] }, Infinity))
+  return nothing
+}
+const nothing: HeartbeatAnswer = { lost: [], toCancel: [] }
+
+/** Null where the session holds or runs more than `most`: then nothing of that was looked at, and it has not ended. */
+function beatOnce(change: Change, beat: Heartbeat, most: number): HeartbeatAnswer | null {
   const session = renew(change, beat)
   for (const { ref, token, progress } of beat.progress)
     storeProgress(change, ref as Ref, token, JSON.stringify(progress))
   for (const { ref, token, line } of beat.log) storeLine(change, ref as Ref, token, line)
   for (const { ref, token, note } of beat.notes ?? []) storeNote(change, ref as Ref, token, note)
   if (beat.tallies !== undefined) storeTallies(change, session, beat.tallies)
-  if (beat.held === null && !beat.ended) return { lost: [], toCancel: [] }
+  if (beat.held === null && !beat.ended) return nothing
+  if ((beat.held?.length ?? 0) > most || runsMore(change.db, session, most)) return null
   const running = change.db.all<Running>(`${selectRunning} and session = ? order by +seq`, session)
   if (beat.ended) {
     for (const job of running) release(change, job)
@@ -25,10 +48,31 @@ export function heartbeat(change: Change, beat: Heartbeat): HeartbeatAnswer {
       change.now,
       session,
     )
-    return { lost: [], toCancel: [] }
+    return nothing
   }
   const toCancel = running.filter((job) => job.marked_at !== null).map(({ id, token }) => ({ id, token }))
   return { lost: compare(change, running, beat.held ?? [], beat.lease), toCancel }
+}
+
+const runsMore = (db: Database, session: number, most: number): boolean =>
+  most < Infinity &&
+  db.get('select 1 from celeriac_jobs where state = 3 and session = ? limit 1 offset ? + 0', session, most) !==
+    undefined
+
+async function compareLarge(
+  { read, write, pause, now }: Beats,
+  { session: { id } }: Heartbeat,
+  lease: number,
+  held: NonNullable<Heartbeat['held']>,
+): Promise<HeartbeatAnswer> {
+  return compareHeld({
+    held,
+    async page(after) {
+      await pause()
+      return read((db) => runningPage(db, now(), id, lease, after))
+    },
+    release: (jobs) => write((change) => releaseSome(change, id, lease, jobs)),
+  })
 }
 
 const selectRunning = `select ${refColumns}, id, token, started_at, marked_at, reason
@@ -107,6 +151,39 @@ function storeNote(change: Change, job: Ref, token: number, { name, value }: Not
 
 export const notesOf = (db: Database, seq: number): Note[] =>
   db.all<Note>('select name, value from celeriac_notes where job = ? order by name', seq)
+
+/** The next jobs of a session by token and number, as they stand in their index. */
+function runningPage(db: Database, now: number, id: string, lease: number, after: string | null): RunningPage {
+  const [token, seq] = after === null ? [-1, 0] : (after.split(',').map(Number) as [number, number])
+  const rows = db.all<Pick<Running, 'seq' | 'id' | 'token' | 'started_at' | 'marked_at'>>(
+    `select seq, id, token, started_at, marked_at from celeriac_jobs
+     where state = 3 and session = (select number from celeriac_sessions where id = ?) and (token, seq) > (?, ?)
+     order by token, seq limit ? + 0`,
+    id,
+    token,
+    seq,
+    jobsPerStep,
+  )
+  const last = rows.length < jobsPerStep ? undefined : rows.at(-1)
+  return {
+    running: rows.map((job) => [job.seq, job.token, job.started_at + lease <= now]),
+    toCancel: rows.filter((job) => job.marked_at !== null).map((job) => ({ id: job.id, token: job.token })),
+    next: last === undefined ? null : `${last.token},${last.seq}`,
+  }
+}
+
+/** Of these jobs what still runs in that session like that. */
+function releaseSome(change: Change, id: string, lease: number, jobs: readonly RunningJob[]): void {
+  for (const [seq, token] of jobs) {
+    const job = change.db.get<Running>(
+      `${selectRunning} and seq = ? and token = ? and session = (select number from celeriac_sessions where id = ?)`,
+      seq,
+      token,
+      id,
+    )
+    if (job !== undefined && job.started_at + lease <= change.now) release(change, job)
+  }
+}
 
 /** Gives back what the worker does not know it holds, and tells what it holds no longer. */
 function compare(

@@ -308,7 +308,16 @@ class SqliteEngine implements Engine {
     return this.#second
   }
   heartbeat(beat: Heartbeat): Promise<HeartbeatAnswer> {
-    return this.#write((change) => heartbeat(change, beat))
+    const runtime = this.#runtime
+    return heartbeat(
+      {
+        read: (body) => this.#read(body),
+        write: (body) => this.#write(body),
+        pause: () => new Promise<void>((turn) => runtime.soon(turn)),
+        now: () => runtime.now(),
+      },
+      beat,
+    )
   }
   sweep(): Promise<SweepAnswer> {
     return sweep({
