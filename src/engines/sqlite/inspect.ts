@@ -6,7 +6,15 @@ import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
-import { type CollectionColumns, collectionIn, collectionRecordOf, tallyOf, tallyOfJobs } from '../../engine/records.ts'
+import {
+  type CollectionColumns,
+  collectionIn,
+  collectionRecordOf,
+  type Counted,
+  type Tally,
+  tallyOf,
+  tallyOfJobs,
+} from '../../engine/records.ts'
 import type { Database } from './database.ts'
 import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
@@ -16,8 +24,14 @@ import { jobColumns, jobRecord, type JobRow, jobTables, readHistory } from './re
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
-/** The jobs of a collection are read so many at a time: as many as are told in one turn of the event loop. */
-const rowsAtOnce = jobsPerTurn
+/** A connection, and what it takes to look through it. */
+export interface Lister {
+  readonly db: Database
+  readonly runtime: Pick<Runtime, 'elapsed' | 'soon'>
+}
+
+/** The jobs of a collection are read so many at a time. */
+const rowsAtOnce = 500
 
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow & { readonly has_all_arguments: number }>(
@@ -49,45 +63,37 @@ export function afterOf(db: Database, barrier: number | null): string[] {
   return rows.map(({ id }) => id)
 }
 
-interface Store {
-  /** Throws CLOSED once the store is. */
-  readonly ready: () => Promise<Database>
-  readonly runtime: Runtime
-}
-
 /**
- * Of many jobs some are read in each turn of the event loop, by reads of their own: the state and the cursor are of the instant before
- * any of them, so whoever goes on from there is told again of what changed meanwhile.
+ * A collection may have 100,000 jobs, which take longer than other things of this thread should wait. Those of a large one are gone
+ * through some at a time, after its state and the cursor were read: whoever goes on from there is told of what changed meanwhile again.
  */
 export async function collection(
-  { ready, runtime }: Store,
+  { db, runtime }: Lister,
   id: string,
-  withJobs: boolean,
+  { jobs: withJobs = true, counts: withCounts = true }: { readonly jobs?: boolean; readonly counts?: boolean },
 ): Promise<CollectionDetail | null> {
-  const db = await ready()
-  const begun = await db.read(() => {
+  const found = await db.read(() => {
     const row = findCollection(db, id)
     if (row === undefined) return null
-    const record = collectionRecord(db, row)
-    const members = new Members()
-    const last = withJobs ? addMembers(db, row, members, row.number - 1) : null
-    const detail = { ...record, cursor: cursorNow(db), shape: row.shape, result: collectionResult(db, row, record) }
-    return { row, detail, members, last, jobs: last === null ? listOf(db, row, members) : null }
+    const jobs = withJobs ? new Gathered(db, row) : null
+    const record = withJobs || withCounts ? recordIn(db, row, { left: countedTogether }) : uncounted(db, row)
+    if (record !== null) jobs?.read(Infinity)
+    return { row, jobs, record, cursor: cursorNow(db), result: collectionResult(db, row) }
   })
-  if (begun === null) return null
-  const { row, detail, members, jobs } = begun
-  if (jobs !== null) return { ...detail, jobs }
-  for (let { last } = begun; last !== null;) {
-    await nextTurn(runtime)
-    await ready()
-    const from = last
-    last = await db.read(() => addMembers(db, row, members, from))
-  }
-  return db.read(() => {
-    const jobs = listOf(db, row, members)
-    const tally = tallyOfJobs(jobs)
-    return { ...detail, ...collectionRecordOf(collectionIn(row), tally, failureIn(db, row, tally.counts)), jobs }
-  })
+  if (found === null) return null
+  const { row, jobs, cursor, result } = found
+  while (jobs?.isLeft === true) await inTurn({ db, runtime }, () => jobs.read(rowsAtOnce))
+  const list = jobs?.list() ?? []
+  // Jobs read in several transactions are counted as they were read: counted apart, they would be of other instants.
+  const told = found.record === null && withJobs ? tallyOfJobs(list) : null
+  const record = found.record ?? (await countLarge({ db, runtime }, row, told))
+  return { ...record, jobs: list, cursor, shape: row.shape, result }
+}
+
+/** Reads in a turn of the event loop of its own. */
+async function inTurn<T>({ db, runtime }: Lister, body: () => T): Promise<T> {
+  await new Promise<void>((turn) => runtime.soon(turn))
+  return db.read(body)
 }
 
 export interface CollectionRow extends CollectionColumns {
@@ -108,41 +114,102 @@ function findCollection(db: Database, id: string): CollectionRow | undefined {
   )
 }
 
-export function collectionRecord(db: Database, row: CollectionRow): CollectionRecord {
-  const tally = tallyOf([
-    ...countJobs(db, 'collection = ? and collection <> seq', row.number),
-    ...(row.alone === 0 ? [] : countJobs(db, 'seq = ?', row.number)),
-  ])
-  return collectionRecordOf(collectionIn(row), tally, failureIn(db, row, tally.counts))
+/** So many jobs are counted together, those of several collections where a page tells of several. */
+export const countedTogether = 2_000
+/** Those of larger ones so many at a time: some milliseconds. */
+const countedAtOnce = 5_000
+
+interface Counts {
+  readonly counted: readonly Counted[]
+  /** Who failed or was cancelled first among them. */
+  readonly unlucky: Unlucky | null
+  /** Behind which to go on; null where there are no more. */
+  readonly next: number | null
+}
+interface Unlucky {
+  readonly cause: number | null
+  readonly at: number
+}
+
+const between = 'collection = ? and collection <> seq and seq > ? and seq <= ?'
+const firstUnlucky = `select cause, finished_at as at from celeriac_jobs
+  where ${between} and role = 0 and state in (5, 6) and archived is null order by finished_at, seq limit 1`
+
+/** The jobs of a collection behind a number, at most so many. A job alone comes before what it continued as. */
+function countPage(db: Database, { number, alone }: CollectionRow, after: number, limit: number): Counts {
+  const page = db.get<{ count: number; last: number | null }>(
+    `select count(*) as count, max(seq) as last from (
+       select seq from celeriac_jobs where collection = ? and collection <> seq and seq > ? order by seq limit ? + 0)`,
+    number,
+    after,
+    limit,
+  )
+  const last = page?.last ?? after
+  const own = alone === 1 && after < number ? countJobs(db, 'seq = ?', number) : []
+  const counted = [...own, ...countJobs(db, between, number, after, last)]
+  const isUnlucky = counted.some(([code]) => code === state.failed || code === state.cancelled)
+  const unlucky = isUnlucky ? db.get<Unlucky>(firstUnlucky, number, after, last) : undefined
+  return {
+    counted,
+    unlucky: unlucky ?? null,
+    next: page === undefined || page.count < limit ? null : last,
+  }
+}
+
+/** Null where its jobs are more than there is room for: then `countLarge` tells of it. */
+export function recordIn(db: Database, row: CollectionRow, room: { left: number }): CollectionRecord | null {
+  const { counted, unlucky, next } = countPage(db, row, 0, Math.max(room.left, 1))
+  if (next !== null) return null
+  const tally = tallyOf(counted)
+  room.left -= counted.reduce((sum, [, , count]) => sum + count, 0)
+  return recordOf(db, row, tally, unlucky)
+}
+
+/** @param told the tally of its jobs, where they have been read */
+export async function countLarge(
+  lister: Lister,
+  row: CollectionRow,
+  told: Tally | null = null,
+): Promise<CollectionRecord> {
+  const { db } = lister
+  const counted: Counted[] = []
+  let first: Unlucky | null = null
+  for (let after: number | null = 0; after !== null;) {
+    const from: number = after
+    const page: Counts = await inTurn(lister, () => countPage(db, row, from, countedAtOnce))
+    counted.push(...page.counted)
+    if (page.unlucky !== null && (first === null || page.unlucky.at < first.at)) first = page.unlucky
+    after = page.next
+  }
+  return inTurn(lister, () => recordOf(db, row, told ?? tallyOf(counted), first))
+}
+
+const recordOf = (db: Database, row: CollectionRow, tally: Tally, unlucky: Unlucky | null): CollectionRecord =>
+  collectionRecordOf(collectionIn(row), tally, failureIn(db, row, tally.counts, unlucky))
+
+/** Without its counts. A failure is told of one that is over all the same. */
+function uncounted(db: Database, row: CollectionRow): CollectionRecord | null {
+  if (row.state === 2 || row.state === 3) return recordIn(db, row, { left: countedTogether })
+  return collectionRecordOf(collectionIn(row), tallyOf([]), null)
 }
 
 /** The failure that came first; none while everything goes well. */
-function failureIn(db: Database, row: CollectionRow, counts: JobCounts): FoundFailure | null {
+function failureIn(db: Database, row: CollectionRow, counts: JobCounts, unlucky: Unlucky | null): FoundFailure | null {
   if (row.state === 1 || counts.failed + counts.cancelled === 0) return null
   const barrier =
     row.exit === null
       ? undefined
-      : db.get<{ cause: number | null }>('select cause from celeriac_barriers where number = ?', row.exit)
-  const cause = barrier?.cause ?? firstUnlucky(db, row.number)
+      : db.get<Pick<Unlucky, 'cause'>>('select cause from celeriac_barriers where number = ?', row.exit)
+  const own = db.get<Pick<Unlucky, 'cause'>>(
+    'select cause from celeriac_jobs where seq = ? and collection = seq and state in (5, 6)',
+    row.number,
+  )
+  const cause = barrier?.cause ?? (own ?? unlucky)?.cause ?? null
   return cause === null ? null : failureOf(db, cause)
 }
 
-function firstUnlucky(db: Database, number: number): number | null {
-  const own = db.get<{ cause: number | null }>(
-    'select cause from celeriac_jobs where seq = ? and collection = seq and state in (5, 6)',
-    number,
-  )
-  if (own !== undefined) return own.cause
-  const first = db.get<{ cause: number | null }>(
-    `select cause from celeriac_jobs where collection = ? and collection <> seq and role = 0 and state in (5, 6) and archived is null
-     order by finished_at, seq limit 1`,
-    number,
-  )
-  return first?.cause ?? null
-}
-
-function collectionResult(db: Database, row: CollectionRow, record: CollectionRecord): CollectionDetail['result'] {
-  if (record.state !== 'succeeded') return null
+function collectionResult(db: Database, row: CollectionRow): CollectionDetail['result'] {
+  if (row.state !== 1) return null
   if (row.exit !== null) return { shape: row.shape, barrier: row.exit, results: resultsAt(db, row.exit, wholeBudget()) }
   const own = db.get<JobRow>('select result, continuation, shape from celeriac_jobs where seq = ?', row.number)
   return own === undefined ? null : resultOf(db, own, wholeBudget())
@@ -160,31 +227,66 @@ export function actorsOf(db: Database, ids: readonly string[]): Map<string, stri
 
 // ── the jobs of a collection ─────────────────────────────────────────────────────────────────────────────────────
 
-const membersSql = `select ${jobColumns} from ${jobTables}
-  where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} and j.seq > ? order by j.seq limit ? + 0`
+/** The jobs of a collection as a snapshot has them, read some at a time. Of what is too large for a snapshot no more than that is in memory. */
+class Gathered {
+  readonly #db: Database
+  readonly #row: CollectionRow
+  readonly #members = new Members()
+  readonly #outer = new Map<number, number>()
+  #lastJob: number | null
+  #lastBarrier: number | null = 0
 
-/**
- * Adds the jobs behind a number, so many that others need not wait long. Gives the number to go on behind; null when none is left.
- *
- * @param after the job before them; less than the collection's own number: none
- */
-function addMembers(db: Database, { number, alone }: CollectionRow, members: Members, after: number): number | null {
-  const add = (row: JobRow): void => members.add(jobRecord(db, row, []), row.behind, row.feeds)
-  if (alone === 1 && after < number)
-    db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number).forEach(add)
-  const rows = db.all<JobRow>(membersSql, number, Math.max(after, number), rowsAtOnce)
-  rows.forEach(add)
-  return rows.length < rowsAtOnce ? null : (rows.at(-1) as JobRow).seq
-}
+  constructor(db: Database, row: CollectionRow) {
+    this.#db = db
+    this.#row = row
+    this.#lastJob = row.number - 1
+  }
 
-function listOf(db: Database, { number }: CollectionRow, members: Members): JobRecord[] {
-  const outer = new Map(
-    db.lists<[number: number, feeds: number | null]>(
-      'select number, feeds from celeriac_barriers where collection = ?',
+  get isLeft(): boolean {
+    return this.#lastJob !== null || this.#lastBarrier !== null
+  }
+
+  /** Reads more of them: a small collection is read at once. */
+  read(): void {
+    let rows = 0
+    while (this.isLeft && rows < countedTogether)
+      rows += this.#lastJob === null ? this.#readBarriers() : this.#readJobs()
+  }
+
+  list(): JobRecord[] {
+    return this.#members.list((barrier) => this.#outer.get(barrier) ?? null)
+  }
+
+  #readJobs(): number {
+    const db = this.#db
+    const { number, alone } = this.#row
+    const after = this.#lastJob as number
+    const add = (row: JobRow): void => this.#members.add(jobRecord(db, row, []), row.behind, row.feeds)
+    if (alone === 1 && after < number)
+      db.all<JobRow>(`select ${jobColumns} from ${jobTables} where j.seq = ?`, number).forEach(add)
+    const rows = db.all<JobRow>(
+      `select ${jobColumns} from ${jobTables}
+       where j.collection = ? and j.collection <> j.seq and j.archived is null and ${isVisible} and j.seq > ? order by j.seq limit ? + 0`,
       number,
-    ),
-  )
-  return members.list((barrier) => outer.get(barrier) ?? null)
+      after,
+      rowsAtOnce,
+    )
+    rows.forEach(add)
+    this.#lastJob = rows.length < rowsAtOnce ? null : (rows.at(-1) as JobRow).seq
+    return rowsAtOnce
+  }
+
+  #readBarriers(): number {
+    const rows = this.#db.lists<readonly [number: number, feeds: number | null]>(
+      'select number, feeds from celeriac_barriers where collection = ? and number > ? order by number limit ? + 0',
+      this.#row.number,
+      this.#lastBarrier,
+      countedTogether,
+    )
+    for (const [number, feeds] of rows) if (feeds !== null) this.#outer.set(number, feeds)
+    this.#lastBarrier = rows.length < countedTogether ? null : (rows.at(-1)?.[0] ?? null)
+    return rows.length
+  }
 }
 
 // ── queues and workers ───────────────────────────────────────────────────────────────────────────────────────────

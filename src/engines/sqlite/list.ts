@@ -2,12 +2,20 @@ import type { CollectionRecord } from '../../core/collection.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { sizeOfFailure } from '../../core/failure.ts'
 import { jobStates, type JobRecord } from '../../core/job.ts'
-import type { Runtime } from '../../core/runtime.ts'
 import { lowerAscii } from '../../core/text.ts'
 import type { CollectionsQuery, JobsQuery, RecordPage } from '../../engine/inspect.ts'
 import { createdMargin, pageBytes, position, sizeOfJob, Window } from '../../engine/listing.ts'
 import type { Database, Value } from './database.ts'
-import { afterOf, aloneColumns, collectionColumns, collectionRecord, type CollectionRow } from './inspect.ts'
+import {
+  afterOf,
+  aloneColumns,
+  collectionColumns,
+  type CollectionRow,
+  countedTogether,
+  countLarge,
+  type Lister,
+  recordIn,
+} from './inspect.ts'
 import { jobColumns, jobRecord, type JobRow, jobTables } from './record.ts'
 import { isVisible } from './submit.ts'
 
@@ -25,7 +33,9 @@ interface Listing<Row, T> {
   readonly top: (before: number) => Top | undefined
   readonly rowsIn: (from: number, before: number, limit: number) => Row[]
   readonly numberOf: (row: Row) => number
-  readonly tell: (row: Row) => T
+  /** In the transaction that found the rows; null where it takes too long for that. */
+  readonly tell: (row: Row, room: { left: number }) => T | null
+  readonly tellLarge?: (row: Row) => Promise<T>
   readonly sizeOf: (item: T) => number
 }
 
@@ -33,7 +43,7 @@ interface Listing<Row, T> {
 async function page<Row, T>(
   { db, runtime }: Lister,
   query: JobsQuery | CollectionsQuery,
-  { top, rowsIn, numberOf, tell, sizeOf }: Listing<Row, T>,
+  { top, rowsIn, numberOf, tell, tellLarge, sizeOf }: Listing<Row, T>,
 ): Promise<RecordPage<T>> {
   const items: T[] = []
   const window = new Window(runtime, { first: 1_000, most: 20_000, milliseconds: 10 })
@@ -46,15 +56,17 @@ async function page<Row, T>(
         if (newest === undefined || newest.createdAt < (query.createdFrom ?? 0) - createdMargin) return null
         const from = Math.max(newest.number + 1 - window.size, 0)
         const rows = rowsIn(from, newest.number + 1, wanted)
-        return { from, rows: rows.map((row) => ({ number: numberOf(row), item: tell(row) })) }
+        const room = { left: countedTogether }
+        return { from, rows: rows.map((row) => ({ row, told: tell(row, room) })) }
       }),
     )
     if (found === null) return { items, next: null }
-    for (const { number, item } of found.rows) {
+    for (const { row, told } of found.rows) {
       if (items.length === query.limit || left < 0) return { items, next: String(before) }
+      const item = told ?? ((await tellLarge?.(row)) as T)
       items.push(item)
       left -= sizeOf(item)
-      before = number
+      before = numberOf(row)
     }
     if (found.rows.length < wanted) before = found.from
     // This thread has other things to do, too.
@@ -62,12 +74,6 @@ async function page<Row, T>(
   }
 }
 const latest = Number.MAX_SAFE_INTEGER
-
-/** A connection, and what it takes to look through it. */
-export interface Lister {
-  readonly db: Database
-  readonly runtime: Pick<Runtime, 'elapsed' | 'soon'>
-}
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,7 +163,8 @@ export function collections(lister: Lister, query: CollectionsQuery): Promise<Re
     rowsIn: (from, before, limit) =>
       db.all<CollectionRow>(sql, from, before, from, before, ...valuesOf(conditions), limit),
     numberOf: ({ number }) => number,
-    tell: (row) => collectionRecord(db, row),
+    tell: (row, room) => recordIn(db, row, room),
+    tellLarge: (row) => countLarge(lister, row),
     sizeOf: ({ failure }) => (failure === null ? 0 : sizeOfFailure(failure)),
   })
 }

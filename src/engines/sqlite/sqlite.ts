@@ -357,8 +357,8 @@ class SqliteEngine implements Engine {
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
     return collections({ db: await this.#ready(), runtime: this.#runtime }, query)
   }
-  async collection(id: string, options: { jobs?: boolean } = {}): ReturnType<Engine['collection']> {
-    return collection({ ready: () => this.#ready(), runtime: this.#runtime }, id, options.jobs ?? true)
+  async collection(id: string, options: { jobs?: boolean; counts?: boolean } = {}): ReturnType<Engine['collection']> {
+    return collection({ db: await this.#ready(), runtime: this.#runtime }, id, options)
   }
   queues(): ReturnType<Engine['queues']> {
     return this.#read(queues)
