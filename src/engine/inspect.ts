@@ -9,8 +9,8 @@ export interface Inspection {
   job(id: string, options?: { readonly history?: boolean }): Promise<(JobDetail & { readonly cursor: string }) | null>
   collections(query: CollectionsQuery): Promise<RecordPage<CollectionRecord>>
   /**
-   * Counts and progress are those of the jobs told. Redis and SQLite read those of a large collection some at a time, so they may be
-   * newer than its state and its cursor; what changed meanwhile comes again after the cursor.
+   * Counts and progress are those of the jobs told. Redis and SQLite read those of a large collection some at a time, so they may be newer
+   * than its state and its cursor; what changed meanwhile comes again after the cursor.
    *
    * `jobs: false` leaves the list of jobs empty. With `counts: false` besides, counts and progress may be zero: they are what costs
    * where there are many jobs.
@@ -19,7 +19,7 @@ export interface Inspection {
     id: string,
     options?: { readonly jobs?: boolean; readonly counts?: boolean },
   ): Promise<CollectionDetail | null>
-  /** By name: the queues that are paused, those that have unfinished jobs, and the default queue, with their counts and settings. */
+  /** By name: the queues that are paused, those that have unfinished jobs, and the default queue, with their counts and settings. Redis reads many some at a time. */
   queues(): Promise<readonly QueueRecord[]>
   /** Sessions that live, and those that ended or were lost within the last day. */
   workers(): Promise<readonly WorkerRecord[]>

@@ -98,7 +98,7 @@ onEveryEngine((open) => {
 
   test('a page of jobs of which each waits for many others is read some at a time', async () => {
     const { engine, clock } = await open()
-    const [count, width] = [60, 60]
+    const [count, width] = [60, 100]
     const jobs = Array.from({ length: count * width }, (_, at): GraphJob => ({
       ...plainJob('before'),
       feeds: Math.floor(at / width),
@@ -121,8 +121,8 @@ onEveryEngine((open) => {
     await store(engine, graph)
     await sweepAll(engine, clock.now())
     const requests = countRequests()
-    const { items } = await engine.jobs({ limit: count, task: 'behind' })
-    if (isOneOf(engine, 'redis')) expect(requests()).toBeGreaterThanOrEqual(4)
+    const { items } = await engine.jobs({ limit: count })
+    if (isOneOf(engine, 'redis')) expect(requests()).toBeGreaterThanOrEqual(6)
     expect(items.map(({ id }) => id)).toEqual(behind.map(({ id }) => id).reverse())
     const ids = jobs.map(({ id }) => id)
     for (const [at, item] of items.toReversed().entries())
