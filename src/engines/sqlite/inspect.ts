@@ -246,11 +246,10 @@ class Gathered {
     return this.#lastJob !== null || this.#lastBarrier !== null
   }
 
-  /** Reads more of them: a small collection is read at once. */
-  read(): void {
+  /** Reads about so many more jobs and barriers: of a small collection all at once. */
+  read(most: number): void {
     let rows = 0
-    while (this.isLeft && rows < countedTogether)
-      rows += this.#lastJob === null ? this.#readBarriers() : this.#readJobs()
+    while (this.isLeft && rows < most) rows += this.#lastJob === null ? this.#readBarriers() : this.#readJobs()
   }
 
   list(): JobRecord[] {
