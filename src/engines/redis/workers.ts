@@ -29,10 +29,22 @@ local function scan(command, key)
     return reply[2], reply[1]
   end
 end
+-- In the order of their numbers: what is taken meanwhile is taken from the front.
+local function countRuns(queue, after)
+  local runs = call('ZRANGEBYSCORE', P .. 'runs:' .. queue, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
+  room = room - #runs / 2
+  local count = 0
+  for at = 1, #runs, 2 do count = count + runs[at] - runs[at + 1] + 1 end
+  if count > 0 then tell('run from ' .. after, queue, count) end
+  return #runs == 200 and runs[200] or '0'
+end
+-- What is begun comes before what goes on, so that no more is left than was begun in one script.
+local begun = {}
 local function countIn(queue)
   room = room - 1
   tell('queued', queue, call('ZCARD', P .. 'queue:' .. queue))
-  if call('EXISTS', P .. 'runs:' .. queue) == 1 then parts[#parts + 1] = {'runs', queue, '0'} end
+  local next = countRuns(queue, '0')
+  if next ~= '0' then begun[#begun + 1] = {'runs', queue, next} end
 end
 local step = {}
 function step.queues(_, cursor)
@@ -48,15 +60,7 @@ function step.lines(_, cursor)
   for at = 1, #some, 2 do countIn(some[at]) end
   return next
 end
--- In the order of their numbers: what is taken meanwhile is taken from the front.
-function step.runs(queue, after)
-  local runs = call('ZRANGEBYSCORE', P .. 'runs:' .. queue, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
-  room = room - #runs / 2
-  local count = 0
-  for at = 1, #runs, 2 do count = count + runs[at] - runs[at + 1] + 1 end
-  if count > 0 then tell('run from ' .. after, queue, count) end
-  return #runs == 200 and runs[200] or '0'
-end
+step.runs = countRuns
 for _, kind in ipairs({'suspects', 'waiting', 'scheduled'}) do
   step[kind] = function(_, cursor)
     local some, next = scan('HSCAN', kind)(cursor)
@@ -66,8 +70,8 @@ for _, kind in ipairs({'suspects', 'waiting', 'scheduled'}) do
   end
 end
 function step.sessions()
-  for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do parts[#parts + 1] = {'run', session, '0'} end
-  for _, session in ipairs(call('HKEYS', P .. 'losing')) do parts[#parts + 1] = {'run', session, '0'} end
+  for _, session in ipairs(call('ZRANGE', P .. 'alive', 0, -1)) do begun[#begun + 1] = {'run', session, '0'} end
+  for _, session in ipairs(call('HKEYS', P .. 'losing')) do begun[#begun + 1] = {'run', session, '0'} end
   return '0'
 end
 function step.run(session, cursor)
@@ -83,6 +87,8 @@ while #parts > 0 and room > 0 do
   local part = table.remove(parts)
   local next = step[part[1]](part[2], part[3])
   if next ~= '0' then parts[#parts + 1] = {part[1], part[2], next} end
+  for _, each in ipairs(begun) do parts[#parts + 1] = each end
+  begun = {}
 end
 return {parts, found}
 `,
