@@ -24,14 +24,15 @@ import { jobColumns, jobRecord, type JobRow, jobTables, readHistory } from './re
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
 
-/** A connection, and what it takes to look through it. */
+/** What it takes to look through a store some rows at a time. */
 export interface Lister {
-  readonly db: Database
+  /** Throws CLOSED once the store is. */
+  readonly ready: () => Promise<Database>
   readonly runtime: Pick<Runtime, 'elapsed' | 'soon'>
 }
 
 /** The jobs of a collection are read so many at a time. */
-const rowsAtOnce = 500
+const rowsAtOnce = jobsPerTurn
 
 export function job(db: Database, id: string, withHistory: boolean): (JobDetail & { cursor: string }) | null {
   const row = db.get<JobRow & { readonly has_all_arguments: number }>(
@@ -68,10 +69,11 @@ export function afterOf(db: Database, barrier: number | null): string[] {
  * through some at a time, after its state and the cursor were read: whoever goes on from there is told of what changed meanwhile again.
  */
 export async function collection(
-  { db, runtime }: Lister,
+  lister: Lister,
   id: string,
   { jobs: withJobs = true, counts: withCounts = true }: { readonly jobs?: boolean; readonly counts?: boolean },
 ): Promise<CollectionDetail | null> {
+  const db = await lister.ready()
   const found = await db.read(() => {
     const row = findCollection(db, id)
     if (row === undefined) return null
@@ -82,18 +84,19 @@ export async function collection(
   })
   if (found === null) return null
   const { row, jobs, cursor, result } = found
-  while (jobs?.isLeft === true) await inTurn({ db, runtime }, () => jobs.read(rowsAtOnce))
+  while (jobs?.isLeft === true) await inTurn(lister, () => jobs.read(rowsAtOnce))
   const list = jobs?.list() ?? []
   // Jobs read in several transactions are counted as they were read: counted apart, they would be of other instants.
   const told = found.record === null && withJobs ? tallyOfJobs(list) : null
-  const record = found.record ?? (await countLarge({ db, runtime }, row, told))
+  const record = found.record ?? (await countLarge(lister, row, told))
   return { ...record, jobs: list, cursor, shape: row.shape, result }
 }
 
 /** Reads in a turn of the event loop of its own. */
-async function inTurn<T>({ db, runtime }: Lister, body: () => T): Promise<T> {
-  await new Promise<void>((turn) => runtime.soon(turn))
-  return db.read(body)
+async function inTurn<T>({ ready, runtime }: Lister, body: (db: Database) => T): Promise<T> {
+  await nextTurn(runtime)
+  const db = await ready()
+  return db.read(() => body(db))
 }
 
 export interface CollectionRow extends CollectionColumns {
@@ -171,17 +174,16 @@ export async function countLarge(
   row: CollectionRow,
   told: Tally | null = null,
 ): Promise<CollectionRecord> {
-  const { db } = lister
   const counted: Counted[] = []
   let first: Unlucky | null = null
   for (let after: number | null = 0; after !== null;) {
     const from: number = after
-    const page: Counts = await inTurn(lister, () => countPage(db, row, from, countedAtOnce))
+    const page: Counts = await inTurn(lister, (db) => countPage(db, row, from, countedAtOnce))
     counted.push(...page.counted)
     if (page.unlucky !== null && (first === null || page.unlucky.at < first.at)) first = page.unlucky
     after = page.next
   }
-  return inTurn(lister, () => recordOf(db, row, told ?? tallyOf(counted), first))
+  return inTurn(lister, (db) => recordOf(db, row, told ?? tallyOf(counted), first))
 }
 
 const recordOf = (db: Database, row: CollectionRow, tally: Tally, unlucky: Unlucky | null): CollectionRecord =>

@@ -1,3 +1,4 @@
+import { nextTurn } from '../../core/by-pages.ts'
 import type { CollectionRecord } from '../../core/collection.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { sizeOfFailure } from '../../core/failure.ts'
@@ -41,7 +42,7 @@ interface Listing<Row, T> {
 
 /** Reads window after window, newest first, until the page is full or there is nothing more. */
 async function page<Row, T>(
-  { db, runtime }: Lister,
+  { ready, runtime }: Lister,
   query: JobsQuery | CollectionsQuery,
   { top, rowsIn, numberOf, tell, tellLarge, sizeOf }: Listing<Row, T>,
 ): Promise<RecordPage<T>> {
@@ -50,6 +51,7 @@ async function page<Row, T>(
   let left = pageBytes
   for (let before = query.cursor === undefined ? Infinity : position(query.cursor); ;) {
     const wanted = query.limit + 1 - items.length
+    const db = await ready()
     const found = await window.time(() =>
       db.read(() => {
         const newest = top(Math.min(before, latest))
@@ -70,7 +72,7 @@ async function page<Row, T>(
     }
     if (found.rows.length < wanted) before = found.from
     // This thread has other things to do, too.
-    await new Promise<void>((resolve) => runtime.soon(resolve))
+    await nextTurn(runtime)
   }
 }
 const latest = Number.MAX_SAFE_INTEGER
@@ -78,7 +80,7 @@ const latest = Number.MAX_SAFE_INTEGER
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export async function jobs(lister: Lister, query: JobsQuery): Promise<RecordPage<JobRecord>> {
-  const { db } = lister
+  const db = await lister.ready()
   const collection = query.collectionId === undefined ? null : await db.read(() => numberOf(db, query.collectionId!))
   if (collection === undefined) return { items: [], next: null }
   const conditions = jobConditions(query)
@@ -151,8 +153,8 @@ const glob = (pattern: string): string => pattern.replace(/[?[]/g, '[$&]').repla
 
 // ── collections ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function collections(lister: Lister, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
-  const { db } = lister
+export async function collections(lister: Lister, query: CollectionsQuery): Promise<RecordPage<CollectionRecord>> {
+  const db = await lister.ready()
   const conditions = collectionConditions(query)
   const sql = `select * from (
       select ${collectionColumns} from celeriac_collections where removed_at is null and number >= ? and number < ?

@@ -313,7 +313,7 @@ class SqliteEngine implements Engine {
       {
         read: (body) => this.#read(body),
         write: (body) => this.#write(body),
-        pause: () => new Promise<void>((turn) => runtime.soon(turn)),
+        pause: () => nextTurn(runtime),
         now: () => runtime.now(),
       },
       beat,
@@ -349,16 +349,16 @@ class SqliteEngine implements Engine {
   }
 
   async jobs(query: JobsQuery): ReturnType<Engine['jobs']> {
-    return jobs({ db: await this.#ready(), runtime: this.#runtime }, query)
+    return jobs({ ready: () => this.#ready(), runtime: this.#runtime }, query)
   }
   job(id: string, options: { history?: boolean } = {}): ReturnType<Engine['job']> {
     return this.#read((db) => job(db, id, options.history ?? true))
   }
   async collections(query: CollectionsQuery): ReturnType<Engine['collections']> {
-    return collections({ db: await this.#ready(), runtime: this.#runtime }, query)
+    return collections({ ready: () => this.#ready(), runtime: this.#runtime }, query)
   }
   async collection(id: string, options: { jobs?: boolean; counts?: boolean } = {}): ReturnType<Engine['collection']> {
-    return collection({ db: await this.#ready(), runtime: this.#runtime }, id, options)
+    return collection({ ready: () => this.#ready(), runtime: this.#runtime }, id, options)
   }
   queues(): ReturnType<Engine['queues']> {
     return this.#read(queues)
@@ -371,7 +371,7 @@ class SqliteEngine implements Engine {
   readonly actorsOf: Engine['actorsOf'] = (ids) => this.#read((db) => actorsOf(db, ids))
   resolve(result: StoredResult): Promise<StoredResult> {
     return loadResult(result, async (barrier, after) => {
-      await new Promise<void>((turn) => this.#runtime.soon(turn))
+      await nextTurn(this.#runtime)
       return this.results(barrier, after)
     })
   }
