@@ -3,6 +3,7 @@ import pg from 'pg'
 import type { Outcome } from '../../src/core/outcome.ts'
 import type { StoredOptions } from '../../src/core/job.ts'
 import { alone, groupOf, graphOf, submission } from '../fixtures/graphs.ts'
+import { changesAfter } from '../fixtures/follow.ts'
 import { goOn, hand, jobsOf, lease, retried, statesOf, sweepAll } from '../fixtures/hand.ts'
 import { onEveryEngine } from '../fixtures/store.ts'
 
@@ -51,6 +52,21 @@ onEveryEngine((open) => {
     }
     expect(came).toEqual(['kept'])
   }, 60_000)
+
+  test('a job that is due and has expired is told in that order', async () => {
+    const { engine, clock } = await open()
+    const cursor = await engine.cursor()
+    const graph = alone('late', { startIn: 500, expires: 1_000 })
+    await engine.submit([submission(graph)])
+    clock.pass(5_000)
+    await sweepAll(engine, clock.now())
+    const told = (await changesAfter(engine, cursor)).filter((change) => change.type === 'job')
+    expect(told.map(({ state, version }) => [state, version])).toEqual([
+      ['scheduled', 1],
+      ['queued', 2],
+      ['cancelled', 3],
+    ])
+  })
 
   const puts: readonly [string, Outcome][] = [
     ['is retried', retried(5_000)],

@@ -168,11 +168,14 @@ begin
   released := r.released;
   v_lapsed.lapses_at := (select lapses_at from celeriac.jobs where lapses_at <= c.now order by lapses_at limit 1);
   if v_lapsed.lapses_at is not null then
+    -- What is due may have expired: that it was queued is told before that it was cancelled.
+    v_bits := celeriac.finish(c);
+    c := celeriac.begin_change(c.now);
     -- Somebody may hold what follows from it: that holds up nothing else.
     begin
-      v_bits := celeriac.move_due(c.now, v_lapsed);
+      v_bits := v_bits | celeriac.move_due(c.now, v_lapsed);
     exception when lock_not_available then
-      v_bits := 0;
+      null;
     end;
   end if;
   if is_turn then
