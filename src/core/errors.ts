@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'STORE_MISSING'
   | 'STORE_MOVED'
   | 'STORE_READ_ONLY'
+  | 'STORE_REPLACED'
   | 'STORE_TOO_NEW'
   | 'STORE_UNREACHABLE'
   | 'STORE_UNSUITABLE'

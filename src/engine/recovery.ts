@@ -114,7 +114,8 @@ export class Steps {
 export function isStoreGone(error: unknown): boolean {
   if (error instanceof StoreUnavailable) return true
   return (
-    error instanceof CeleriacError && ['CLOSED', 'STORE_MOVED', 'STORE_FULL', 'STORE_READ_ONLY'].includes(error.code)
+    error instanceof CeleriacError &&
+    ['CLOSED', 'STORE_MOVED', 'STORE_FULL', 'STORE_READ_ONLY', 'STORE_REPLACED'].includes(error.code)
   )
 }
 

@@ -95,6 +95,7 @@ const statuses: { readonly [Code in ErrorCode]?: number } = {
   STORE_MISSING: 503,
   STORE_MOVED: 503,
   STORE_READ_ONLY: 503,
+  STORE_REPLACED: 503,
   STORE_TOO_NEW: 503,
   STORE_UNREACHABLE: 503,
   STORE_UNSUITABLE: 503,

@@ -2,6 +2,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { CeleriacError } from '../../core/errors.ts'
 import type { Runtime } from '../../core/runtime.ts'
 import { closedBy } from '../../engine/transfer.ts'
+import type { Place } from './place.ts'
 
 export type Value = string | number | null
 
@@ -15,16 +16,21 @@ export class Database {
   readonly #statements = new Map<string, StatementSync>()
   readonly #lists = new Map<string, StatementSync>()
   readonly #patience: number
+  readonly #place: Place | null
   /** Other connections of this process to the same file, which may hold a transaction over turns of the event loop. */
   readonly #others = new Set<Database>()
   /** Ends with the transaction that is held here. */
   #holding: Promise<void> | null = null
 
-  /** @param patience how long a write waits for other processes before it fails, in milliseconds */
-  constructor(db: DatabaseSync, runtime: Runtime, patience = 10_000) {
+  /**
+   * @param place the file that it is open on: nothing is answered that was read from or written to one that has no name any more
+   * @param patience how long a write waits for other processes before it fails, in milliseconds
+   */
+  constructor(db: DatabaseSync, runtime: Runtime, place: Place | null = null, patience = 10_000) {
     this.#db = db
     this.#runtime = runtime
     this.#patience = patience
+    this.#place = place
   }
 
   exec(sql: string): void {
@@ -113,6 +119,7 @@ export class Database {
     try {
       const answer = await body()
       this.exec(isKept(answer) ? 'commit' : 'rollback')
+      this.#place?.check()
       return answer
     } catch (error) {
       if (this.#isTaken) this.exec('rollback')
@@ -200,6 +207,8 @@ export class Database {
     try {
       const answer = body()
       this.statement('commit').run()
+      // Afterwards: what was there then has the file's name.
+      this.#place?.check()
       return answer
     } catch (error) {
       // A full disk and some other errors have already rolled back.

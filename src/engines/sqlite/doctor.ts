@@ -3,6 +3,7 @@ import { supportedNode } from '../../core/node-version.ts'
 import type { Diagnosis } from '../../engine/engine.ts'
 import { stepDiagnosis, upkeepDiagnosis } from '../../engine/upkeep.ts'
 import type { Database } from './database.ts'
+import type { Place } from './place.ts'
 import { isSound, type Mode, soundVersion } from './open.ts'
 import { faults, noted } from './turn.ts'
 
@@ -11,14 +12,17 @@ interface About {
   readonly mode: Mode
   readonly version: string
   readonly now: number
+  /** Null for a store in memory. */
+  readonly place: Place | null
 }
 
 /** A WAL that has grown this large is not being written back: some reader keeps an old state open. */
 const largeWal = 256 * 1_048_576
 
 export async function diagnose(db: Database, about: About): Promise<Diagnosis[]> {
+  if (about.place?.isSame === false) return [version(about), ...file(about)]
   const inside = await db.read(() => [integrity(db), schema(db), leftovers(db), ...upkeep(db, about.now)])
-  return [version(about), ...inside, mode(about), wal(about)]
+  return [version(about), ...file(about), ...inside, mode(about), wal(about)]
 }
 
 function version({ version: found }: About): Diagnosis {
@@ -29,6 +33,19 @@ function version({ version: found }: About): Diagnosis {
     found,
     advice: `Older than ${soundVersion}: only one process may use the file. To share it, use ${supportedNode}.`,
   }
+}
+
+function file({ place }: About): Diagnosis[] {
+  if (place === null) return []
+  if (place.isSame) return [ok('file', place.path)]
+  return [
+    {
+      check: 'file',
+      level: 'error',
+      found: `${place.path} was deleted or replaced while this process had it open`,
+      advice: 'Put it back, or start this process again: until then nothing is stored.',
+    },
+  ]
 }
 
 function integrity(db: Database): Diagnosis {

@@ -43,6 +43,7 @@ import { retry } from './retry.ts'
 import { settle } from './settle.ts'
 import { statistics } from './statistics.ts'
 import { submit, upload } from './submit.ts'
+import { Place } from './place.ts'
 import { sweep } from './sweep.ts'
 import { sqliteTransfer, standing } from './transfer.ts'
 import { putValue, takeValue, value, values } from './values.ts'
@@ -100,6 +101,10 @@ async function pastLeftovers<T>(call: () => Promise<T>, setAside: (fault: Leftov
 /** Rows that cannot be what they are: not a store that is away, locked, full or closed. */
 const isFaultOfRows = (error: unknown): boolean => !(error instanceof CeleriacError) || error.code === 'STORE_FAILED'
 
+/** Changes when another connection has written, and when the file has gone: whoever then looks is told. */
+const versionOf = (db: Database, place: Place | null): number =>
+  place?.isSame === false ? -1 : (db.get<{ data_version: number }>('pragma data_version')?.data_version ?? 0)
+
 class SqliteEngine implements Engine {
   readonly name = 'sqlite'
   readonly transfer: Transfer
@@ -113,6 +118,7 @@ class SqliteEngine implements Engine {
   #db: Database | null = null
   #commits: GroupCommit | null = null
   #watch: Watch | null = null
+  #place: Place | null = null
   /** For transactions that stay open for a while: everything else goes on beside them, but for writing. */
   #second: Connected | null = null
   #goingOn = false
@@ -166,17 +172,17 @@ class SqliteEngine implements Engine {
     const { database, path, mode } = this.#settings
     const connection =
       database ?? (path === ':memory:' ? openMemory() : await openPatiently(path, mode, this.#version, this.#runtime))
-    const db = new Database(connection, this.#runtime)
+    const file = connection.location()
+    const place = file === null || file === '' ? null : new Place(file)
+    const db = new Database(connection, this.#runtime, place)
     try {
       await db.untilFree()
       if (database !== undefined) prepare(database, mode, true)
       const done = await migrate(db)
       this.#commits = new GroupCommit(db)
       const isShared = path !== ':memory:' || database !== undefined
-      this.#watch = new Watch(
-        this.#runtime,
-        isShared ? () => db.get<{ data_version: number }>('pragma data_version')?.data_version ?? 0 : null,
-      )
+      this.#watch = new Watch(this.#runtime, isShared ? () => versionOf(db, place) : null)
+      this.#place = place
       return { connection, db, done }
     } catch (error) {
       if (database === undefined) db.close()
@@ -206,6 +212,7 @@ class SqliteEngine implements Engine {
       guest.inside(() => {
         // Not opened first: a store that is not there yet could not be made while this transaction is open.
         if (this.#db === null) migrateInside(guest)
+        this.#place?.check()
         return this.#change(guest, body)
       })
     const made = await pastLeftovers(add, (fault) => guest.inside(() => this.#putOff(guest, fault)))
@@ -301,9 +308,11 @@ class SqliteEngine implements Engine {
   /** A connection that a transaction may be open on for a while: one of its own where there can be a second one. */
   async #writer(): Promise<Connected> {
     if (this.url === null) return this.#open()
+    // What is there now may be another file than the one that everything else here has open.
+    this.#place?.check()
     if (this.#second?.connection.isOpen !== true) {
       const connection = openFile(this.#settings.path, this.#settings.mode, this.#version)
-      this.#second = { connection, db: new Database(connection, this.#runtime) }
+      this.#second = { connection, db: new Database(connection, this.#runtime, this.#place) }
     }
     return this.#second
   }
@@ -410,7 +419,7 @@ class SqliteEngine implements Engine {
 
   async diagnose(): Promise<readonly Diagnosis[]> {
     const db = await this.#ready()
-    return diagnose(db, { ...this.#settings, version: this.#version, now: this.#runtime.now() })
+    return diagnose(db, { ...this.#settings, version: this.#version, now: this.#runtime.now(), place: this.#place })
   }
 
   async close(): Promise<void> {
