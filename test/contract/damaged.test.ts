@@ -48,7 +48,7 @@ onDamaged(['sqlite', 'postgres', 'redis'], (open) => {
   })
 })
 
-onDamaged(['sqlite', 'postgres'], (open) => {
+onDamaged(['sqlite', 'postgres', 'redis'], (open) => {
   test('an expired job whose barrier is damaged holds up no claim, no recovery and no other that has expired', async () => {
     const { engine, clock, raw } = await open()
     const soon = { expires: 5_000, startIn: 3_600_000 }
@@ -64,7 +64,7 @@ onDamaged(['sqlite', 'postgres'], (open) => {
   })
 })
 
-onDamaged(['sqlite'], (open) => {
+onDamaged(['sqlite', 'redis'], (open) => {
   test('what is left of a large change and cannot be done holds up no write, no retention and no other large change', async () => {
     const { engine, clock, raw } = await open()
     await raw.leaveWork()

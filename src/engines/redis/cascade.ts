@@ -101,13 +101,15 @@ end
 
 local function isOpen(gate)
   if not gate then return true end
-  return S.barrierAt(gate).decided == ${decided.success}
+  local barrier = S.barrierAt(gate)
+  return barrier and barrier.decided == ${decided.success}
 end
 local success = {succeeded = true, began = true}
 -- Nil where its cause has to be looked for, as far as the call may: then item says how far it came.
 local function decisionOf(barrier, item)
   if not isOpen(barrier.gate) then
-    return {succeeded = false, began = false, cause = barrier.cause or S.barrierAt(barrier.gate).cause}
+    local gate = S.barrierAt(barrier.gate)
+    return {succeeded = false, began = false, cause = barrier.cause or (gate and gate.cause) or nil}
   end
   if barrier.failed == 0 then return success end
   local cause = knownCause(barrier)
@@ -239,7 +241,7 @@ end
 function S.letGoIfFree(job)
   if not job.behind then return letGo(job, success) end
   local barrier = S.barrierAt(job.behind)
-  if barrier.decided ~= ${decided.no} then letGo(job, standingDecision(barrier)) end
+  if barrier and barrier.decided ~= ${decided.no} then letGo(job, standingDecision(barrier)) end
 end
 
 -- ── what it closes ──
@@ -255,7 +257,7 @@ local function settleParked(seq, barrier, decision)
 end
 function S.settleParkedIfOver(job)
   local barrier = S.barrierAt(job.continuation)
-  if barrier.decided ~= ${decided.no} then settleParked(job.seq, barrier, standingDecision(barrier)) end
+  if barrier and barrier.decided ~= ${decided.no} then settleParked(job.seq, barrier, standingDecision(barrier)) end
 end
 
 local function isFailedMain(job)
@@ -272,6 +274,7 @@ local function close(header, code)
 end
 local function settleCollection(barrier, decision)
   local header = S.headerAt(barrier.collection)
+  if header.isAlone then return S.damaged('collection', barrier.collection) end
   if decision.succeeded then close(header, ${collectionState.succeeded})
   elseif header.cancelledAt then close(header, ${collectionState.cancelled})
   elseif decision.cause and isFailedMain(S.jobAt(decision.cause)) then close(header, ${collectionState.failed})

@@ -44,16 +44,24 @@ function S.takeNumbers(count)
 end
 
 local function parseHeader(number, row, standing)
-  if not row then
+  local base, jobCount, barrierCount, exit
+  if row then
+    base, jobCount, barrierCount, exit = string.match(row, '^%d+,(%d+),(%d+),(%d+),(%d+)')
+    if not base then S.damaged('collection', number) end
+  end
+  if not base then
     local job = S.jobAt(number)
     return {number = number, isAlone = true, round = job and job.round or 1, cancelledAt = job and job.marked}
   end
-  local base, jobCount, barrierCount, exit = string.match(row, '^%d+,(%d+),(%d+),(%d+),(%d+)')
   base = tonumber(base)
   local header = {number = number, state = 0, round = 1, base = base, jobCount = tonumber(jobCount),
     barrierCount = tonumber(barrierCount), exit = base + exit}
   if standing then
     local state, round, settled, cancelled, removed = string.match(standing, '^(%d),(%d+),(%d*),(%d*),(%d*)')
+    if not state then
+      S.damaged('collection', number)
+      return header
+    end
     header.state, header.round, header.settledAt, header.cancelledAt, header.removedAt =
       tonumber(state), tonumber(round), tonumber(settled), tonumber(cancelled), tonumber(removed)
   end
@@ -127,7 +135,7 @@ local function causeOfScope(job)
   if not scope then return nil end
   if S.scopeCauses[scope] == nil then
     S.scopeCauses[scope] = false
-    for _, member in ipairs(call('ZRANGE', P .. 'scope:' .. scope, 0, -1)) do
+    for _, member in ipairs(S.ask('scope number ' .. scope, 'ZRANGE', P .. 'scope:' .. scope, 0, -1) or {}) do
       local first = S.jobAt(tonumber(string.sub(member, 2)))
       if first and (first.state == ${state.failed} or first.state == ${state.cancelled}) and first.reason ~= ${reason.failFast} and not first.archived then
         S.scopeCauses[scope] = first.cause or false
@@ -140,7 +148,7 @@ end
 -- The first failed or cancelled main job of a scope cancels the rest.
 local function failScope(job)
   if job.reason == ${reason.failFast} or job.state == ${state.skipped} then return end
-  call('ZADD', P .. 'scope:' .. job.scope, now, S.place(job.seq))
+  S.ask('scope number ' .. job.scope, 'ZADD', P .. 'scope:' .. job.scope, now, S.place(job.seq))
   if S.scopesBegun[job.scope] then return end
   S.scopesBegun[job.scope] = true
   S.later(${work.cancelScope}, job.scope, job.collection)

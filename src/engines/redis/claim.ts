@@ -129,7 +129,7 @@ function S.fitting(digits, rows)
   for n = 1, count do
     local row = rows[n]
     if row and byte(row, -1) == 13 then
-      left = left - call('STRLEN', P .. 'g:' .. digits[n])
+      left = left - (S.ask('arguments of job number ' .. digits[n], 'STRLEN', P .. 'g:' .. digits[n]) or 0)
       if left < 0 and n > 1 then return n - 1 end
     end
   end
@@ -183,9 +183,11 @@ function S.take()
       taken[#taken + 1] = job
     elseif row then
       job = seen or S.parse(tonumber(seq), row, standing)
-      job.isPopped = true
-      S.jobs[job.seq] = job
-      S.start(job)
+      S.jobs[tonumber(seq)] = job
+      if job then
+        job.isPopped = true
+        S.start(job)
+      end
     end
   end
 end
@@ -204,7 +206,7 @@ function S.tellTaken()
   if mine.isTold then S.readShared(mine.taken) end
   for _, job in ipairs(mine.taken) do
     local row = job.row
-    local long = string.byte(row, -1) == 13 and call('GET', P .. 'g:' .. job.seq) or ''
+    local long = string.byte(row, -1) == 13 and S.textAt('g:' .. job.seq) or ''
     local input = mine.isTold and job.input and job.input ~= '' and S.inputOf(job) or 0
     reply[filled + 1], reply[filled + 2], reply[filled + 3] = tonumber(job.seq), row, job.text == mine.fresh and 0 or job.text
     reply[filled + 4] = (long ~= '' or input ~= 0) and {long, input} or 0
@@ -244,7 +246,7 @@ function S.handOff()
     local seq, row = numbers[n], rows[n]
     if at[n] then writes[at[n]] = text else S.put(P .. 's:' .. seq, text) end
     running[before + n] = seq
-    if string.byte(row, -1) == 13 then row = string.sub(row, 1, -2) .. call('GET', P .. 'g:' .. seq) end
+    if string.byte(row, -1) == 13 then row = string.sub(row, 1, -2) .. (S.textAt('g:' .. seq) or '') end
     handed[2 * n - 1], handed[2 * n] = seq, row
     S.tell(${state.running}, collections[n], seq, 1, 3)
   end

@@ -19,7 +19,8 @@ local function thoseIn(key)
   local numbers, at = {}, {}
   for place = 1, #found, 2 do
     local seq = tonumber(found[place])
-    numbers[#numbers + 1], at[seq] = seq, tonumber(found[place + 1])
+    if seq then numbers[#numbers + 1], at[seq] = seq, tonumber(found[place + 1])
+    else call('ZREM', P .. key, found[place]) end
   end
   -- Of the same instant Redis sorts members as texts, 10 before 9: another job of a graph would be the cause than elsewhere.
   table.sort(numbers, function(one, other)
@@ -50,7 +51,7 @@ function S.expire()
   for _, seq in ipairs(thoseIn('expiring')) do
     local job = S.jobAt(seq)
     if job and (job.state == ${state.scheduled} or job.state == ${state.queued}) then
-      S.endJob(job, ${state.cancelled}, ${reason.expired}, seq)
+      S.try('job number ' .. job.digits, S.endJob, job, ${state.cancelled}, ${reason.expired}, seq)
     else S.remove('expiring', seq) end
   end
 end

@@ -79,13 +79,14 @@ reports(function(job, text)
 end)
 reports(function(job, text)
   local key = P .. 'log:' .. job.seq
-  if call('LLEN', key) < ${logLimit} then call('RPUSH', key, text) end
+  local length = S.ask('log of job number ' .. job.digits, 'LLEN', key)
+  if length and length < ${logLimit} then call('RPUSH', key, text) end
 end)
 
 reports(function(job, text)
   if job.state ~= ${state.running} then return end
   local name, value = string.match(text, '^([^\\n]*)\\n(.*)$')
-  call('HSETNX', P .. 'notes:' .. job.seq, name, value)
+  S.ask('notes of job number ' .. job.digits, 'HSETNX', P .. 'notes:' .. job.seq, name, value)
 end)
 local held, isTold = {}, arg() == '1'
 local holds = {}

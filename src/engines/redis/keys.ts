@@ -96,6 +96,7 @@ import { library } from './scripts.ts'
  * uploads           hash: id of a graph whose rows are not to be seen yet → collection,base,jobs,barriers,createdAt,touchedAt; the barrier that
  *                     holds back its entries is base − 1
  * work              sorted set: number → number,kind,subject,detail,after: what is left to do of large changes
+ * work-later        sorted set: when it is tried again → the same, of what failed
  *
  * events            stream, one entry for each call that changed something: t (when), c (flat list of numbers, see journal.ts), p (JSON list of
  *                     payloads). An entry's id says how many characters of events came before it, so what is kept is bounded by size,

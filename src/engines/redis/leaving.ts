@@ -1,4 +1,5 @@
 import { collectionRetention } from '../../engine/retention.ts'
+import { damage } from './damage.ts'
 import { library } from './scripts.ts'
 
 /**
@@ -10,7 +11,8 @@ import { library } from './scripts.ts'
  * writeLeaving()              writes what was noted
  * ```
  */
-export const leaving = library(`
+export const leaving = library(
+  `
 local function runText(first, last)
   return first == last and S.digits[first] or S.digits[first] .. '-' .. S.digits[last]
 end
@@ -30,7 +32,7 @@ function S.leaveAgain(number)
   S.leave(number, S.retentionOf(number))
 end
 function S.retentionOf(number)
-  local row = call('GET', P .. 'c:' .. number)
+  local row = S.textAt('c:' .. number)
   if row then return tonumber(string.match(row, '^[^\\n]*\\n(%d*)')) end
   local job = S.jobAt(number)
   return job and tonumber(string.match(job.row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n(%d*)')) or nil
@@ -42,4 +44,6 @@ function S.writeLeaving()
   end
   S.leaving = {}
 end
-`)
+`,
+  damage,
+)

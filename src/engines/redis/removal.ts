@@ -61,7 +61,9 @@ local function replace(job)
 end
 function S.forget(number)
   local header = S.headerAt(number)
-  if header.isAlone then replace(S.jobAt(number))
+  if header.isAlone then
+    local job = S.jobAt(number)
+    if job and job.collection == number then replace(job) end
   else
     header.removedAt = now
     S.saveHeader(header)
@@ -77,11 +79,11 @@ function S.eraseMore(number)
 end
 function S.removeJob(seq)
   local job = S.jobAt(seq)
-  if not job then return end
-  S.removedIds[#S.removedIds + 1] = S.idOf(job)
+  if not job and not S.faulty['job number ' .. S.digits[seq]] then return end
+  if job then S.removedIds[#S.removedIds + 1] = S.idOf(job) end
   for _, kind in ipairs({'j:', 's:', 'g:', 'r:', 'f:', 'h:', 'a:'}) do S.erase(P .. kind .. seq) end
   S.eraseMore(seq)
-  if job.scope then S.erase(P .. 'scope:' .. job.scope) end
+  if job and job.scope then S.erase(P .. 'scope:' .. job.scope) end
   S.jobs[seq] = false
 end
 function S.removeBarrier(number)
@@ -123,7 +125,7 @@ local function eraseSome(item)
     change('HDEL', P .. 'ids', S.removedIds)
     return false
   end
-  S.removedIds[#S.removedIds + 1] = string.match(call('GET', P .. 'c:' .. number) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
+  S.removedIds[#S.removedIds + 1] = string.match(S.textAt('c:' .. number) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
   for _, kind in ipairs({'c:', 'k:', 'm:'}) do S.erase(P .. kind .. number) end
   S.eraseMore(number)
   S.headers[number] = nil

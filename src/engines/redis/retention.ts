@@ -1,5 +1,12 @@
 import { state, work } from '../../engine/codes.ts'
-import { bySlices, collectionRetention, entriesPerCall, readRuns, runsOf } from '../../engine/retention.ts'
+import {
+  bySlices,
+  collectionRetention,
+  entriesPerCall,
+  lookAgainAfter,
+  readRuns,
+  runsOf,
+} from '../../engine/retention.ts'
 import { members } from './members.ts'
 import { removal } from './removal.ts'
 import type { Database } from './database.ts'
@@ -140,7 +147,9 @@ local function removeDue(numbers)
     end
     if isDue(number) then
       local item = {subject = number, detail = 0, after = 0}
-      if not S.removeSome(item) then S.later(${work.remove}, number, item.detail, item.after) end
+      local isTried, isDone = S.try('removal of number ' .. S.digits[number], S.removeSome, item)
+      if not isTried then S.leave(number, ${lookAgainAfter})
+      elseif not isDone then S.later(${work.remove}, number, item.detail, item.after) end
     end
   end
 end

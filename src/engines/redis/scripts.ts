@@ -175,7 +175,7 @@ S = setmetatable({
     end
   }),
   isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown',
-  removedIds = {}, letGo = false, leaving = {}
+  removedIds = {}, letGo = false, leaving = {}, faulty = {}
 }, {
   __index = function(all, name)
 ${makers.join('\nelse')}

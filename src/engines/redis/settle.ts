@@ -28,10 +28,12 @@ export const settling = library(
 function S.recordAttempt(job, outcome, failure)
   S.left = S.left - 1
   if not job.started then return end
-  call('HSETNX', P .. 'a:' .. job.seq, job.attempt, job.round .. ',' .. (job.session or '') .. ',' .. job.started .. ',' .. now .. ',' .. outcome ..
+  S.ask('attempts of job number ' .. job.digits, 'HSETNX', P .. 'a:' .. job.seq, job.attempt, job.round .. ',' .. (job.session or '') .. ',' .. job.started .. ',' .. now .. ',' .. outcome ..
     (failure and '\\n' .. failure or ''))
   -- Of the attempts up to this one the first and the last are kept.
-  if job.attempt > ${firstKept + lastKept} then call('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept}) end
+  if job.attempt > ${firstKept + lastKept} then
+    redis.pcall('HDEL', P .. 'a:' .. job.seq, job.attempt - ${lastKept})
+  end
 end
 function S.putBack(job, delay, isUnstarted)
   S.left = S.left - 1

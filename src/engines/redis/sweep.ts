@@ -128,7 +128,8 @@ local jobs = {}
 for _, seq in ipairs(page) do
   local job = S.jobAt(seq)
   if job and job.state == ${state.running} and job.session == tonumber(session) then
-    jobs[#jobs + 1] = {seq, job.attempt, job.crashes, S.idOf(job), call('HGET', P .. 'notes:' .. seq, '!' .. job.attempt) or ''}
+    jobs[#jobs + 1] = {seq, job.attempt, job.crashes, S.idOf(job),
+      S.ask('notes of job number ' .. job.digits, 'HGET', P .. 'notes:' .. seq, '!' .. job.attempt) or ''}
   else
     -- It was removed while it ran, or runs elsewhere.
     call('SREM', run, seq)

@@ -294,7 +294,18 @@ const whole = [
     'losing',
     'faults',
   ],
-  ...['unique', 'unique-until', 'holds', 'idempotency', 'idempotency-until', 'uploads', 'work', 'cancelling', 'events'],
+  ...[
+    'unique',
+    'unique-until',
+    'holds',
+    'idempotency',
+    'idempotency-until',
+    'uploads',
+    'work',
+    'work-later',
+    'cancelling',
+    'events',
+  ],
   ...['values', 'values-ids', 'values-until', 'leaving', 'more'],
 ]
 

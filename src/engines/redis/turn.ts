@@ -52,6 +52,7 @@ end
 local function takeChores()
   if now < tonumber(call('HGET', P .. 'meta', 'choresAt') or 0) then return false end
   call('HSET', P .. 'meta', 'choresAt', now + ${choreInterval})
+  S.takeUpPutOff()
   return true
 end
 `,

@@ -1,5 +1,6 @@
 import { cascade } from './cascade.ts'
 import { work } from '../../engine/codes.ts'
+import { workPause } from '../../engine/recovery.ts'
 import { members } from './members.ts'
 import { defineScript, type Script } from './database.ts'
 import { removal } from './removal.ts'
@@ -9,6 +10,7 @@ import { assemble, library, part, type Part, prelude, type Runs } from './script
 /**
  * `settleWork()` does what is left, oldest first, until nothing is or the call has done enough; what then remains is kept for the next.
  * Each step goes on with an item for as long as the call may and answers true when it is done; else `item.after` says how far it came.
+ * What fails is put off and holds up nothing else; `takeUpPutOff()` has it tried again.
  */
 const works = library(
   `
@@ -24,13 +26,23 @@ local function step(item)
   if kind == ${work.reopen} then return S.reopenAll(item) end
   if kind == ${work.decide} then return S.decideEmpty(item) end
   if kind == ${work.cause} then return S.decideBySearch(item) end
-  return S.removeSome(item)
+  if kind == ${work.remove} then return S.removeSome(item) end
+  error('Nobody knows this kind of work.', 0)
 end
 -- The one to go on with: every write comes by here, and the list may be long.
+local function putOff(member)
+  call('ZREM', P .. 'work', member)
+  call('ZADD', P .. 'work-later', now + ${workPause}, member)
+end
 local function oldest()
   local member = call('ZRANGE', P .. 'work', 0, 0)[1]
   if not member then return nil end
   local number, kind, subject, detail, after = string.match(member, '^(%d+),(%d+),(%d+),(%d+),(%d+)$')
+  if not number then
+    putOff(member)
+    S.faulty['large change ' .. string.sub(member, 1, 40)] = 'It cannot be read.'
+    return oldest()
+  end
   return {member = member, number = tonumber(number), kind = tonumber(kind), subject = tonumber(subject), detail = tonumber(detail),
     after = tonumber(after)}
 end
@@ -40,14 +52,33 @@ local function keep(item)
   if member == item.member then return end
   if item.member then call('ZREM', P .. 'work', item.member) end
   call('ZADD', P .. 'work', item.number, member)
+  item.member = member
+end
+local function goOnWith(item)
+  local isDone = step(item)
+  S.settleBarriers()
+  return isDone
+end
+-- True where it is done, and where it failed and was put off.
+local function tryStep(item)
+  local isTried, isDone = S.try('large change ' .. S.digits[item.subject] .. ' (' .. S.digits[item.kind] .. ')', goOnWith, item)
+  if isTried then return isDone end
+  keep(item)
+  putOff(item.member)
+  return true
+end
+function S.takeUpPutOff()
+  for _, member in ipairs(call('ZRANGEBYSCORE', P .. 'work-later', '-inf', now, 'LIMIT', 0, 1000)) do
+    call('ZREM', P .. 'work-later', member)
+    call('ZADD', P .. 'work', string.match(member, '^%d+') or 0, member)
+  end
 end
 function S.settleWork()
   S.settleBarriers()
   while true do
     local item = oldest() or table.remove(S.pending, 1)
     if not item then return false end
-    local isDone = S.left > 0 and step(item)
-    S.settleBarriers()
+    local isDone = S.left > 0 and tryStep(item)
     if not isDone then
       keep(item)
       for _, other in ipairs(S.pending) do keep(other) end
@@ -89,6 +120,7 @@ if not S.isClean() then
   S.writeLeaving()
   S.writeJournal()
 end
+if next(S.faulty) then S.writeFaults() end
 local bits = (S.wakes and 1 or 0) + (#S.told > 0 and 2 or 0) + (S.stops and 4 or 0)
 -- 7 and who says so: of the three signals, those that were not sent a moment ago. Where nothing was queued before, whoever waits for
 -- it is told all the same.

@@ -1,4 +1,5 @@
 import { role, state } from '../../engine/codes.ts'
+import { damage } from './damage.ts'
 import { indexes } from './indexes.ts'
 import { defaultQueue } from '../../engine/queues.ts'
 import { library } from './scripts.ts'
@@ -10,6 +11,8 @@ import { library } from './scripts.ts'
  *
  * `barrierAt(n)`, `loadBarriers(list)`, `saveBarrier(barrier)`: the same. `eachOf(runs, base, after, see)` calls for each number of
  * runs that is greater than `after`, until it answers true.
+ *
+ * A row that is damaged is as good as none: nothing else is held up by it (see damage.ts).
  *
  * `put(key, text)` writes a text with the next flush, `erase(key)` removes one.
  */
@@ -47,6 +50,7 @@ end
 local function readHead(job, row)
   local created, base, collection, parent, depth, scope0, round, role, behind, fit, feeds, scope, startIn, startAt, expires, timeout, priority, input, queue =
     string.match(row, fullHead)
+  if not base then return false end
   base = tonumber(base)
   job.created, job.base, job.collection, job.input, job.queue = tonumber(created), base, tonumber(collection), input, queue
   if behind ~= '' then job.behind = base + behind end
@@ -66,6 +70,7 @@ local function readHead(job, row)
   if role ~= '${role.main}' then job.role = tonumber(role)
   elseif scope0 ~= '' then job.scope = tonumber(scope0)
   elseif scope ~= '' then job.scope = base + scope end
+  return true
 end
 
 function S.readSeldom(job, row, from)
@@ -79,11 +84,14 @@ end
 
 local function readStanding(job, row)
   local state, version, attempt, token, session, started, finished, to = string.match(row, often)
+  if not state then return false end
   job.state, job.version, job.attempt = tonumber(state), tonumber(version), tonumber(attempt)
   if token ~= '' then job.token = token end
   job.session, job.started, job.finished = tonumber(session), tonumber(started), tonumber(finished)
   if string.byte(row, to) == 59 then to = S.readSeldom(job, row, to) end
+  if not to or job.state > ${state.skipped} or (job.session and not job.started) then return false end
   job.result = string.sub(row, to)
+  return true
 end
 
 function S.note(job)
@@ -94,14 +102,17 @@ end
 function S.parse(seq, row, standing)
   local job = newJob(seq, row)
   if string.find(row, '^%d+,') then
-    readHead(job, row)
+    if not readHead(job, row) then return S.damaged('job', seq) end
   else
     local created, queue = string.match(row, '^(%d+)\\n([^\\n]*)\\n')
+    if not created then return S.damaged('job', seq) end
     job.created, job.queue = tonumber(created), queue
   end
   if job.queue == '' then job.queue = '${defaultQueue}' end
   job.round = job.firstRound
-  if standing then readStanding(job, standing) elseif job.behind then job.state = ${state.waiting} end
+  if standing then
+    if not readStanding(job, standing) then return S.damaged('job', seq) end
+  elseif job.behind then job.state = ${state.waiting} end
   S.note(job)
   return job
 end
@@ -152,6 +163,7 @@ function S.parseBarrier(number, row, standing)
   base = tonumber(base)
   local pending, failed, decided, cause = inputs, '0', '0', ''
   if standing then pending, failed, decided, cause = string.match(standing, '^(%d+),(%d+),(%d),(%d*)') end
+  if not base or not pending then return S.damaged('barrier', number) end
   local continues = nil
   if isExit == '1' and parent ~= '' then continues = tonumber(parent) end
   return {
@@ -189,8 +201,11 @@ end
 
 -- Runs of the jobs behind it, of the jobs that feed it, and of the barriers that feed it.
 function S.runsOf(barrier)
-  if barrier.runs == '\\r' then barrier.runs = call('GET', P .. 'l:' .. barrier.number) end
-  return string.match(barrier.runs, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)$')
+  if barrier.runs == '\\r' then barrier.runs = S.textAt('l:' .. barrier.number) or '' end
+  local behind, jobs, barriers = string.match(barrier.runs, '^([^\\n]*)\\n([^\\n]*)\\n([^\\n]*)$')
+  if behind then return behind, jobs, barriers end
+  S.damaged('barrier', barrier.number)
+  return '', '', ''
 end
 function S.eachOf(runs, base, after, see)
   for first, last, step in string.gmatch(runs, '(%d+)%-?(%d*)/?(%d*)') do
@@ -224,5 +239,6 @@ function S.flush()
   S.changedJobs, S.changedBarriers, S.writes, S.erased = {}, {}, {}, {}
 end
 `,
+  damage,
   indexes,
 )

@@ -1,0 +1,174 @@
+import { expect, test } from 'vitest'
+import { manualRuntime, type ManualRuntime } from '../../../test/fixtures/clock.ts'
+import { alone, graphOf, groupOf, jobId, submission } from '../../../test/fixtures/graphs.ts'
+import { goOn, hand } from '../../../test/fixtures/hand.ts'
+import { closedAfterEach, ownRedis } from '../../../test/servers/own.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { systemRuntime } from '../../core/runtime.ts'
+import { Database } from './database.ts'
+import { longArgs } from './keys.ts'
+import { readSettings } from './options.ts'
+import { redis } from './redis.ts'
+
+const own = ownRedis()
+const closing = closedAfterEach()
+
+let count = 0
+interface Opened {
+  readonly engine: Engine
+  readonly clock: ManualRuntime
+  readonly send: (command: string, name: string, ...rest: string[]) => Promise<unknown>
+  readonly numberOf: (jobId: string) => Promise<string>
+  readonly upkeep: () => Promise<string | undefined>
+}
+async function open(): Promise<Opened> {
+  const options = { url: own.server.url, namespace: `damage_${++count}`, clock: 'process' as const }
+  const clock = manualRuntime()
+  const engine = redis(options)(clock)
+  const db = new Database(readSettings(options), systemRuntime, async () => undefined)
+  closing.push(
+    () => engine.close(),
+    () => db.close(),
+  )
+  await engine.sweep()
+  clock.pass(1_000)
+  const send: Opened['send'] = (command, name, ...rest) => db.send(command, `${db.prefix}${name}`, ...rest)
+  return {
+    engine,
+    clock,
+    send,
+    numberOf: async (id) => (await send('HGET', 'ids', id)) as string,
+    upkeep: async () => (await engine.diagnose()).find(({ check }) => check === 'upkeep')?.level,
+  }
+}
+
+type Damage = (store: Opened, number: string) => Promise<unknown>
+const onARow: readonly (readonly [what: string, spoil: Damage])[] = [
+  ['its row is no row', ({ send }, number) => send('SET', `j:${number}`, 'damaged')],
+  ['its row has too few fields', ({ send }, number) => send('SET', `j:${number}`, '1,2,3\n\nid')],
+  ['its row is gone', ({ send }, number) => send('DEL', `j:${number}`)],
+  ['how it stands cannot be read', ({ send }, number) => send('SET', `s:${number}`, 'x,y,z')],
+  ['how it stands has too few fields', ({ send }, number) => send('SET', `s:${number}`, '3,2,1,4')],
+  ['how it stands ends too early', ({ send }, number) => send('SET', `s:${number}`, '3,2,1,4,5,6,;1')],
+]
+const ofAnotherType = (name: string): readonly [string, Damage] => [
+  `${name} is of another type`,
+  async ({ send }, number) => {
+    await send('DEL', `${name}:${number}`)
+    await send(name === 'log' || name === 'a' || name === 'notes' ? 'SET' : 'LPUSH', `${name}:${number}`, 'x')
+  },
+]
+
+test.for([...onARow, ...['j', 's', 'a', 'notes', 'g'].map(ofAnotherType)])(
+  'a running job holds up no other of its lost worker: %s',
+  async ([, spoil]) => {
+    const store = await open()
+    const { engine, clock } = store
+    const graphs = ['one', 'two', 'three'].map((task) => alone(task, { timeout: 600_000 }))
+    await engine.submit(graphs.map((graph) => submission(graph)))
+    const [first, second] = [await hand(engine), await hand(engine)]
+    await first.claim(2)
+    await second.claim(1)
+    await spoil(store, await store.numberOf(graphs[0]!.id))
+    const worker = await hand(engine)
+    await goOn({ engine, clock }, 60_000, worker)
+    expect((await worker.drain()).sort()).toEqual(expect.arrayContaining(['three', 'two']))
+  },
+)
+
+test.for([...onARow, ...['j', 's', 'g'].map(ofAnotherType)])(
+  'a queued job holds up no other in line: %s',
+  async ([, spoil]) => {
+    const store = await open()
+    const { engine } = store
+    const graph = groupOf('one', 'two', 'three')
+    const jobs = graph.jobs.map((job) => ({ ...job, args: JSON.stringify(['x'.repeat(longArgs)]) }))
+    await engine.submit([submission({ ...graph, jobs }), submission(alone('four'))])
+    await spoil(store, await store.numberOf(jobId(graph, 'one')))
+    const worker = await hand(engine)
+    const taken = [...(await worker.claim(2)), ...(await worker.claim(10)), ...(await worker.claim(10))]
+    expect(taken.map(({ task }) => task)).toEqual(expect.arrayContaining(['two', 'three', 'four']))
+  },
+)
+
+test.for([...onARow, ...['j', 's'].map(ofAnotherType)])(
+  'a delayed and an expired job hold up no other: %s',
+  async ([, spoil]) => {
+    const store = await open()
+    const { engine, clock } = store
+    const [bad, late] = ['bad', 'late'].map((task) => alone(task, { startIn: 5_000 })) as [
+      ReturnType<typeof alone>,
+      ReturnType<typeof alone>,
+    ]
+    const [spoiled, expired] = ['spoiled', 'expired'].map((task) =>
+      alone(task, { expires: 5_000, startIn: 600_000 }),
+    ) as [ReturnType<typeof alone>, ReturnType<typeof alone>]
+    await engine.submit([bad, late, spoiled, expired].map((graph) => submission(graph)))
+    for (const graph of [bad, spoiled]) await spoil(store, await store.numberOf(graph.id))
+    for (const key of ['due', 'expiring', 'deadlines', 'marked'])
+      await store.send('ZADD', key, '1', 'no number', '1', '99999')
+    const worker = await hand(engine)
+    await goOn({ engine, clock }, 60_000, worker)
+    expect((await worker.drain()).sort()).toEqual(expect.arrayContaining(['late']))
+    expect(await engine.job(expired.id)).toMatchObject({ state: 'cancelled', reason: 'expired' })
+  },
+)
+
+test.for([
+  ['the row is no row', ({ send }, number) => send('SET', `c:${number}`, 'damaged')],
+  ['the row is gone', ({ send }, number) => send('DEL', `c:${number}`)],
+  ['how it stands cannot be read', ({ send }, number) => send('SET', `k:${number}`, 'damaged')],
+  ...['c', 'k', 'm'].map(ofAnotherType),
+] as readonly (readonly [string, Damage])[])(
+  'a collection holds up neither claims, nor what expires, nor removal of others: %s',
+  async ([, spoil]) => {
+    const store = await open()
+    const { engine, clock } = store
+    const soon = { expires: 5_000, startIn: 600_000 }
+    const bad = graphOf({ bad: { feeds: 0, options: soon }, beside: { feeds: 0 } }, [{}])
+    const [good, other] = [groupOf('good'), alone('other', soon)]
+    await engine.submit([
+      submission(bad, { retention: 1_000 }),
+      submission(good, { retention: 1_000 }),
+      submission(other),
+    ])
+    await engine.cancel({ collectionId: bad.id })
+    await spoil(store, await store.numberOf(bad.id))
+    await store.send('ZADD', 'leaving', '1', 'nonsense', '1', '1:99999', '1', `1:${await store.numberOf(bad.id)}`)
+    const worker = await hand(engine)
+    expect(await worker.drain()).toEqual(expect.arrayContaining(['good']))
+    await goOn({ engine, clock }, 90_000, worker)
+    expect(await engine.job(other.id)).toMatchObject({ state: 'cancelled', reason: 'expired' })
+    expect(await engine.collection(good.id)).toBeNull()
+  },
+)
+
+test.for([
+  'no item',
+  '0,99,1,0,0',
+  '0,0,99999,0,0',
+  '0,1,99999,0,0',
+  '0,4,99999,0,0',
+  '0,5,99999,0,0',
+  '0,6,99999,0,0',
+  '0,7,99999,1,0',
+  '0,8,99999,0,0',
+  '0,9,99999,0,0',
+  '0,10,99999,1,0',
+])('what is left of a large change holds up nothing, whatever it says: %s', async (item) => {
+  const { engine, clock, send, upkeep } = await open()
+  await send('ZADD', 'work', '0', item)
+  const large = graphOf(Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`job-${n}`, { feeds: 0 }])), [{}])
+  const brief = alone('brief')
+  await engine.submit([submission(brief, { retention: 1_000 }), submission(large)])
+  const worker = await hand(engine)
+  await worker.succeed(await worker.take('brief'))
+  await engine.cancel({ collectionId: large.id })
+  await goOn({ engine, clock }, 90_000, worker)
+  expect(await engine.job(brief.id)).toBeNull()
+  expect((await engine.collection(large.id, { jobs: false }))?.state).toBe('cancelled')
+  if (!item.startsWith('no') && !item.startsWith('0,99,')) return
+  expect(await upkeep()).toBe('warning')
+  // It is tried again some time.
+  expect(await send('ZRANGE', 'work-later', '0', '-1')).toEqual([item])
+})
