@@ -64,6 +64,72 @@ onDamaged(['sqlite', 'postgres', 'redis'], (open) => {
   })
 })
 
+const swollen: readonly (readonly ['jobs' | 'collections' | 'sessions', string])[] = [
+  ['jobs', 'created_at'],
+  ['jobs', 'started_at'],
+  ['jobs', 'due_at'],
+  ['jobs', 'expires_at'],
+  ['jobs', 'deadline_at'],
+  ['jobs', 'timeout'],
+  ['jobs', 'retention'],
+  ['collections', 'created_at'],
+  ['sessions', 'expires_at'],
+  ['sessions', 'seen_at'],
+  ['sessions', 'started_at'],
+]
+
+onDamaged(['sqlite', 'postgres'], (open) => {
+  for (const number of [2n ** 53n + 1n, 2n ** 63n - 1n])
+    for (const [table, column] of swollen)
+      test(`${number} as ${column} of ${table} holds up nothing of others`, async () => {
+        const { engine, clock, raw } = await open()
+        const bad = graphOf(
+          { queued: { feeds: 0 }, later: { feeds: 0, options: { startIn: 3_600_000 } }, running: { feeds: 0 } },
+          [{}],
+        )
+        await engine.submit([submission(bad), submission(alone('lost'))])
+        const dead = await hand(engine)
+        await dead.take('queued')
+        await dead.claim(10)
+        const held = await hand(engine)
+        if (table === 'jobs')
+          for (const id of ['later', 'running']) await raw.setNumber(table, column, jobId(bad, id), number)
+        else await raw.setNumber(table, column, table === 'sessions' ? held.session.id : bad.id, number)
+        const good = alone('good', { startIn: 5_000 })
+        await engine.submit([submission(good), submission(alone('brief'), { retention: 1_000 })])
+        const worker = await hand(engine)
+        await worker.succeed(await worker.take('brief'))
+        await goOn({ engine, clock }, 40_000, worker)
+        expect((await worker.claim(10)).map(({ task }) => task)).toEqual(expect.arrayContaining(['good', 'lost']))
+        expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).toContain('good')
+        expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).not.toContain('brief')
+        await engine.collections({ limit: 100 })
+        await engine.queues()
+        expect((await engine.workers()).map(({ id }) => id)).toContain(worker.session.id)
+        await engine.collection(bad.id)
+      })
+})
+
+onDamaged(['sqlite', 'postgres'], (open) => {
+  for (const what of ['spoilOptions', 'spoilInput', 'spoilBarrier'] as const)
+    test(`a running job after ${what} holds up no recovery of others, and no list`, async () => {
+      const { engine, clock, raw } = await open()
+      const bad = graphOf({ bad: { feeds: 0 }, behind: { behind: 0, feeds: 1 } }, [{}, {}])
+      await engine.submit([submission(bad), submission(alone('beside')), submission(alone('other'))])
+      const first = await hand(engine)
+      await first.take('bad')
+      await first.take('beside')
+      await (await hand(engine)).take('other')
+      await raw[what](jobId(bad, 'bad'))
+      const worker = await hand(engine)
+      await goOn({ engine, clock }, 40_000, worker)
+      const jobs = await worker.claim(10)
+      expect(jobs.map(({ task }) => task)).toEqual(expect.arrayContaining(['beside', 'other']))
+      expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).toContain('other')
+      await engine.collections({ limit: 100 })
+    })
+})
+
 onDamaged(['sqlite', 'redis'], (open) => {
   test('what is left of a large change and cannot be done holds up no write, no retention and no other large change', async () => {
     const { engine, clock, raw } = await open()

@@ -142,7 +142,7 @@ const takenAlone = `
 const startOf = (entries: string, itsKeys: string, isFree: boolean): string => `
   with claimed as materialized (
     update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = j.attempt + 1, version = j.version + 1,
-      started_at = v_now, deadline_at = v_now + j.timeout, lapses_at = null, finished_at = null, progress = null
+      started_at = v_now, deadline_at = case when j.timeout < 9000000000000000 then v_now + j.timeout end, lapses_at = null, finished_at = null, progress = null
     where j.seq = any(v_seqs) and j.state = 2 returning j.*
   ),
   kept as (

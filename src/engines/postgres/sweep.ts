@@ -141,7 +141,7 @@ const suspicionAfter = `case
 
 /** After a gap, running jobs have their time anew: nobody knows how much of it they had. */
 const isPastDeadline = (now: string): string => `(deadline_at <= ${now} - ${deadlineGrace}
-      and (started_at >= v_calm or v_calm + timeout <= ${now} - ${deadlineGrace}))`
+      and (started_at >= v_calm or timeout <= ${now} - ${deadlineGrace} - v_calm))`
 const isPastGrace = (now: string): string => `greatest(marked_at, v_calm) <= ${now} - ${cancelGrace}`
 
 export const sweepFunctions = `
@@ -405,7 +405,7 @@ declare
     -- At least twice in the shortest lease, so that a gap is one.
     (select least(min(greatest(expires_at, v_calm + expires_at - seen_at)), v_now + min(expires_at - seen_at) / 2)
      from celeriac.sessions where ended_at is null),
-    (select min(case when started_at < v_calm then greatest(deadline_at, v_calm + timeout) else deadline_at end) + ${deadlineGrace}
+    (select min(case when greatest(deadline_at, timeout) >= 9000000000000000 then null when started_at < v_calm then greatest(deadline_at, v_calm + timeout) else deadline_at end) + ${deadlineGrace}
      from (select started_at, deadline_at, timeout from celeriac.jobs where deadline_at is not null order by deadline_at limit ${jobsPerStep}) d),
     (select min(greatest(marked_at, v_calm)) + ${cancelGrace} from celeriac.told_to_stop())));
 begin

@@ -58,7 +58,7 @@ export class Database {
   }
 
   all<Row>(sql: string, ...values: Value[]): Row[] {
-    return this.statement(sql).all(...values) as Row[]
+    return this.#readable(this.statement(sql), sql, (statement) => statement.all(...values)) as Row[]
   }
 
   /** Rows as lists of values, in the order of the columns: for hot paths, where making objects costs as much as finding them. */
@@ -70,11 +70,29 @@ export class Database {
       statement.setReturnArrays(true)
       this.#lists.set(sql, statement)
     }
-    return statement.all(...values) as unknown as Row[]
+    return this.#readable(statement, sql, (found) => found.all(...values)) as unknown as Row[]
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
-    return this.statement(sql).get(...values) as Row | undefined
+    return this.#readable(this.statement(sql), sql, (statement) => statement.get(...values)) as Row | undefined
+  }
+
+  /**
+   * One row with a number that JavaScript cannot hold has Node refuse all of them: they are read again, with that number as near
+   * as can be. What writes is not made twice.
+   */
+  #readable(statement: StatementSync, sql: string, read: (statement: StatementSync) => unknown): unknown {
+    try {
+      return read(statement)
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ERR_OUT_OF_RANGE' || !/^\s*(select|with)\b/i.test(sql)) throw error
+      statement.setReadBigInts(true)
+      try {
+        return asNumbers(read(statement))
+      } finally {
+        statement.setReadBigInts(false)
+      }
+    }
   }
 
   /** Gives how many rows changed. */
@@ -222,6 +240,14 @@ export class Database {
     this.#lists.clear()
     if (this.#db.isOpen) this.#db.close()
   }
+}
+
+/** In rows and lists of them. */
+function asNumbers(found: unknown): unknown {
+  if (typeof found === 'bigint') return Number(found)
+  if (Array.isArray(found)) return found.map(asNumbers)
+  if (typeof found !== 'object' || found === null) return found
+  return Object.fromEntries(Object.entries(found).map(([name, value]) => [name, asNumbers(value)]))
 }
 
 /** SQLite's result codes that mean something to users: https://sqlite.org/rescode.html */
