@@ -4,10 +4,8 @@ import { type JobRecord, jobStates } from '../core/job.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { dueAt } from '../core/stored-options.ts'
 import type { Submission } from '../engine/intake.ts'
+import { addInput, type Inputs, Naming, SnapshotRoom } from '../engine/members.ts'
 import type { ToldCollection } from './snapshots.ts'
-
-/** A job behind a large group names so many of the jobs it waits for. */
-const mostAfter = 1_000
 
 /**
  * A collection as it stands when it has just been stored: what a reader would find before any worker does, without asking the
@@ -22,16 +20,22 @@ export async function collectionAsStored(
 ): Promise<ToldCollection | null> {
   const { graph, description, actor, tags, callback } = submission
   if (graph.barriers.some(({ inputs }) => inputs === 0)) return null
-  const after = inputsOf(graph)
+  const inputs = inputsOf(graph)
+  // The same bounds as where it is read: the answer to whoever sends it would else be hundreds of times as large as what was sent.
+  const naming = new Naming()
+  const room = new SnapshotRoom()
   const isAlone = graph.exit === null
-  const jobs = await mapByPages(runtime, graph.jobs, (job): JobRecord => ({
-    ...jobAsStored(job, at),
-    collectionId: graph.id,
-    after: job.behind === null ? [] : (after[job.behind] as readonly string[]),
-    actor,
-    description: isAlone ? description : null,
-    tags: job.options.tags ?? [],
-  }))
+  const jobs = await mapByPages(runtime, graph.jobs, (job): JobRecord => {
+    const record = room.fit({
+      ...jobAsStored(job, at),
+      collectionId: graph.id,
+      after: [],
+      actor,
+      description: isAlone ? description : null,
+      tags: job.options.tags ?? [],
+    })
+    return job.behind === null ? record : { ...record, ...naming.of(job.behind, inputs[job.behind] as Inputs) }
+  })
   const counts = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobRecord['state'], number>
   for (const { state } of jobs) counts[state]++
   return {
@@ -83,14 +87,12 @@ function jobAsStored({ id, task, args, behind, role, options }: GraphJob, at: nu
   } as const
 }
 
-/** The ids of the jobs at each barrier, also through the barriers inside of it, in the order of the graph. */
-function inputsOf({ jobs, barriers }: Graph): readonly (readonly string[])[] {
-  const inputs: string[][] = barriers.map(() => [])
+/** The jobs at each barrier, also through the barriers inside of it, in the order of the graph. */
+function inputsOf({ jobs, barriers }: Graph): readonly Inputs[] {
+  const inputs = barriers.map((): Inputs => ({ ids: [], count: 0 }))
   for (const { id, feeds } of jobs) {
-    for (let barrier = feeds; barrier !== null; barrier = barriers[barrier]?.feeds ?? null) {
-      const ids = inputs[barrier] as string[]
-      if (ids.length < mostAfter) ids.push(id)
-    }
+    for (let barrier = feeds; barrier !== null; barrier = barriers[barrier]?.feeds ?? null)
+      addInput(inputs[barrier] as Inputs, id)
   }
   return inputs
 }

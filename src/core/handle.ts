@@ -89,8 +89,8 @@ export interface JobSummary {
   /** Whose failure that is: this job's, or for a skipped or continued job the one that caused it. */
   readonly failedJobId?: string
   /**
-   * In a snapshot of more than 4 MiB: arguments of more than 200 characters are left out here, and the failure and the message
-   * of its progress are cut. `app.job(id).snapshot()` has them whole.
+   * In a snapshot of more than 4 MiB: arguments of more than 200 characters are left out here, and so are tags, and the failure and
+   * the message of its progress are cut. `app.job(id).snapshot()` has them whole.
    */
   readonly shortened?: true
   readonly actor?: { readonly id: string }

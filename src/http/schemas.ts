@@ -82,7 +82,7 @@ const jobParts = {
     .register(described, { description: 'Whose failure that is, where another job caused it.' }),
   shortened: z.literal(true).optional().register(described, {
     description:
-      'The collection has more than 4 MiB of arguments and failures: long arguments of this job are left out here, and its failure and the message of its progress are cut. The job itself has them whole.',
+      'The collection has more than 4 MiB of arguments, tags and failures: long arguments and tags of this job are left out here, and its failure and the message of its progress are cut. The job itself has them whole.',
   }),
   actor: actor.optional().register(described, { description: 'Who asked for it.' }),
   description: text.optional(),

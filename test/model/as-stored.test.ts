@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type CanvasValue, nodeOf } from '../../src/canvas/canvas.ts'
 import { partsOf } from '../../src/app/parts.ts'
 import { submitTerms } from '../../src/core/call-options.ts'
 import type { JobOptions, SubmitOptions } from '../../src/core/options.ts'
-import { chain, named } from '../fixtures/drawing.ts'
+import { chain, group, named } from '../fixtures/drawing.ts'
 import { describeEngines } from '../fixtures/store.ts'
 import { arbitraryCanvas } from './arbitrary-canvas.ts'
 import { checkAlways } from './random-test.ts'
@@ -63,6 +64,36 @@ describeEngines(({ place, pace }) => {
     })
     // Where an empty group is decided at once, only the store can tell.
     expect(told).toBeGreaterThan(left)
+    await close()
+  })
+
+  test('one of very many jobs is told as the store tells it, within the same bounds', { timeout: 60_000 }, async () => {
+    const { app, engine, close } = createWorld(await place())
+    const any = app.task('any', (...values: readonly unknown[]) => values.length)
+    const calls = (count: number, text: string) => group(...Array.from({ length: count }, () => any.s(text)))
+    const tags = Array.from({ length: 32 }, (_, n) => String(n).padEnd(60, 'x'))
+    const large = [
+      chain(calls(300, ''), calls(300, ''), calls(300, '')),
+      chain(calls(1_100, ''), calls(50, '')),
+      group(calls(50, 'x'.repeat(100_000)), calls(50, 'short')),
+    ].map((one) => [one as CanvasValue, {}] as const)
+    for (const [one, given] of [...large, [calls(5_000, '') as CanvasValue, { tags }] as const]) {
+      const submitted = await partsOf(app).submit(nodeOf(one, 'test'), submitTerms(given, 'submit'))
+      const { cursor: _, shape: __, ...found } = (await engine.collection(submitted.id))!
+      const asStored = (await submitted.asStored())!
+      // What is stored by several requests is let go after the last.
+      const fixed = (job: (typeof found.jobs)[number]) => ({ ...job, state: null, version: null })
+      expect(asStored.jobs.length).toBe(found.jobs.length)
+      // The first that differs: all of them are megabytes, and take minutes to print.
+      const differing = found.jobs.findIndex((job, n) => !isDeepStrictEqual(fixed(job), fixed(asStored.jobs[n]!)))
+      expect([asStored.jobs[differing], differing]).toEqual([found.jobs[differing], -1])
+      // 40 characters for each id.
+      const size = asStored.jobs.reduce(
+        (sum, job) => sum + 40 * job.after.length + job.args.length + job.tags.join().length,
+        0,
+      )
+      expect(size).toBeLessThan(7 * 1024 * 1024)
+    }
     await close()
   })
 
