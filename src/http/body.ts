@@ -25,6 +25,7 @@ export async function readJson(request: Request, runtime: Runtime): Promise<unkn
   const bytes = await readBytes(request, runtime)
   if (bytes.length === 0) return undefined
   checkType(request.headers.get('content-type'))
+  checkEncoding(request.headers.get('content-encoding'))
   return parse(decode(bytes))
 }
 
@@ -32,6 +33,14 @@ export async function readJson(request: Request, runtime: Runtime): Promise<unkn
 function checkType(type: string | null): void {
   if (/^application\/(json|[a-z0-9.+-]+\+json)\s*(;|$)/i.test(type ?? '')) return
   throw new RequestError('UNSUPPORTED_MEDIA_TYPE', 'The body is to be JSON: send content-type: application/json.')
+}
+
+/** Nothing is unpacked: a kilobyte may become a gigabyte. */
+function checkEncoding(encoding: string | null): void {
+  if (encoding === null || /^identity$/i.test(encoding)) return
+  throw new RequestError('UNSUPPORTED_MEDIA_TYPE', 'The body is to be sent as it is, without content-encoding.', {
+    headers: { 'accept-encoding': 'identity' },
+  })
 }
 
 /** What is to be done where nothing is left of a body. */

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { partsOf } from '../../src/app/parts.ts'
 import { createKey } from '../../src/http/keys.ts'
@@ -44,6 +45,8 @@ const shapes: readonly Case[] = [
   ['null for an object', add('null'), 400, 'BAD_REQUEST'],
   ['text that says it is text', add('{}', { 'content-type': 'text/plain' }), 415, 'UNSUPPORTED_MEDIA_TYPE'],
   ['a form', add('args=1', { 'content-type': 'application/x-www-form-urlencoded' }), 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ['a packed body', add(gzipSync('{"args":[1,2]}'), { 'content-encoding': 'gzip' }), 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ['a body that only says that it is packed', add({ args: [1, 2] }, { 'content-encoding': 'br' }), 415],
   ['bytes that are not UTF-8', add(new Uint8Array([0x22, 0xff, 0xfe, 0x22])), 400, 'BAD_REQUEST'],
   ['UTF-16', add(new Uint8Array(Buffer.from('{"args":[1,2]}', 'utf16le'))), 400, 'BAD_REQUEST'],
   ['more than a mebibyte', add({ args: ['x'.repeat(1_100_000)] }), 413, 'TOO_LARGE'],
@@ -240,6 +243,12 @@ describeEngines((engine) => {
     const { ask } = await openApiOn(engine, { auth: { identify }, onError: (_, { path }) => void paths.push(path) })
     expect((await ask('GET', '/api/jobs/x%0A2026-01-01%1B%5B31m')).status).toBe(500)
     expect(paths).toEqual(['/api/jobs/x%0A2026-01-01%1B%5B31m'])
+  })
+
+  test('a body that says that it is not packed is read', async () => {
+    const { ask } = await openApiOn(engine)
+    const asIs = { 'content-encoding': 'identity' }
+    expect((await ask('POST', '/api/tasks/math.add', { args: [1, 2] }, asIs)).status).toBe(202)
   })
 
   test('a body that does not say how long it is, is read no further than it may be', async () => {
