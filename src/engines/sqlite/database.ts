@@ -70,7 +70,7 @@ export class Database {
       statement.setReturnArrays(true)
       this.#lists.set(sql, statement)
     }
-    return this.#readable(statement, sql, (found) => found.all(...values)) as unknown as Row[]
+    return this.#readable(statement, sql, (found) => found.all(...values)) as Row[]
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
