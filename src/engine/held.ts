@@ -44,3 +44,16 @@ export async function compareHeld({ held, page, release }: Comparing): Promise<H
     toCancel: [...toCancel].map(([id, token]) => ({ id, token })),
   }
 }
+
+/** Goes on with a beat of a session that holds many, once it is renewed: `compare` by pages, and then, where it ends, `end` without what is stored by now. */
+export async function beatByPages(
+  beat: Heartbeat,
+  compare: (lease: number, held: Comparing['held']) => Promise<HeartbeatAnswer>,
+  end: (beat: Heartbeat) => Promise<unknown>,
+): Promise<HeartbeatAnswer> {
+  if (beat.ended !== true) return compare(beat.lease, beat.held ?? [])
+  // All of it is given back before the session ends: should this process die meanwhile, its lease does.
+  await compare(0, [])
+  await end({ ...beat, progress: [], log: [], notes: [], tallies: [] })
+  return { lost: [], toCancel: [] }
+}

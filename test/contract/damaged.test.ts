@@ -1,38 +1,11 @@
-import { afterEach, expect, test } from 'vitest'
-import type { Engine } from '../../src/engine/engine.ts'
-import { manualRuntime, type ManualRuntime } from '../fixtures/clock.ts'
+import { expect, test } from 'vitest'
 import { alone, chainOf, graphOf, jobId, submission } from '../fixtures/graphs.ts'
 import { goOn, hand } from '../fixtures/hand.ts'
-import { type RawStore, rawStore } from '../fixtures/raw.ts'
-import { describeEngines } from '../fixtures/store.ts'
+import { onRawStores } from '../fixtures/raw.ts'
 
-type Open = () => Promise<{ engine: Engine; clock: ManualRuntime; raw: RawStore }>
+// A damaged row fails for itself: whatever has to do with others goes on.
 
-/** A damaged row fails for itself: whatever has to do with others goes on. */
-function onDamaged(names: readonly string[], body: (open: Open) => void): void {
-  describeEngines(({ place: makePlace }) => {
-    const closing: (() => unknown)[] = []
-    afterEach(async () => {
-      for (const close of closing.splice(0).reverse()) await close()
-    })
-
-    const open: Open = async () => {
-      const place = await makePlace()
-      closing.push(() => place.remove())
-      const clock = manualRuntime()
-      const engine = place.connect(clock)
-      closing.push(() => engine.close())
-      await engine.sweep()
-      const raw = await rawStore(place.url)
-      closing.push(() => raw.close())
-      clock.pass(1_000)
-      return { engine, clock, raw }
-    }
-    body(open)
-  }, names)
-}
-
-onDamaged(['sqlite', 'postgres', 'redis'], (open) => {
+onRawStores((open) => {
   test('an input that nobody understands holds up no other job of the claim', async () => {
     const { engine, raw } = await open()
     const [bad, good] = [chainOf('first', 'second'), alone('good')]
@@ -48,7 +21,7 @@ onDamaged(['sqlite', 'postgres', 'redis'], (open) => {
   })
 })
 
-onDamaged(['sqlite', 'postgres', 'redis'], (open) => {
+onRawStores((open) => {
   test('an expired job whose barrier is damaged holds up no claim, no recovery and no other that has expired', async () => {
     const { engine, clock, raw } = await open()
     const soon = { expires: 5_000, startIn: 3_600_000 }
@@ -78,71 +51,80 @@ const swollen: readonly (readonly ['jobs' | 'collections' | 'sessions', string])
   ['sessions', 'started_at'],
 ]
 
-onDamaged(['sqlite', 'postgres'], (open) => {
-  for (const number of [2n ** 53n + 1n, 2n ** 63n - 1n])
-    for (const [table, column] of swollen)
-      test(`${number} as ${column} of ${table} holds up nothing of others`, async () => {
+onRawStores(
+  (open) => {
+    for (const number of [2n ** 53n + 1n, 2n ** 63n - 1n])
+      for (const [table, column] of swollen)
+        test(`${number} as ${column} of ${table} holds up nothing of others`, async () => {
+          const { engine, clock, raw } = await open()
+          const bad = graphOf(
+            { queued: { feeds: 0 }, later: { feeds: 0, options: { startIn: 3_600_000 } }, running: { feeds: 0 } },
+            [{}],
+          )
+          await engine.submit([submission(bad), submission(alone('lost'))])
+          const dead = await hand(engine)
+          await dead.take('queued')
+          await dead.claim(10)
+          const held = await hand(engine)
+          if (table === 'jobs')
+            for (const id of ['later', 'running']) await raw.setNumber(table, column, jobId(bad, id), number)
+          else await raw.setNumber(table, column, table === 'sessions' ? held.session.id : bad.id, number)
+          const good = alone('good', { startIn: 5_000 })
+          await engine.submit([submission(good), submission(alone('brief'), { retention: 1_000 })])
+          const worker = await hand(engine)
+          await worker.succeed(await worker.take('brief'))
+          await goOn({ engine, clock }, 40_000, worker)
+          expect((await worker.claim(10)).map(({ task }) => task)).toEqual(expect.arrayContaining(['good', 'lost']))
+          expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).toContain('good')
+          expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).not.toContain('brief')
+          await engine.collections({ limit: 100 })
+          await engine.queues()
+          expect((await engine.workers()).map(({ id }) => id)).toContain(worker.session.id)
+          await engine.collection(bad.id)
+        })
+  },
+  ['sqlite', 'postgres'],
+)
+
+onRawStores(
+  (open) => {
+    for (const what of ['spoilOptions', 'spoilInput', 'spoilBarrier'] as const)
+      test(`a running job after ${what} holds up no recovery of others, and no list`, async () => {
         const { engine, clock, raw } = await open()
-        const bad = graphOf(
-          { queued: { feeds: 0 }, later: { feeds: 0, options: { startIn: 3_600_000 } }, running: { feeds: 0 } },
-          [{}],
-        )
-        await engine.submit([submission(bad), submission(alone('lost'))])
-        const dead = await hand(engine)
-        await dead.take('queued')
-        await dead.claim(10)
-        const held = await hand(engine)
-        if (table === 'jobs')
-          for (const id of ['later', 'running']) await raw.setNumber(table, column, jobId(bad, id), number)
-        else await raw.setNumber(table, column, table === 'sessions' ? held.session.id : bad.id, number)
-        const good = alone('good', { startIn: 5_000 })
-        await engine.submit([submission(good), submission(alone('brief'), { retention: 1_000 })])
+        const bad = graphOf({ bad: { feeds: 0 }, behind: { behind: 0, feeds: 1 } }, [{}, {}])
+        await engine.submit([submission(bad), submission(alone('beside')), submission(alone('other'))])
+        const first = await hand(engine)
+        await first.take('bad')
+        await first.take('beside')
+        await (await hand(engine)).take('other')
+        await raw[what](jobId(bad, 'bad'))
         const worker = await hand(engine)
-        await worker.succeed(await worker.take('brief'))
         await goOn({ engine, clock }, 40_000, worker)
-        expect((await worker.claim(10)).map(({ task }) => task)).toEqual(expect.arrayContaining(['good', 'lost']))
-        expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).toContain('good')
-        expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).not.toContain('brief')
+        const jobs = await worker.claim(10)
+        expect(jobs.map(({ task }) => task)).toEqual(expect.arrayContaining(['beside', 'other']))
+        expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).toContain('other')
         await engine.collections({ limit: 100 })
-        await engine.queues()
-        expect((await engine.workers()).map(({ id }) => id)).toContain(worker.session.id)
-        await engine.collection(bad.id)
       })
-})
+  },
+  ['sqlite', 'postgres'],
+)
 
-onDamaged(['sqlite', 'postgres'], (open) => {
-  for (const what of ['spoilOptions', 'spoilInput', 'spoilBarrier'] as const)
-    test(`a running job after ${what} holds up no recovery of others, and no list`, async () => {
+onRawStores(
+  (open) => {
+    test('what is left of a large change and cannot be done holds up no write, no retention and no other large change', async () => {
       const { engine, clock, raw } = await open()
-      const bad = graphOf({ bad: { feeds: 0 }, behind: { behind: 0, feeds: 1 } }, [{}, {}])
-      await engine.submit([submission(bad), submission(alone('beside')), submission(alone('other'))])
-      const first = await hand(engine)
-      await first.take('bad')
-      await first.take('beside')
-      await (await hand(engine)).take('other')
-      await raw[what](jobId(bad, 'bad'))
+      await raw.leaveWork()
+      const brief = alone('brief')
+      const large = graphOf(Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`job-${n}`, { feeds: 0 }])), [{}])
+      await engine.submit([submission(brief, { retention: 1_000 }), submission(large)])
       const worker = await hand(engine)
-      await goOn({ engine, clock }, 40_000, worker)
-      const jobs = await worker.claim(10)
-      expect(jobs.map(({ task }) => task)).toEqual(expect.arrayContaining(['beside', 'other']))
-      expect((await engine.jobs({ limit: 100 })).items.map(({ task }) => task)).toContain('other')
-      await engine.collections({ limit: 100 })
+      await worker.succeed(await worker.take('brief'))
+      await engine.cancel({ collectionId: large.id })
+      await goOn({ engine, clock }, 30_000, worker)
+      expect(await engine.job(brief.id)).toBeNull()
+      expect((await engine.collection(large.id, { jobs: false }))?.state).toBe('cancelled')
+      expect((await engine.diagnose()).find(({ check }) => check === 'upkeep')?.level).toBe('warning')
     })
-})
-
-onDamaged(['sqlite', 'redis'], (open) => {
-  test('what is left of a large change and cannot be done holds up no write, no retention and no other large change', async () => {
-    const { engine, clock, raw } = await open()
-    await raw.leaveWork()
-    const brief = alone('brief')
-    const large = graphOf(Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`job-${n}`, { feeds: 0 }])), [{}])
-    await engine.submit([submission(brief, { retention: 1_000 }), submission(large)])
-    const worker = await hand(engine)
-    await worker.succeed(await worker.take('brief'))
-    await engine.cancel({ collectionId: large.id })
-    await goOn({ engine, clock }, 30_000, worker)
-    expect(await engine.job(brief.id)).toBeNull()
-    expect((await engine.collection(large.id, { jobs: false }))?.state).toBe('cancelled')
-    expect((await engine.diagnose()).find(({ check }) => check === 'upkeep')?.level).toBe('warning')
-  })
-})
+  },
+  ['sqlite', 'redis'],
+)

@@ -1,44 +1,10 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { alone, submission } from '../fixtures/graphs.ts'
 import { goOn, hand, lease } from '../fixtures/hand.ts'
-import { manualRuntime, type ManualRuntime } from '../fixtures/clock.ts'
-import { type RawStore, rawStore } from '../fixtures/raw.ts'
-import { describeEngines } from '../fixtures/store.ts'
+import { onRawStores } from '../fixtures/raw.ts'
 
-interface Broken {
-  readonly engine: Engine
-  readonly clock: ManualRuntime
-  readonly raw: RawStore
-  /** Another connection to the same store. */
-  second(): Engine
-}
-
-describeEngines(({ place: makePlace }) => {
-  const closing: (() => unknown)[] = []
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close()
-  })
-
-  /** A store that has been swept, and a way to damage it. */
-  async function open(): Promise<Broken> {
-    const place = await makePlace()
-    closing.push(() => place.remove())
-    const clock = manualRuntime()
-    const engine = place.connect(clock)
-    closing.push(() => engine.close())
-    await engine.sweep()
-    const raw = await rawStore(place.url)
-    closing.push(() => raw.close())
-    clock.pass(1_000)
-    const second = (): Engine => {
-      const other = place.connect(clock)
-      closing.push(() => other.close())
-      return other
-    }
-    return { engine, clock, raw, second }
-  }
-
+onRawStores((open) => {
   const stateOf = async (engine: Engine, id: string): Promise<string | undefined> => (await engine.job(id))?.state
 
   test('a running job that was removed stops the recovery of no other', async () => {

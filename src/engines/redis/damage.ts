@@ -42,7 +42,7 @@ function S.writeFaults()
   if room <= 0 then
     local all = call('HGETALL', key)
     for at = 1, #all, 2 do
-      if tonumber(string.match(all[at + 1], '^%d+')) < now - ${faultKept} then call('HDEL', key, all[at]) end
+      if (tonumber(string.match(all[at + 1], '^%d+')) or 0) < now - ${faultKept} then call('HDEL', key, all[at]) end
     end
   end
   for item, message in pairs(S.faulty) do

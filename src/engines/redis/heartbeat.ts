@@ -1,5 +1,5 @@
 import type { LogLine } from '../../core/job.ts'
-import { compareHeld, heldAtOnce, type RunningJob, type RunningPage } from '../../engine/held.ts'
+import { beatByPages, compareHeld, heldAtOnce, type RunningJob, type RunningPage } from '../../engine/held.ts'
 import { logLimit } from '../../engine/limits.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
@@ -207,15 +207,15 @@ const pairsIn = (flat: readonly string[]): HeartbeatAnswer['toCancel'] =>
 
 /** A session that holds many jobs is renewed first; then they are gone through some at a time. */
 export async function heartbeat(runs: Runs, beat: Heartbeat): Promise<HeartbeatAnswer> {
-  const { held, lease, ended } = beat
+  const { held, ended } = beat
   const isLarge = held !== null && held.length > heldAtOnce
   const answer = await beatOnce(runs, isLarge ? { ...beat, held: null } : beat, ended === true ? 1 : 0)
   if (answer !== null && (ended === true || !isLarge)) return answer
-  if (ended !== true) return compareLarge(runs, beat, lease, held ?? [])
-  // All of it is given back before the session ends: should this process die meanwhile, its lease does.
-  await compareLarge(runs, beat, 0, [])
-  await beatOnce(runs, { ...beat, progress: [], log: [], notes: [], tallies: [] }, 2)
-  return { lost: [], toCancel: [] }
+  return beatByPages(
+    beat,
+    (lease, held) => compareLarge(runs, beat, lease, held),
+    (ending) => beatOnce(runs, ending, 2),
+  )
 }
 
 /** Null where the session runs more than one script goes through. `ending`: 1 where it ends unless it does, 2 whatever it runs. */

@@ -1,4 +1,4 @@
-import { compareHeld, heldAtOnce, type RunningJob, type RunningPage } from '../../engine/held.ts'
+import { beatByPages, compareHeld, heldAtOnce, type RunningJob, type RunningPage } from '../../engine/held.ts'
 import { logLimit } from '../../engine/limits.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
 import type { Heartbeat, HeartbeatAnswer, Note } from '../../engine/work.ts'
@@ -21,11 +21,11 @@ export interface Beats {
 export async function heartbeat(beats: Beats, beat: Heartbeat): Promise<HeartbeatAnswer> {
   const answer = await beats.write((change) => beatOnce(change, beat, heldAtOnce))
   if (answer !== null) return answer
-  if (beat.ended !== true) return compareLarge(beats, beat, beat.lease, beat.held ?? [])
-  // All of it is given back before the session ends: should this process die meanwhile, its lease does.
-  await compareLarge(beats, beat, 0, [])
-  await beats.write((change) => beatOnce(change, { ...beat, progress: [], log: [], notes: [], tallies: [] }, Infinity))
-  return nothing
+  return beatByPages(
+    beat,
+    (lease, held) => compareLarge(beats, beat, lease, held),
+    (ending) => beats.write((change) => beatOnce(change, ending, Infinity)),
+  )
 }
 const nothing: HeartbeatAnswer = { lost: [], toCancel: [] }
 

@@ -1,11 +1,13 @@
 import { z } from 'zod'
 import { listQueues, setPaused } from '../../app/queues.ts'
+import { readStatistics } from '../../app/statistics.ts'
 import { listWorkers } from '../../app/workers.ts'
 import { collectionStates } from '../../core/collection.ts'
 import { jobStates } from '../../core/job.ts'
 import { shortText } from '../../core/option.ts'
 import { toSnake } from '../../core/snake.ts'
 import { demandMany, mayRead } from '../identity.ts'
+import { cursor } from '../inputs.ts'
 import { followFeed } from '../live/feed.ts'
 import { feedAnswers, feedQuery, streamEvents } from '../live/sse.ts'
 import { RequestError } from '../problem.ts'
@@ -150,24 +152,21 @@ export const systemRoutes = [
         .optional()
         .register(described, { description: 'How far back. Default 60.' }),
       task: z.string().max(200).optional(),
+      cursor,
     }),
-    answers: { 200: { description: 'Oldest first, on one page.', schema: schemas.pageOf(minute, 'StatisticsPage') } },
-    async handle({ service, query: { minutes = 60, task } }) {
-      const { engine, runtime } = await service.connect()
-      const to = runtime.now() + 60_000
-      const from = to - (minutes + 1) * 60_000
-      const tallies = await engine.statistics({
-        from,
-        to,
-        ...(task !== undefined && { task: shortText(200)(task, 'task') }),
-      })
-      const items = tallies.map(({ minute, ran, longest, ...rest }) => ({
+    answers: { 200: { description: 'Oldest first, whole minutes.', schema: schemas.pageOf(minute, 'StatisticsPage') } },
+    async handle({ service, identity, query: { minutes = 60, task, cursor } }) {
+      const connection = await service.connect()
+      const asked = { minutes, task: task === undefined ? undefined : shortText(200)(task, 'task'), cursor }
+      const look = () => readStatistics(connection, asked)
+      const { items, ...next } = await service.scans.find(identity, ['statistics', asked], look)
+      const told = items.map(({ minute, ran, longest, ...rest }) => ({
         minute: new Date(minute).toISOString(),
         ...rest,
         ran_ms: ran,
         longest_ms: longest,
       }))
-      return json(200, { items })
+      return json(200, { items: told, ...next })
     },
   }),
   route({
