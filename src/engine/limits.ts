@@ -39,3 +39,5 @@ export const graphsAtOnce = 500
  * inputs may have to be read: up to this many in the write that decides the barrier, more of them page by page in later ones.
  */
 export const inputsAtOnce = 100
+/** A span of time in milliseconds from which on it is damage: added to an instant it would leave what JavaScript and databases count in. */
+export const endlessSpan = 9_000_000_000_000_000

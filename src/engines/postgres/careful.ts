@@ -18,7 +18,7 @@ import { settle, settleAndClaim } from './settle.ts'
 const firstCare = 10_000
 const longestCare = 320_000
 /** In the careful way, a claim that found too little is made again after so long, in milliseconds. */
-const lookAgainAfter = 1_000
+const claimAgainAfter = 1_000
 
 interface Changed<T> {
   readonly answer: T
@@ -49,7 +49,7 @@ export class Careful {
         const { jobs, nextAt } = claimed.answer
         if (jobs.length === request.limit) return claimed
         // Nobody tells when what was passed over is free.
-        const soon = this.#runtime.now() + lookAgainAfter
+        const soon = this.#runtime.now() + claimAgainAfter
         return { ...claimed, answer: { jobs, nextAt: Math.min(nextAt ?? soon, soon) } }
       },
     )
@@ -98,7 +98,7 @@ export class Careful {
   async heartbeat(db: Database, beat: Heartbeat): Promise<Changed<HeartbeatAnswer>> {
     const owed = this.#owed
     this.#owed = []
-    const all = { ...beat, progress: [...owed, ...beat.progress] }
+    const all = { ...beat, progress: newestOf([...owed, ...beat.progress]) }
     try {
       return await this.#unlessHeld(
         () => heartbeat(db, db.now(), all),
@@ -106,7 +106,7 @@ export class Careful {
       )
     } catch (error) {
       // What came with this beat is given again by whoever sent it.
-      this.#owed = [...owed, ...this.#owed]
+      this.#owed = newestOf([...owed, ...this.#owed])
       throw error
     }
   }
@@ -159,3 +159,8 @@ export class Careful {
     }
   }
 }
+
+/** Of each job the last: one that somebody holds for an hour reports thousands of times. */
+export const newestOf = (progress: Heartbeat['progress']): Heartbeat['progress'][number][] => [
+  ...new Map(progress.map((each) => [(each.ref as Ref).seq, each])).values(),
+]

@@ -1,4 +1,4 @@
-import { argumentsPerClaim, shortResult, surelyFit } from '../../engine/limits.ts'
+import { argumentsPerClaim, endlessSpan, shortResult, surelyFit } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
 import { entryOf, runOf } from './change.ts'
 import { briefly, patiently } from './held.ts'
@@ -142,7 +142,7 @@ const takenAlone = `
 const startOf = (entries: string, itsKeys: string, isFree: boolean): string => `
   with claimed as materialized (
     update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = j.attempt + 1, version = j.version + 1,
-      started_at = v_now, deadline_at = case when j.timeout < 9000000000000000 then v_now + j.timeout end, lapses_at = null, finished_at = null, progress = null
+      started_at = v_now, deadline_at = case when j.timeout < ${endlessSpan} then v_now + j.timeout end, lapses_at = null, finished_at = null, progress = null
     where j.seq = any(v_seqs) and j.state = 2 returning j.*
   ),
   kept as (

@@ -10,6 +10,7 @@ import { alone, chordOf, groupOf, jobId, submission } from '../../../test/fixtur
 import { collectionState, hand, jobsOf, statesOf, succeeded } from '../../../test/fixtures/hand.ts'
 import { closedAfterEach, ownPostgres } from '../../../test/servers/own.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { newestOf } from './careful.ts'
 import { postgres } from './postgres.ts'
 
 // Whoever waits for a lock in vain has waited for two seconds.
@@ -129,6 +130,14 @@ test('a beat stores what progress it can, and the rest once nobody holds the job
   expect(await told()).toEqual([
     { done: 1, total: 2 },
     { done: 1, total: 2 },
+  ])
+})
+
+test('of the progress that is owed the last of each job is kept', () => {
+  const progress = [1, 2, 1, 1].map((seq, done) => ({ ref: { seq }, token: 1, progress: { done } }))
+  expect(newestOf(progress).map(({ ref, progress: { done } }) => [ref, done])).toEqual([
+    [{ seq: 1 }, 3],
+    [{ seq: 2 }, 1],
   ])
 })
 

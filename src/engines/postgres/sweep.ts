@@ -14,6 +14,7 @@ import {
   turnLength,
   wordsShown,
 } from '../../engine/recovery.ts'
+import { endlessSpan } from '../../engine/limits.ts'
 import { bySlices, restOfTurn } from '../../engine/retention.ts'
 import type { SweepAnswer } from '../../engine/work.ts'
 import { hot, readSignals, runningOf, unhurried } from './change.ts'
@@ -405,7 +406,7 @@ declare
     -- At least twice in the shortest lease, so that a gap is one.
     (select least(min(greatest(expires_at, v_calm + expires_at - seen_at)), v_now + min(expires_at - seen_at) / 2)
      from celeriac.sessions where ended_at is null),
-    (select min(case when greatest(deadline_at, timeout) >= 9000000000000000 then null when started_at < v_calm then greatest(deadline_at, v_calm + timeout) else deadline_at end) + ${deadlineGrace}
+    (select min(case when greatest(deadline_at, timeout) >= ${endlessSpan} then null when started_at < v_calm then greatest(deadline_at, v_calm + timeout) else deadline_at end) + ${deadlineGrace}
      from (select started_at, deadline_at, timeout from celeriac.jobs where deadline_at is not null order by deadline_at limit ${jobsPerStep}) d),
     (select min(greatest(marked_at, v_calm)) + ${cancelGrace} from celeriac.told_to_stop())));
 begin

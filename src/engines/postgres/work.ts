@@ -74,17 +74,19 @@ create or replace function celeriac.go_on(a_now bigint) returns integer language
 #variable_conflict use_column
 declare
   v_bits integer;
-  v_waits integer := 0;
-  r record;
+  v_collection bigint;
+  v_held bigint[] := '{}';
 begin
-  for r in select collection from celeriac.work group by collection order by min(number) loop
+  loop
+    v_collection := (select collection from celeriac.work where collection <> all(v_held) order by number limit 1);
+    exit when v_collection is null;
     begin
-      v_bits := celeriac.go_on_with(a_now, r.collection);
+      v_bits := celeriac.go_on_with(a_now, v_collection);
       exit;
     exception when lock_not_available then
-      v_waits := v_waits + 1;
+      v_held := v_held || v_collection;
       -- Nothing to be done at once: whoever sweeps comes again.
-      if v_waits = ${mostWaits} then return 0; end if;
+      if cardinality(v_held) = ${mostWaits} then return 0; end if;
       perform set_config('lock_timeout', '100ms', true);
     end;
   end loop;

@@ -1,4 +1,4 @@
-import { argumentsPerClaim, movedPerCall, shortResult } from '../../engine/limits.ts'
+import { argumentsPerClaim, endlessSpan, movedPerCall, shortResult } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
 import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
@@ -167,7 +167,7 @@ function take(change: Change, session: number, request: ClaimRequest, tell: Tell
   db.run(
     // `or fail`: with the usual `abort` SQLite keeps a copy of every page it changes, to undo a statement half done.
     `update or fail celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
-       deadline_at = ? + min(timeout, 9000000000000000), finished_at = null, progress = null
+       deadline_at = ? + min(timeout, ${endlessSpan}), finished_at = null, progress = null
      where seq in (select value from json_each(?))`,
     session,
     request.token,
