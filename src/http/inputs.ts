@@ -86,7 +86,11 @@ const limit = z.coerce
   .max(200)
   .optional()
   .register(described, { description: 'How many at once. Default 50.' })
-export const cursor = z.string().max(4096).optional().register(described, { description: 'The `next` of the page before.' })
+export const cursor = z
+  .string()
+  .max(4096)
+  .optional()
+  .register(described, { description: 'The `next` of the page before.' })
 const word = z.string().max(256).optional()
 
 /** What all lists have in common. */
