@@ -47,6 +47,20 @@ onEveryEngine((open) => {
     expect((await worker.claim(10)).map(({ task }) => task)).toEqual(['suspect', 'urgent'])
   })
 
+  test('so does one that was given back for a while, with the claim that finds it due', async () => {
+    const store = await open()
+    const { engine, clock } = store
+    const dead = await hand(engine)
+    await engine.submit([submission(alone('suspect'))])
+    await dead.take('suspect')
+    const worker = await hand(engine)
+    await goOn(store, 60_000, worker)
+    await worker.settle(await worker.take('suspect'), { type: 'released', started: false, delay: 100 })
+    await engine.submit([submission(alone('urgent', { priority: 3 }))])
+    clock.pass(500)
+    expect((await worker.claim(10)).map(({ task }) => task)).toEqual(['suspect', 'urgent'])
+  })
+
   test('what is more urgent, or comes due, is next', async () => {
     const { engine, second, clock } = await open()
     await engine.submit([submission(alone('later', { startIn: 50 })), ...six])

@@ -206,6 +206,7 @@ begin
     ${isFree ? moveDueFree : 'v_bits := celeriac.move_due(v_now, v_place);'}
     -- From where it was before: of this transaction's own changes a snapshot taken within it does not tell.
     ${place}
+    v_has_suspects := v_has_suspects or exists (select 1 from celeriac.suspects);
   end if;
   if v_place.due_at is not null then
     v_place.due_at := (select due_at from celeriac.jobs where due_at >= v_place.due_at order by due_at limit 1);
