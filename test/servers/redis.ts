@@ -24,7 +24,9 @@ export async function redisServer(settings: Settings): Promise<Server> {
   if (program === null && !hasDocker()) throw new Unavailable(`${neither}, or name a server in CELERIAC_TEST_REDIS_URL`)
   const port = await findPort()
   const url = `redis://127.0.0.1:${port}`
-  const options = Object.entries({ ...quick, ...settings }).flatMap(([name, value]) => [`--${name}`, value])
+  // Else the nodes of a cluster talk on a port of those that the system hands out, which may be taken.
+  const bus = settings['cluster-enabled'] === 'yes' ? { 'cluster-port': String(await findPort()) } : {}
+  const options = Object.entries({ ...quick, ...bus, ...settings }).flatMap(([name, value]) => [`--${name}`, value])
   const answers = (): Promise<boolean> => isAnswering(port)
   if (program === null) {
     const args = ['redis-server', ...options]

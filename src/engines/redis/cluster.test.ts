@@ -34,8 +34,10 @@ async function join(): Promise<void> {
     // Possible only for as long as they know nobody.
     await client.sendCommand(['CLUSTER', 'SET-CONFIG-EPOCH', String(at + 1)])
   }
-  for (const client of clients)
-    for (const other of nodes) await client.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(portOf(other))])
+  for (const [at, other] of nodes.entries()) {
+    const { 'cluster-port': bus = '0' } = (await clients[at]!.configGet('cluster-port')) as Record<string, string>
+    for (const client of clients) await client.sendCommand(['CLUSTER', 'MEET', '127.0.0.1', String(portOf(other)), bus])
+  }
   for (const client of clients) {
     while (!String(await client.sendCommand(['CLUSTER', 'INFO'])).startsWith('cluster_state:ok'))
       await new Promise<void>((resolve) => systemRuntime.after(50, resolve))
