@@ -71,6 +71,40 @@ onEveryEngine((open) => {
     expect(await collectionState(engine, graph)).toBe('cancelled')
   })
 
+  test.each(['success', 'failure', 'always'] as const)(
+    'so is a job of a side branch (%s), whatever it waited for: its handler is never called',
+    async (when) => {
+      const { engine } = await open()
+      const graph = graphOf({ a: { feeds: 0 }, side: sideJob(when, 0) }, [{}])
+      await engine.submit([submission(graph)])
+      expect(await engine.cancel({ jobId: jobId(graph, 'side') })).toBe('marked')
+      const worker = await hand(engine)
+      const job = await worker.take('a')
+      await worker.settle(job, when === 'failure' ? failed() : succeeded(1))
+      expect(await worker.claim(10)).toEqual([])
+      const { side } = await jobsOf(engine, graph)
+      expect(side).toMatchObject({ state: 'cancelled', reason: 'cancelled', attempt: 0 })
+      expect(await collectionState(engine, graph)).toBe(when === 'failure' ? 'failed' : 'succeeded')
+    },
+  )
+
+  test('a side job that continued and was cancelled is cancelled, whatever its canvas came to', async () => {
+    const { engine } = await open()
+    const graph = graphOf({ a: { feeds: 0 }, side: sideJob('always', 0) }, [{}])
+    await engine.submit([submission(graph)])
+    const worker = await hand(engine)
+    await worker.succeed(await worker.take('a'))
+    const inner = groupOf('x')
+    await worker.settle(
+      await worker.take('side'),
+      continued({ ...inner, jobs: inner.jobs.map((each) => ({ ...each, role: 'side' as const })) }),
+    )
+    const x = await worker.take('x')
+    await engine.cancel({ jobId: jobId(graph, 'side') })
+    await worker.succeed(x)
+    expect((await jobsOf(engine, graph))['side']).toMatchObject({ state: 'cancelled', reason: 'cancelled' })
+  })
+
   test('a running job is marked and told; whatever it comes to, it is cancelled', async () => {
     for (const outcome of [
       succeeded(1),

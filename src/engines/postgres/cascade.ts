@@ -3,13 +3,13 @@ import { work } from '../../engine/codes.ts'
 import { entryOf, headsOf, leave, lineUp, placeIn } from './change.ts'
 
 /** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
-const isCancelled = `(j.role = 0 and (j.marked_at is not null or d.cancelled))`
+const isCancelled = `(j.marked_at is not null or (j.role = 0 and d.cancelled))`
 const fits = `case j.fit when 0 then d.succeeded when 2 then d.began else d.began and not d.succeeded end`
 const isUpstream = `(j.role = 0 or (j.fit = 0 and (select f.role from celeriac.jobs f where f.seq = d.cause) <> 0))`
 export const releaseOf = `row(j.seq,
     case when ${isCancelled} then 6 when ${fits} then 2 else 7 end,
     case when ${isCancelled} then coalesce(j.reason, 3) when ${fits} then null when ${isUpstream} then 6 else 7 end,
-    case when ${isCancelled} then coalesce(d.cause, j.seq) when ${fits} then null when ${isUpstream} then d.cause end
+    case when ${isCancelled} then coalesce(case when j.role = 0 then d.cause end, j.seq) when ${fits} then null when ${isUpstream} then d.cause end
   )::celeriac.release`
 
 /** Decides the barriers of `failing`: `number, is_open, cause`. */

@@ -150,13 +150,14 @@ local function enqueue(job)
 end
 -- A job whose barrier has decided, or that stands behind none.
 local function letGo(job, decision)
-  if job.role == ${role.main} and (job.marked or S.isCancelling(job.collection)) then
-    -- What did not succeed before it came first, and is what a report names.
-    return S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, decision.cause or job.seq)
+  local isMain = job.role == ${role.main}
+  if job.marked or (isMain and S.isCancelling(job.collection)) then
+    -- What did not succeed before a main job came first, and is what a report names.
+    return S.endJob(job, ${state.cancelled}, job.reason or ${reason.cancelled}, isMain and decision.cause or job.seq)
   end
   if fits(job.fit, decision) then return enqueue(job) end
-  local isUpstream = job.role == ${role.main}
-  if not isUpstream and job.fit == ${when.success} and decision.cause then
+  local isUpstream = isMain
+  if not isMain and job.fit == ${when.success} and decision.cause then
     local cause = S.jobAt(decision.cause)
     isUpstream = not cause or cause.role ~= ${role.main}
   end

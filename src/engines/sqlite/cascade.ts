@@ -266,13 +266,14 @@ function waitingIn(row: WaitingRow): Waiting {
 
 /** A job whose barrier has decided, or that stands behind none. */
 function letGo(change: Change, job: Waiting, decision: Decision): void {
-  if (job.role === role.main && (job.marked_at !== null || header(change, job.collection).cancelledAt !== null)) {
-    // What did not succeed before it came first, and is what a report names.
-    const cause = decision.cause ?? job.seq
+  const isMain = job.role === role.main
+  if (job.marked_at !== null || (isMain && header(change, job.collection).cancelledAt !== null)) {
+    // What did not succeed before a main job came first, and is what a report names.
+    const cause = (isMain ? decision.cause : null) ?? job.seq
     return endJob(change, job, { state: state.cancelled, reason: job.reason ?? reason.cancelled, cause })
   }
   if (fits(job.fit, decision)) return enqueue(change, job)
-  const upstream = job.role === role.main || (job.fit === when.success && isSide(change, decision.cause))
+  const upstream = isMain || (job.fit === when.success && isSide(change, decision.cause))
   const end = upstream
     ? { state: state.skipped, reason: reason.upstream, cause: decision.cause }
     : { state: state.skipped, reason: reason.notNeeded, cause: null }
