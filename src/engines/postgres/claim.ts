@@ -188,6 +188,7 @@ declare
   v_has_suspects boolean;
   v_place celeriac.place;
   v_bits integer := 0;
+  v_is_cut boolean := false;
   r record;
 begin
   select s.number, k.seqs, exists (select 1 from celeriac.suspects)
@@ -225,10 +226,8 @@ begin
     if cardinality(v_seqs) > ${surelyFit} then
       select s.* into r from celeriac.leave_large(v_now, v_seqs) s;
       v_seqs := r.seqs;
-      if r.is_cut then
-        v_bits := v_bits | 1;
-        v_place.due_at := v_now;
-      end if;
+      v_is_cut := r.is_cut;
+      if v_is_cut then v_bits := v_bits | 1; end if;
     end if;
   else
     v_bits := v_bits | 16;
@@ -237,9 +236,10 @@ begin
   v_now := celeriac.instant(a_now);
   collection := v_bits;
   created_at := v_now;
-  deadline_at := v_place.due_at;
+  deadline_at := case when v_is_cut then v_now else v_place.due_at end;
   behind := v_session;
-  id := v_place::text;
+  -- What was put back is found from where this call began: the snapshot of its place does not tell of its own changes.
+  id := case when v_is_cut then a_place else v_place::text end;
   return next;
   if v_seqs is null then
     -- Should what was asked first come only now, it finds that its token was used.
