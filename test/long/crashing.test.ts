@@ -2,12 +2,9 @@ import { test } from 'vitest'
 import { describeEngines } from '../fixtures/store.ts'
 import { dieAtEach } from '../chaos/crashing.ts'
 
-describeEngines(
-  (engine) => {
-    for (const fault of ['before', 'after'] as const)
-      test.concurrent(`the process dies at any of its calls, ${fault} it is done`, async () => {
-        await dieAtEach(engine, fault)
-      })
-  },
-  ['postgres', 'redis'],
-)
+describeEngines((engine) => {
+  for (const fault of ['before', 'after'] as const)
+    test.concurrent(`the process dies at any of its calls, ${fault} it is done`, async () => {
+      await dieAtEach(engine, fault)
+    })
+})
