@@ -12,6 +12,7 @@ import type { Runtime } from '../core/runtime.ts'
 import type { AttemptRecord, JobDetail, JobRecord, LogLine, StoredResult } from '../core/job.ts'
 import { assemble } from '../core/shape.ts'
 import type { Inspection } from '../engine/inspect.ts'
+import { readStored } from '../engine/stored.ts'
 
 type Resolver = Pick<Inspection, 'resolve'>
 
@@ -66,7 +67,7 @@ export function summaryOfJob(job: JobRecord): JobSummary {
     role: job.role,
     queue: job.queue,
     priority: job.priority,
-    args: JSON.parse(job.args) as unknown[],
+    args: readStored<unknown[]>(job.args, []),
     ...present('parentId', job.parentId),
     after: job.after,
     ...present('afterCount', job.afterCount ?? null),
@@ -122,7 +123,13 @@ function attemptOf({ attempt, round, worker, startedAt, finishedAt, outcome, fai
 }
 
 function logLineOf({ at, attempt, level, message, data }: LogLine): JobLogLine {
-  return { at: new Date(at), attempt, level, message, ...(data === null ? {} : { data: JSON.parse(data) as unknown }) }
+  return {
+    at: new Date(at),
+    attempt,
+    level,
+    message,
+    ...(data === null ? {} : { data: readStored<unknown>(data, null) }),
+  }
 }
 
 /** The property, or none of it: what is not there is absent from a snapshot rather than null. */

@@ -1,5 +1,6 @@
 import type { Failure, FailureReason } from '../core/failure.ts'
 import { reasonName, state } from './codes.ts'
+import { storedFailure } from './stored.ts'
 import type { ReportRecord } from './work.ts'
 
 /** What a store keeps of a job that failed or was cancelled. */
@@ -42,8 +43,8 @@ const sentences: Readonly<Record<string, string>> = {
 /** A job that was cancelled has no failure of its own to tell: it is put into words here. A retry's earlier one does not count. */
 function ownFailure(job: StoredEnd, why: string): Failure {
   const said = sentences[why]
-  if (job.failure !== null && (said === undefined || job.state !== state.cancelled))
-    return JSON.parse(job.failure) as Failure
+  const own = said === undefined || job.state !== state.cancelled ? storedFailure(job.failure) : null
+  if (own !== null) return own
   const at = new Date(job.finishedAt ?? 0).toISOString()
   const name =
     why === 'expired' ? 'JobExpired' : why === 'cancelled' || why === 'fail-fast' ? 'JobCancelled' : 'JobFailed'

@@ -1,15 +1,12 @@
 import type { Callback, CollectionRecord, JobCounts } from '../core/collection.ts'
-import type { Failure } from '../core/failure.ts'
 import type { AttemptRecord, JobDetail, JobRecord, LogLine, Progress } from '../core/job.ts'
 import { callbackOf, type CallbackColumns } from './callback.ts'
 import { attemptOutcomeName, collectionStateName, reasonName, role, roleName, state, stateName } from './codes.ts'
 import type { FoundFailure } from './failures.ts'
 import { firstKept, lastKept } from './limits.ts'
+import { readStored, storedFailure } from './stored.ts'
 
 /** What is told of jobs and collections, from what stores keep of them. */
-
-const tagsIn = (text: string | null): string[] => (text === null ? [] : (JSON.parse(text) as string[]))
-const failureOf = (text: string | null): Failure | null => (text === null ? null : (JSON.parse(text) as Failure))
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -66,12 +63,12 @@ export function jobRecordOf(row: JobColumns, found: FoundFailure | null, after: 
     failures: row.failures,
     round: row.round,
     version: row.version,
-    progress: row.progress === null ? null : (JSON.parse(row.progress) as Progress),
-    failure: row.state === state.succeeded ? null : (found?.failure ?? failureOf(row.failure)),
+    progress: readStored<Progress | null>(row.progress, null),
+    failure: row.state === state.succeeded ? null : (found?.failure ?? storedFailure(row.failure)),
     failedJobId: found?.jobId ?? null,
     actor: row.actor === null ? null : { id: row.actor },
     description: row.description,
-    tags: tagsIn(row.tags),
+    tags: readStored<string[]>(row.tags, []),
     worker: row.worker,
     createdAt: row.created_at,
     dueAt: row.state < state.succeeded ? row.due_at : null,
@@ -134,12 +131,12 @@ function attemptsOf(job: StandingAttempt, stored: readonly StoredAttempt[]): Att
     startedAt,
     finishedAt,
     outcome: attemptOutcomeName(outcome),
-    failure: failureOf(failure),
+    failure: storedFailure(failure),
   }))
   const { attempt, round, worker, startedAt, finishedAt } = job
   if (startedAt === null || attempts.some((each) => each.attempt === attempt)) return firstAndLast(attempts)
   const outcome = outcomes[job.state] ?? 'released'
-  const failure = job.state === state.failed ? failureOf(job.failure) : null
+  const failure = job.state === state.failed ? storedFailure(job.failure) : null
   return firstAndLast([...attempts, { attempt, round, worker, startedAt, finishedAt, outcome, failure }])
 }
 
@@ -207,7 +204,7 @@ export interface CollectionColumns extends CallbackColumns {
 
 export const collectionIn = (row: CollectionColumns): StoredCollection => ({
   ...row,
-  tags: tagsIn(row.tags),
+  tags: readStored<string[]>(row.tags, []),
   callback: callbackOf(row),
   createdAt: row.created_at,
   settledAt: row.settled_at,

@@ -2,6 +2,7 @@ import { CeleriacError, StoreUnavailable } from '../core/errors.ts'
 import type { Failure } from '../core/failure.ts'
 import { decideFailure } from '../core/retry.ts'
 import { readOptions } from './job-options.ts'
+import { storedFailure } from './stored.ts'
 
 /** How long a running job that was told to stop may take, in milliseconds. */
 export const cancelGrace = 10_000
@@ -200,7 +201,7 @@ export const wordsShown = 300
 
 /** The failure of a poisoned job. `words`: the last words of its worker as JSON text, null if it left none. */
 export function poisonedFailure(worker: string, words: string | null, attempt: number, now: number): Failure {
-  const cause = words === null ? null : (JSON.parse(words) as Failure)
+  const cause = storedFailure(words)
   const why = cause === null ? '' : ` It ended with ${cause.name}: ${cause.message.slice(0, wordsShown)}`
   return {
     name: 'JobPoisoned',

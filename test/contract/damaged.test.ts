@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { summaryOfJob } from '../../src/app/snapshots.ts'
+import type { Submission } from '../../src/engine/intake.ts'
 import { alone, chainOf, graphOf, jobId, submission } from '../fixtures/graphs.ts'
 import { goOn, hand } from '../fixtures/hand.ts'
 import { onRawStores } from '../fixtures/raw.ts'
@@ -128,3 +130,42 @@ onRawStores(
   },
   ['sqlite', 'redis'],
 )
+
+onRawStores((open) => {
+  test.each(['args', 'tags', 'failure', 'progress'] as const)(
+    '%s that are no JSON hold up no claim, no list and no snapshot of others',
+    async (what) => {
+      const { engine, clock, raw } = await open()
+      const tagged = (task: string): Submission => submission(alone(task), { tags: ['wanted'] })
+      const [failed, running, waiting, good] = ['failed', 'running', 'waiting', 'good'].map(tagged) as [
+        Submission,
+        Submission,
+        Submission,
+        Submission,
+      ]
+      const idOf = ({ graph }: Submission): string => jobId(graph, graph.jobs[0]!.task)
+      await engine.submit([failed, running])
+      const worker = await hand(engine)
+      await worker.fail(await worker.take('failed'))
+      await worker.take('running')
+      await engine.submit([waiting, good])
+      for (const one of [failed, running, waiting]) await raw.spoilText(what, idOf(one))
+      clock.pass(1_000)
+      expect((await worker.claim(10)).map(({ task }) => task)).toEqual(['waiting', 'good'])
+      const pages = [
+        await engine.jobs({ limit: 100 }),
+        await engine.jobs({ limit: 100, text: 'good' }),
+        await engine.jobs({ limit: 100, tag: 'wanted' }),
+      ]
+      for (const { items } of pages) {
+        expect(items.map(({ task }) => task)).toContain('good')
+        for (const job of items) expect(summaryOfJob(job).task).toBe(job.task)
+      }
+      const lists = [await engine.collections({ limit: 100 }), await engine.collections({ limit: 100, tag: 'wanted' })]
+      for (const { items } of lists) expect(items.map(({ id }) => id)).toContain(good.graph.id)
+      for (const one of [failed, running, waiting, good])
+        expect((await engine.collection(one.graph.id))?.jobs.length).toBe(1)
+      await engine.counts({})
+    },
+  )
+})

@@ -2,6 +2,7 @@ import type { Change } from '../../core/event.ts'
 import type { Progress } from '../../core/job.ts'
 import type { EventsPage, EventsQuery } from '../../engine/feed.ts'
 import { collectionStateName, settling, state, stateName } from '../../engine/codes.ts'
+import { readStored } from '../../engine/stored.ts'
 import type { Requests } from './database.ts'
 
 /** Rows of events read at a time. */
@@ -204,8 +205,8 @@ interface Raw {
 
 /** Takes the flat list of a row apart (see the journal), keeping what belongs to the collections wanted. */
 function read(row: Row, wanted: ReadonlySet<number> | null, into: Raw[]): void {
-  const flat = JSON.parse(row.changes) as number[]
-  const payloads = row.payloads === null ? [] : (JSON.parse(row.payloads) as Progress[])
+  const flat = readStored<number[]>(row.changes, [])
+  const payloads = readStored<Progress[]>(row.payloads, [])
   let payload = 0
   for (let at = 0; at < flat.length;) {
     const kind = flat[at] as number

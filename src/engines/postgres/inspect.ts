@@ -9,6 +9,7 @@ import { state } from '../../engine/codes.ts'
 import { afterLimit, Members } from '../../engine/members.ts'
 import { type QueueCount, queueRecords } from '../../engine/queues.ts'
 import { noHistory } from '../../engine/records.ts'
+import { readStored } from '../../engine/stored.ts'
 import type { Database, Requests } from './database.ts'
 import {
   aloneColumns,
@@ -263,7 +264,7 @@ export async function workers(db: Database): Promise<WorkerRecord[]> {
     host: row.host,
     pid: row.pid,
     concurrency: row.concurrency,
-    queues: row.queues === null ? null : (JSON.parse(row.queues) as string[]),
+    queues: readStored<string[] | null>(row.queues, null),
     state: row.is_lost ? 'lost' : row.is_over ? 'ended' : 'running',
     startedAt: row.started_at,
     seenAt: row.seen_at,

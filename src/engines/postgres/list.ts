@@ -148,8 +148,7 @@ const mentions = (text: string): string =>
 
 function addLabels(conditions: Conditions, query: JobsQuery | CollectionsQuery, table: string): void {
   const { tag, createdFrom, createdBefore } = query
-  if (tag !== undefined)
-    conditions.add((text) => `${text} = any (array(select json_array_elements_text(${table}tags::json)))`, tag)
+  if (tag !== undefined) conditions.add((text) => `${text} = any (celeriac.tags_in(${table}tags))`, tag)
   if (createdFrom !== undefined) conditions.add((at) => `${table}created_at >= ${at}`, createdFrom)
   if (createdBefore !== undefined) conditions.add((at) => `${table}created_at < ${at}`, createdBefore)
 }

@@ -159,5 +159,15 @@ declare
 begin
   return json_build_object('name', v_failure ->> 'name', 'message', left(v_failure ->> 'message', ${longest}), 'attempt', v_failure -> 'attempt',
     'at', v_failure ->> 'at');
+exception when invalid_text_representation then
+  return left(a_failure, ${longest});
+end $$;
+
+-- Where they are damaged there are none.
+create or replace function celeriac.tags_in(a_tags text) returns text[] language plpgsql immutable as $$
+begin
+  return array(select json_array_elements_text(a_tags::json));
+exception when data_exception then
+  return '{}';
 end $$;
 `

@@ -35,7 +35,7 @@ local function addSpans(graphs, spans)
   return count
 end
 local function spansOf(number, isAlone)
-  local spans, count, graphs = {}, 0, call('ZRANGE', P .. 'm:' .. number, 0, ${graphsAtOnce - 1})
+  local spans, count, graphs = {}, 0, rangeOf('ZRANGE', 'm:' .. number, 0, ${graphsAtOnce - 1})
   local isMore = #graphs == ${graphsAtOnce}
   if isAlone then spans[1], count = number .. ',' .. number .. ',1,0', 1
   else table.insert(graphs, 1, string.match(rows['c:' .. number], '^%d+,([^,]*,[^,]*,[^,]*)')) end
@@ -59,7 +59,7 @@ local function tellCollection(number, isBrief)
     if standing.state == '${state.failed}' or standing.state == '${state.cancelled}' then cause = standing.cause end
   else
     local base, exit = string.match(row, '^%d+,(%d+),%d+,%d+,(%d+)')
-    local countdown = call('GET', P .. 'n:' .. string.format('%.0f', base + exit))
+    local countdown = textAt('n:' .. string.format('%.0f', base + exit))
     if countdown then cause = tonumber(string.match(countdown, '^[^,]*,[^,]*,[^,]*,(%d*)')) end
   end
   local standing = rows['k:' .. number]
@@ -275,7 +275,7 @@ const spansScript = reading(
   `
 local number, from = number(), number()
 local spans = {}
-addSpans(call('ZRANGE', P .. 'm:' .. string.format('%.0f', number), from, from + ${graphsAtOnce - 1}), spans)
+addSpans(rangeOf('ZRANGE', 'm:' .. string.format('%.0f', number), from, from + ${graphsAtOnce - 1}), spans)
 return table.concat(spans, ';')
 `,
   collectionPart,

@@ -172,3 +172,82 @@ test.for([
   // It is tried again some time.
   expect(await send('ZRANGE', 'work-later', '0', '-1')).toEqual([item])
 })
+
+test.for([...onARow, ...['j', 's', 'r', 'f', 'p', 'g'].map(ofAnotherType)])(
+  'a job holds up no list, no count and no snapshot of others: %s',
+  async ([, spoil]) => {
+    const store = await open()
+    const { engine } = store
+    const [bad, good] = [groupOf('one', 'two', 'three'), alone('good')]
+    const lone = graphOf({ lone: { args: JSON.stringify(['x'.repeat(longArgs)]) } })
+    await engine.submit([submission(bad), submission(good), submission(lone)])
+    const worker = await hand(engine)
+    await worker.fail(await worker.take('one'))
+    for (const id of [jobId(bad, 'one'), lone.id]) await spoil(store, await store.numberOf(id))
+    for (const query of [{}, { text: 'good' }, { tag: 'none' }, { task: 'g*' }, { states: ['queued' as const] }]) {
+      const { items } = await engine.jobs({ limit: 100, ...query })
+      if (!('tag' in query)) expect(items.map(({ task }) => task)).toContain('good')
+      await engine.collections({ limit: 100, ...('tag' in query ? query : {}) })
+    }
+    expect((await engine.collections({ limit: 100 })).items.map(({ id }) => id)).toContain(good.id)
+    await engine.counts({})
+    await engine.queues()
+    await engine.workers()
+    expect((await engine.collection(good.id))?.jobs.length).toBe(1)
+    expect((await engine.collection(bad.id))?.jobs.map(({ task }) => task)).toEqual(
+      expect.arrayContaining(['two', 'three']),
+    )
+  },
+)
+
+test('members of what a session runs that are no jobs hold up neither its beats nor its recovery', async () => {
+  const store = await open()
+  const { engine, clock, send } = store
+  const graphs = ['one', 'two'].map((task) => alone(task))
+  await engine.submit(graphs.map((graph) => submission(graph)))
+  const first = await hand(engine)
+  await first.claim(2)
+  const session = (await send('HGET', 'sessions', first.session.id)) as string
+  await send('SADD', `run:${session}`, 'no number', '99999', '-1', '1e400')
+  await first.beat()
+  const worker = await hand(engine)
+  await goOn({ engine, clock }, 60_000, worker)
+  expect((await worker.drain()).sort()).toEqual(['one', 'two'])
+})
+
+test.each(['string', 'list'])('what a session runs that is a %s holds up no other session', async (type) => {
+  const store = await open()
+  const { engine, clock, send } = store
+  await engine.submit(['one', 'two'].map((task) => submission(alone(task))))
+  const [first, second] = [await hand(engine), await hand(engine)]
+  await first.claim(1)
+  await second.claim(1)
+  const session = (await send('HGET', 'sessions', first.session.id)) as string
+  await send('DEL', `run:${session}`)
+  await send(type === 'list' ? 'LPUSH' : 'SET', `run:${session}`, 'x')
+  const worker = await hand(engine)
+  await goOn({ engine, clock }, 60_000, worker)
+  expect(await worker.drain()).toContain('two')
+})
+
+test.for([
+  ['the row is no row', ({ send }, number) => send('SET', `c:${number}`, 'damaged')],
+  ['how it stands cannot be read', ({ send }, number) => send('SET', `k:${number}`, 'damaged')],
+  ...['c', 'k', 'm'].map(ofAnotherType),
+] as readonly (readonly [string, Damage])[])(
+  'a collection holds up no list and no count of others: %s',
+  async ([, spoil]) => {
+    const store = await open()
+    const { engine } = store
+    const [bad, good] = [groupOf('one', 'two'), groupOf('good', 'other')]
+    await engine.submit([submission(bad, { tags: ['wanted'] }), submission(good, { tags: ['wanted'] })])
+    await spoil(store, await store.numberOf(bad.id))
+    for (const query of [{}, { tag: 'wanted' }, { state: 'running' as const }])
+      expect((await engine.collections({ limit: 100, ...query })).items.map(({ id }) => id)).toContain(good.id)
+    for (const query of [{}, { text: 'good' }, { task: 'g*' }])
+      expect((await engine.jobs({ limit: 100, ...query })).items.map(({ task }) => task)).toContain('good')
+    await engine.counts({})
+    await engine.queues()
+    expect((await engine.collection(good.id))?.jobs.length).toBe(2)
+  },
+)

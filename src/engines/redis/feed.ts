@@ -2,6 +2,7 @@ import type { Change } from '../../core/event.ts'
 import type { Progress } from '../../core/job.ts'
 import type { EventsPage, EventsQuery } from '../../engine/feed.ts'
 import { collectionStateName, settling, state, stateName } from '../../engine/codes.ts'
+import { readStored } from '../../engine/stored.ts'
 import type { Database } from './database.ts'
 import { reading } from './scripts.ts'
 
@@ -104,7 +105,7 @@ function read([, fields]: Entry): Told {
   const of = (name: string): string | undefined => fields[fields.indexOf(name) + 1]
   const at = Number(of('t'))
   const flat = (of('c') ?? '').split(',').map(Number)
-  const payloads = fields.includes('p') ? (JSON.parse(of('p') as string) as Progress[]) : []
+  const payloads = fields.includes('p') ? readStored<Progress[]>(of('p'), []) : []
   const changes: Flat[] = []
   let payload = 0
   for (let from = 0; from < flat.length;) {

@@ -99,9 +99,7 @@ storeTallies(session)
 if not isTold and not hasEnded then return {{}, {}, 0} end
 if ending ~= '2' and call('SCARD', P .. 'run:' .. session) > ${heldAtOnce} then return {{}, {}, 1} end
 
-local running = call('SMEMBERS', P .. 'run:' .. session)
-for at = 1, #running do running[at] = tonumber(running[at]) end
-table.sort(running)
+local running = numbersIn(call('SMEMBERS', P .. 'run:' .. session))
 S.loadJobs(running)
 
 local toCancel = {}
@@ -156,7 +154,7 @@ for at, row in ipairs(many('MGET', nil, keys)) do
     local seq = reply[2][at]
     running[#running + 1] = {tonumber(seq), tonumber(token), started + lease <= now and 1 or 0}
     if string.find(row, '^[^;\\n\\r]*;[^,]*,[^,]*,[^,]*,[^,]*,[^,]*,%d') then
-      toCancel[#toCancel + 1] = string.match(call('GET', P .. 'j:' .. seq) or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
+      toCancel[#toCancel + 1] = string.match(call('MGET', P .. 'j:' .. seq)[1] or '', '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
       toCancel[#toCancel + 1] = token
     end
   end

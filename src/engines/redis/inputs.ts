@@ -5,6 +5,7 @@ import type { JobInput, ReportRecord } from '../../engine/work.ts'
 import { changes } from './change.ts'
 import { decided, reason, state } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure, reportOf } from '../../engine/failures.ts'
+import { readStored } from '../../engine/stored.ts'
 import { gathering, resultIn, type ResultReply } from './gather.ts'
 import { type JobRow, readJob, readStanding } from './rows.ts'
 import { library, reading, type Runs } from './scripts.ts'
@@ -240,6 +241,6 @@ export function aboutIn(number: number, row: string): About {
     const job = readJob(number, row)
     return { id: job.id, actor: job.label.actor }
   }
-  const { actor } = JSON.parse(lines[4] ?? '{}') as { actor?: string | null }
+  const { actor } = readStored<{ actor?: string | null }>(lines[4], {})
   return { id: lines[2] ?? '', actor: actor ?? null }
 }

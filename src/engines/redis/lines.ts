@@ -35,8 +35,8 @@ end
 -- Few at a time, so that it can be told which of them ended its worker (see engine/recovery.ts).
 local function levelsAt(session)
   local count, isAlone = 0, false
-  for _, seq in ipairs(call('SMEMBERS', P .. 'trying:' .. session)) do
-    local job = S.jobAt(tonumber(seq))
+  for _, seq in ipairs(numbersIn(call('SMEMBERS', P .. 'trying:' .. session))) do
+    local job = S.jobAt(seq)
     if job and job.state == ${state.running} then
       count = count + 1
       isAlone = isAlone or job.crashes > ${suspicion.suspect}
@@ -235,8 +235,7 @@ function S.isAnyBefore(score)
 end
 
 function S.takenBefore(session, token, limit)
-  local numbers, taken = call('SMEMBERS', P .. 'run:' .. session), {}
-  for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
+  local numbers, taken = numbersIn(call('SMEMBERS', P .. 'run:' .. session)), {}
   S.loadJobs(numbers)
   for _, seq in ipairs(numbers) do
     local job = S.jobAt(seq)

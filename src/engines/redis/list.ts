@@ -110,7 +110,7 @@ end
 -- A failure that was followed by success is told no more.
 local function mentions(seq, row, code, isTouched)
   local task, args = string.match(row, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n([^\\n]*)\\n[^\\n]*\\n[^\\n]*\\n(.*)$')
-  if args == '\\r' then args = call('GET', P .. 'g:' .. seq) or '' end
+  if args == '\\r' then args = textAt('g:' .. seq) or '' end
   if has(task) or has(args) then return true end
   local tags, description = labelOf(row)
   if #tags > 0 and has('[' .. table.concat(tags, ',') .. ']') then return true end
@@ -118,7 +118,7 @@ local function mentions(seq, row, code, isTouched)
     local isRead, list = pcall(cjson.decode, '[' .. description .. ']')
     if has(isRead and list[1] or description) then return true end
   end
-  local failure = isTouched and code ~= '${state.succeeded}' and call('GET', P .. 'f:' .. seq)
+  local failure = isTouched and code ~= '${state.succeeded}' and textAt('f:' .. seq)
   return failure and has(failure)
 end
 local reached, matched = before, {}
@@ -139,7 +139,7 @@ local function numbersBelow(top)
     add(1, top - 1)
     return numbers, floor
   end
-  local graphs = call('ZREVRANGEBYSCORE', P .. 'm:' .. string.format('%.0f', collection), string.format('(%.0f', top), '-inf',
+  local graphs = rangeOf('ZREVRANGEBYSCORE', 'm:' .. string.format('%.0f', collection), string.format('(%.0f', top), '-inf',
     'LIMIT', 0, ${graphsTogether})
   for _, graph in ipairs(graphs) do
     local base, jobs = string.match(graph, '^([^,]*),([^,]*)')
@@ -182,7 +182,7 @@ while not isFull() and reached > 1 and looked < window do
         and (wanted == '' or mentions(seq, row, code, standings[at])) then
         matched[#matched + 1] = seq
         answered = answered + #row
-        if string.byte(row, -1) == 13 then answered = answered + call('STRLEN', P .. 'g:' .. seq) end
+        if string.byte(row, -1) == 13 then answered = answered + sizeAt('g:' .. seq) end
         if head.behind then answered = answered + keepAfter(head.behind) end
       end
     end

@@ -7,6 +7,7 @@ import { defaultQueue } from '../../engine/queues.ts'
 import { runsOf } from './pack.ts'
 import { type JobRow, labelText, numberIn, readJob, readStanding } from './rows.ts'
 import { readOptions } from '../../engine/job-options.ts'
+import { readStored } from '../../engine/stored.ts'
 
 /**
  * Rows as they travel from one store to another, from and to the rows of this one. In rows that came from elsewhere numbers
@@ -155,7 +156,7 @@ function labelOf(row: Named<'jobs'>): string {
     retention: row.retention as number | null,
     actor: row.actor as string | null,
     description: row.description as string | null,
-    tags: isAlone && row.tags !== null ? (JSON.parse(String(row.tags)) as string[]) : null,
+    tags: isAlone && row.tags !== null ? readStored<string[] | null>(String(row.tags), null) : null,
   })
 }
 
@@ -259,7 +260,7 @@ export function exportCollection(number: number, [row, standing, unique]: JobTex
 
 /** Of its graph nothing is known yet: it counts from 0, and has no jobs. */
 export function importCollection(row: Named<'collections'>): JobTexts {
-  const tags = row.tags === null ? null : (JSON.parse(String(row.tags)) as string[])
+  const tags = row.tags === null ? null : readStored<string[] | null>(String(row.tags), null)
   const callback = row.callback_url === null ? null : { url: row.callback_url, results: row.callback_results ?? 'exit' }
   const label = { actor: row.actor, description: row.description, tags, callback }
   const head = [row.created_at, 0, 0, 0, row.exit].join(',')

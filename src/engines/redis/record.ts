@@ -4,6 +4,7 @@ import type { JobRecord, Progress } from '../../core/job.ts'
 import { reason, reasonName, role, roleName, state, stateName } from '../../engine/codes.ts'
 import { failureIn, type FoundFailure } from '../../engine/failures.ts'
 import { afterLimit } from '../../engine/members.ts'
+import { readStored, storedFailure } from '../../engine/stored.ts'
 import { type JobRow, readJob, readStanding, type Standing } from './rows.ts'
 import { part } from './scripts.ts'
 
@@ -78,12 +79,13 @@ interface Label {
   readonly tags: readonly string[] | null
   readonly callback: Callback | null
 }
+const noLabel: Label = { actor: null, description: null, tags: null, callback: null }
 
 function readCollection(number: number, row: string, standing: string | null): CollectionAt {
   const [head = '', retention = '', id = '', shape = '', label = ''] = row.split('\n')
   const [createdAt, base, , , exit] = head.split(',').map(Number) as [number, number, number, number, number]
   const [code, round, settledAt, cancelledAt, removedAt] = (standing ?? '0,1,,,').split(',')
-  const { actor, description, tags, callback } = JSON.parse(label) as Label
+  const { actor, description, tags, callback } = readStored(label, noLabel)
   return {
     number,
     createdAt,
@@ -113,6 +115,30 @@ const orNull = (text: string | undefined): number | null => (text === undefined 
  */
 export const record = part(`
 local rows, found = {}, {}
+-- A row that is damaged is as good as none. Commands that answer nothing for a key of another type, where others would fail.
+local heads = {
+  ['j:'] = '^%d+\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n',
+  ['s:'] = '^%d,%d+,%d+,[^,]*,%d*,%d*,%d*',
+  ['c:'] = '^%d+,%d+,%d+,%d+,%d+\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n',
+  ['k:'] = '^%d,%d+,%d*,%d*,%d*',
+}
+local ofGraph = '^%d+,%d+,%d+,%d*,%d+,%d*,%d+,%d,%-?%d*,%d,%-?%d*,[^\\n]*' .. string.sub(heads['j:'], 5)
+local function sound(kind, row)
+  local head = heads[kind]
+  if not row or not head or string.find(row, head) or (kind == 'j:' and string.find(row, ofGraph)) then return row end
+  return false
+end
+local function textAt(name)
+  return call('MGET', P .. name)[1]
+end
+local function rangeOf(command, name, ...)
+  local range = redis.pcall(command, P .. name, ...)
+  return range.err and {} or range
+end
+local function sizeAt(name)
+  local size = redis.pcall('STRLEN', P .. name)
+  return type(size) == 'number' and size or 0
+end
 local function keep(name, value)
   rows[name] = value
   found[#found + 1] = name
@@ -130,13 +156,16 @@ local function look(kind, numbers)
   end
   local values = many('MGET', nil, keys)
   for at = 1, #names do
-    if values[at] then keep(names[at], values[at]) end
+    local row = sound(kind, values[at])
+    if row then keep(names[at], row) end
   end
 end
 local function rowsAt(kind, numbers)
   local keys = {}
   for at = 1, #numbers do keys[at] = P .. kind .. numbers[at] end
-  return many('MGET', nil, keys)
+  local found = many('MGET', nil, keys)
+  for at = 1, #numbers do found[at] = sound(kind, found[at]) end
+  return found
 end
 local function headIn(row, number)
   local line = string.match(row, '^[^\\n]*')
@@ -189,7 +218,7 @@ local function leavesAt(barriers)
     for n, row in ipairs(rowsAt('b:', some)) do
       local base = row and tonumber(string.match(row, '^%d+'))
       local lists = row and string.match(row, '^[^\\n]*\\n(.*)$')
-      if lists == '\\r' then lists = call('GET', P .. 'l:' .. some[n]) end
+      if lists == '\\r' then lists = textAt('l:' .. some[n]) end
       if lists then
         local own, nested = string.match(lists, '^[^\\n]*\\n([^\\n]*)\\n([^\\n]*)')
         runsOf(own, base, jobs)
@@ -333,12 +362,11 @@ function progressOf(rows: Rows, { number, attempt }: JobAt): Progress | null {
   const row = rows.get(`p:${number}`)
   if (row === null) return null
   const end = row.indexOf('\n')
-  return Number(row.slice(0, end)) === attempt ? (JSON.parse(row.slice(end + 1)) as Progress) : null
+  return Number(row.slice(0, end)) === attempt ? readStored<Progress | null>(row.slice(end + 1), null) : null
 }
 
 function earlierFailure(rows: Rows, number: number): Failure | null {
-  const row = rows.get(`f:${number}`)
-  return row === null ? null : (JSON.parse(row) as Failure)
+  return storedFailure(rows.get(`f:${number}`))
 }
 
 /** The failure of a job that failed or was cancelled. */

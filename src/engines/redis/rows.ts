@@ -2,6 +2,7 @@ import type { StoredOptions } from '../../core/job.ts'
 import { role, state } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
 import { defaultQueue } from '../../engine/queues.ts'
+import { readStored } from '../../engine/stored.ts'
 
 /** A job as it was submitted (`j:<n>`). */
 export interface JobRow {
@@ -54,11 +55,12 @@ export function labelText({ retention, actor, description, tags }: Label): strin
 function readLabel(text: string): Label {
   if (text === '') return noLabel
   const at = text.indexOf(';')
-  const [actor, description, tags] = JSON.parse(text.slice(at + 1)) as [
-    string | null,
-    string | null,
-    readonly string[] | null,
+  const none: readonly [actor: string | null, description: string | null, tags: readonly string[] | null] = [
+    null,
+    null,
+    null,
   ]
+  const [actor, description, tags] = readStored(text.slice(at + 1), none)
   return { retention: numberIn(text.slice(0, at)), actor, description, tags }
 }
 

@@ -68,6 +68,16 @@ local function number()
   argAt = argAt + 1
   return tonumber(ARGV[argAt])
 end
+-- The numbers of jobs among these texts, in order; and the others, which are no job's.
+local function numbersIn(list)
+  local numbers, others = {}, {}
+  for _, text in ipairs(list) do
+    local one = string.find(text, '^%d+$') and #text < 17 and tonumber(text)
+    if one then numbers[#numbers + 1] = one else others[#others + 1] = text end
+  end
+  table.sort(numbers)
+  return numbers, others
+end
 local function many(command, first, list)
   local count = #list
   if count == 0 then return {} end

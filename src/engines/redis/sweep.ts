@@ -105,8 +105,8 @@ if not whose then
   local expiresAt = call('ZSCORE', P .. 'alive', session)
   if not expiresAt or tonumber(expiresAt) > now then return {0, '', {}} end
   local suspects = 0
-  for _, seq in ipairs(call('SRANDMEMBER', trying, 100)) do
-    local job = S.jobAt(tonumber(seq))
+  for _, seq in ipairs(numbersIn(call('SRANDMEMBER', trying, 100))) do
+    local job = S.jobAt(seq)
     if job and job.state == ${state.running} and job.session == tonumber(session) then suspects = suspects + 1 end
   end
   whose = suspects == 0 and ${blame.everybody} or suspects == 1 and ${blame.onlySuspect} or ${blame.suspects}
@@ -116,9 +116,8 @@ if not whose then
   call('ZREM', P .. 'leases', session)
   call('ZADD', P .. 'ended', now, session)
 end
-local held = call('SMEMBERS', run)
-for at = 1, #held do held[at] = tonumber(held[at]) end
-table.sort(held)
+local held, others = numbersIn(call('SMEMBERS', run))
+change('SREM', run, others)
 local page = {}
 for _, seq in ipairs(held) do
   if seq > after and #page < ${jobsPerStep} then page[#page + 1] = seq end

@@ -91,9 +91,7 @@ local live = call('ZRANGEBYSCORE', P .. 'alive', '(' .. string.format('%.0f', no
 if live then return call('HMGET', P .. 'session:' .. live, 'name', 'host', 'pid') end
 local room = ${jobsPerStep}
 local function endSession(session)
-  local running = call('SRANDMEMBER', P .. 'run:' .. session, room)
-  for at = 1, #running do running[at] = tonumber(running[at]) end
-  table.sort(running)
+  local running = numbersIn(call('SRANDMEMBER', P .. 'run:' .. session, room))
   S.loadJobs(running)
   for _, seq in ipairs(running) do
     local job = S.jobAt(seq)

@@ -1,6 +1,7 @@
 import { state } from '../../engine/codes.ts'
 import type { QueueRecord, WorkerRecord } from '../../engine/inspect.ts'
 import { defaultQueue, type QueueCount, queueRecords } from '../../engine/queues.ts'
+import { readStored } from '../../engine/stored.ts'
 import type { Database } from './database.ts'
 import { record } from './record.ts'
 import { reading } from './scripts.ts'
@@ -163,7 +164,7 @@ function workerRecord(row: readonly (string | number)[]): WorkerRecord {
     host: String(host),
     pid: Number(pid),
     concurrency: Number(concurrency),
-    queues: queueNames === '' ? null : (JSON.parse(String(queueNames)) as string[]),
+    queues: queueNames === '' ? null : readStored<string[] | null>(String(queueNames), null),
     state: isLost ? 'lost' : hasEnded ? 'ended' : 'running',
     startedAt: Number(startedAt),
     seenAt: Number(seenAt),

@@ -2,6 +2,7 @@ import type { Change } from '../../core/event.ts'
 import type { Progress } from '../../core/job.ts'
 import type { EventsPage, EventsQuery } from '../../engine/feed.ts'
 import { collectionStateName, settling, state, stateName } from '../../engine/codes.ts'
+import { readStored } from '../../engine/stored.ts'
 import type { Database } from './database.ts'
 
 /** Rows of events read at a time. */
@@ -62,8 +63,8 @@ export function events(db: Database, query: EventsQuery, numbers: Numbers): Even
 
 /** Takes the flat list of a row apart (see the journal), keeping what belongs to the collections wanted. */
 function read(db: Database, row: Row, wanted: ReadonlySet<number> | null, into: Change[]): void {
-  const flat = JSON.parse(row.changes) as number[]
-  const payloads = row.payloads === null ? [] : (JSON.parse(row.payloads) as Progress[])
+  const flat = readStored<number[]>(row.changes, [])
+  const payloads = readStored<Progress[]>(row.payloads, [])
   let payload = 0
   for (let at = 0; at < flat.length;) {
     const kind = flat[at] as number

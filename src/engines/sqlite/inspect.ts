@@ -20,6 +20,7 @@ import { cursorNow } from './feed.ts'
 import type { FoundFailure } from '../../engine/failures.ts'
 import { countJobs, failureOf, resultOf, resultsAt, wholeBudget } from './gather.ts'
 import { noHistory } from '../../engine/records.ts'
+import { readStored } from '../../engine/stored.ts'
 import { jobColumns, jobRecord, type JobRow, jobTables, readHistory } from './record.ts'
 import { pausedQueues } from './line.ts'
 import { isVisible } from './submit.ts'
@@ -330,7 +331,7 @@ export function workers(db: Database, now: number): WorkerRecord[] {
     host: row.host,
     pid: row.pid,
     concurrency: row.concurrency,
-    queues: row.queues === null ? null : (JSON.parse(row.queues) as string[]),
+    queues: readStored<string[] | null>(row.queues, null),
     state:
       row.lost === 1 || (row.ended_at === null && row.expires_at <= now)
         ? 'lost'

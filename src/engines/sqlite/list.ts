@@ -121,6 +121,9 @@ const topMember = `select * from (
     union all select seq, created_at from celeriac_jobs where seq = ? and seq < ?)
   order by number desc limit 1`
 
+const hasTag = (tags: string): string =>
+  `exists (select 1 from json_each(iif(json_valid(${tags}), ${tags}, '[]')) where value = ?)`
+
 function jobConditions(query: JobsQuery): Condition[] {
   const conditions: Condition[] = [[`c.removed_at is null and ${isVisible}`]]
   if (query.states !== undefined)
@@ -131,7 +134,7 @@ function jobConditions(query: JobsQuery): Condition[] {
   if (query.task !== undefined) conditions.push(['j.task glob ?', glob(query.task)])
   if (query.queue !== undefined) conditions.push(['j.queue = ?', query.queue])
   if (query.actor !== undefined) conditions.push(['coalesce(c.actor, h.actor) = ?', query.actor])
-  if (query.tag !== undefined) conditions.push(['exists (select 1 from json_each(j.tags) where value = ?)', query.tag])
+  if (query.tag !== undefined) conditions.push([hasTag('j.tags'), query.tag])
   if (query.text !== undefined) conditions.push([mentions, lowerAscii(query.text)])
   return [...conditions, ...timeConditions(query, 'j.created_at')]
 }
@@ -181,6 +184,6 @@ function collectionConditions(query: CollectionsQuery): Condition[] {
   const conditions: Condition[] = [['1']]
   if (query.state !== undefined) conditions.push(['state = ?', collectionStates.indexOf(query.state)])
   if (query.actor !== undefined) conditions.push(['actor = ?', query.actor])
-  if (query.tag !== undefined) conditions.push(['exists (select 1 from json_each(tags) where value = ?)', query.tag])
+  if (query.tag !== undefined) conditions.push([hasTag('tags'), query.tag])
   return [...conditions, ...timeConditions(query, 'created_at')]
 }
