@@ -20,7 +20,7 @@ const storeScript = reading(
   'doctor',
   `
 local meta = call('HMGET', P .. 'meta', 'version', 'lost', 'lostAt', 'steppedAt', 'steppedBy')
-return {meta[1] or '', meta[2] or '', meta[3] or '0', call('ZCARD', P .. 'work'), string.format('%.0f', now), meta[4] or '0', meta[5] or '0'}
+return {meta[1] or '', meta[2] or '', meta[3] or '0', call('ZCARD', P .. 'work') + call('ZCARD', P .. 'work-later'), string.format('%.0f', now), meta[4] or '0', meta[5] or '0'}
 `,
 )
 type Store = readonly [
