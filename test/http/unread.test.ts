@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { group } from 'celeriac'
 import { serve } from 'celeriac/http'
 import { appByHand } from '../fixtures/app-by-hand.ts'
 import { turns } from '../fixtures/working.ts'
 import { Turns } from '../../src/http/turns.ts'
+
+// A hundred megabytes of snapshots are made in a test, and a busy machine takes its time for that.
+vi.setConfig({ testTimeout: 120_000 })
 
 /** An API with a collection that is larger than what the network holds, and how often it was read. */
 async function large() {

@@ -60,8 +60,16 @@ export const memberColumns = `${ownColumns(
 export const memberTables = `celeriac.jobs j ${ownTables}`
 export type MemberRow = Omit<JobRow, 'collection_id' | 'actor'> & { readonly is_over: boolean }
 
+/**
+ * A number of no graph that is still being uploaded. No two overlap, so only the last that begins before it need be looked at: there
+ * may be hundreds that somebody gave up, and every list asks this of every job.
+ */
+export const isSealed = (number: string): string => {
+  const all = (column: string): string => `array(select ${column} from celeriac.uploads order by first)`
+  return `coalesce((${all('last')})[width_bucket(${number}, ${all('first')})] < ${number}, true)`
+}
 /** Of a graph that is still being uploaded nobody knows yet. */
-export const isVisible = 'not exists (select 1 from celeriac.uploads u where j.seq between u.first and u.last)'
+export const isVisible = isSealed('j.seq')
 
 export const jobRecord = (row: JobRow, after: readonly string[]): JobRecord => jobRecordOf(row, failedIn(row), after)
 

@@ -25,6 +25,7 @@ import { jobsPerStep } from '../../engine/recovery.ts'
 import { runningOf } from './change.ts'
 import type { Database, Requests } from './database.ts'
 import { anywhere } from './line.ts'
+import { isSealed } from './record.ts'
 
 /** Closing a store waits for what is under way in it, and counting takes its time. In milliseconds. */
 const patience = 600_000
@@ -217,10 +218,8 @@ async function stay(requests: Requests): Promise<void> {
 // ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
-const uploaded = (column: string): string =>
-  `not exists (select 1 from celeriac.uploads u where ${column} between u.first and u.last)`
 const isCopied = (kind: RowKind): string =>
-  kind === 'jobs' ? uploaded('seq') : kind === 'barriers' ? uploaded('number') : 'true'
+  kind === 'jobs' ? isSealed('seq') : kind === 'barriers' ? isSealed('number') : 'true'
 
 async function census(requests: Requests): Promise<Census> {
   const count = async (kind: RowKind): Promise<number> =>

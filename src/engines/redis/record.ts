@@ -298,9 +298,15 @@ for _, row in ipairs(call('HVALS', P .. 'uploads')) do
   local base, jobs, barriers = string.match(row, '^[^,]*,([^,]*),([^,]*),([^,]*)')
   uploads[#uploads + 1] = {base - 1, base + jobs + barriers - 1}
 end
+table.sort(uploads, function(one, other) return one[1] < other[1] end)
+-- No two overlap. There may be hundreds that somebody gave up, and every list asks this of every job.
 local function isHidden(number)
-  for _, upload in ipairs(uploads) do
-    if number >= upload[1] and number <= upload[2] then return true end
+  local low, high = 1, #uploads
+  while low <= high do
+    local at = math.floor((low + high) / 2)
+    if number < uploads[at][1] then high = at - 1
+    elseif number > uploads[at][2] then low = at + 1
+    else return true end
   end
   return false
 end

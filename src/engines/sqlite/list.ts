@@ -33,6 +33,8 @@ interface Top {
 interface Listing<Row, T> {
   readonly top: (before: number) => Top | undefined
   readonly rowsIn: (from: number, before: number, limit: number) => Row[]
+  /** Where to begin at the earliest, for the texts of what is looked through not to be too much. */
+  readonly notBefore?: (from: number, before: number) => number
   readonly numberOf: (row: Row) => number
   /** In the transaction that found the rows; null where it takes too long for that. */
   readonly tell: (row: Row, room: { left: number }) => T | null
@@ -44,7 +46,7 @@ interface Listing<Row, T> {
 async function page<Row, T>(
   { ready, runtime }: Lister,
   query: JobsQuery | CollectionsQuery,
-  { top, rowsIn, numberOf, tell, tellLarge, sizeOf }: Listing<Row, T>,
+  { top, rowsIn, notBefore, numberOf, tell, tellLarge, sizeOf }: Listing<Row, T>,
 ): Promise<RecordPage<T>> {
   const items: T[] = []
   const window = new Window(runtime, { first: 1_000, most: 20_000, milliseconds: 10 })
@@ -56,8 +58,9 @@ async function page<Row, T>(
       db.read(() => {
         const newest = top(Math.min(before, latest))
         if (newest === undefined || newest.createdAt < (query.createdFrom ?? 0) - createdMargin) return null
-        const from = Math.max(newest.number + 1 - window.size, 0)
-        const rows = rowsIn(from, newest.number + 1, wanted)
+        const [earliest, end] = [Math.max(newest.number + 1 - window.size, 0), newest.number + 1]
+        const from = notBefore?.(earliest, end) ?? earliest
+        const rows = rowsIn(from, end, wanted)
         const room = { left: countedTogether }
         return { from, rows: rows.map((row) => ({ row, told: tell(row, room) })) }
       }),
@@ -94,6 +97,9 @@ export async function jobs(lister: Lister, query: JobsQuery): Promise<RecordPage
       const which = collection === null ? [] : [collection, collection, from, before]
       return db.all<JobRow>(sql, from, before, ...which, ...values, limit)
     },
+    ...(query.text !== undefined && {
+      notBefore: (from, before) => db.get<{ first: number }>(firstSearched, from, before)?.first ?? from,
+    }),
     numberOf: ({ seq }) => seq,
     tell: (row) => jobRecord(db, row, afterOf(db, row.behind)),
     sizeOf: sizeOfJob,
@@ -112,6 +118,15 @@ const jobsSql = (which: string, conditions: readonly Condition[]): string =>
 /** The job that the collection is, if it is one, and the others by their index. */
 const inCollection = `and j.seq in (
   select ? union all select seq from celeriac_jobs where collection = ? and collection <> seq and seq >= ? and seq < ?)`
+
+/** A search reads every letter, which takes some ten milliseconds for each million. Their lengths are known without reading them. */
+const searchedAtOnce = 1024 * 1024
+const firstSearched = `
+  select min(seq) as first from (
+    select seq, sum(octet_length(args) + coalesce(octet_length(failure), 0))
+      over (order by seq desc rows between unbounded preceding and 1 preceding) as newer
+    from celeriac_jobs where seq >= ? and seq < ?)
+  where newer is null or newer < ${searchedAtOnce}`
 
 const topJob =
   'select seq as number, created_at as createdAt from celeriac_jobs where seq < ? order by seq desc limit 1'

@@ -258,4 +258,8 @@ create table celeriac_tallies (
   primary key (minute, task, session)
 ) strict, without rowid;
 `,
+  `
+-- Every list asks of every job whether it belongs to an upload.
+create index celeriac_uploads_first on celeriac_uploads (first, last);
+`,
 ]

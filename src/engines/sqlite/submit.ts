@@ -236,5 +236,11 @@ export function abandonUploads(change: Change): boolean {
   return true
 }
 
+/**
+ * A number of no graph that is still being uploaded. No two overlap, so only the last that begins before it need be looked at: there
+ * may be hundreds that somebody gave up, and every list asks this of every job.
+ */
+export const isSealed = (number: string): string =>
+  `coalesce((select u.last < ${number} from celeriac_uploads u where u.first <= ${number} order by u.first desc limit 1), 1)`
 /** Rows that belong to an unfinished upload are not to be seen. */
-export const isVisible = 'not exists (select 1 from celeriac_uploads u where j.seq between u.first and u.last)'
+export const isVisible = isSealed('j.seq')

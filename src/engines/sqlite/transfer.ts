@@ -24,6 +24,7 @@ import {
 import { newChange, nextNumber, writeChange } from './change.ts'
 import type { Database } from './database.ts'
 import { giveBackSome } from './heartbeat.ts'
+import { isSealed } from './submit.ts'
 import { settleWork } from './work.ts'
 
 /** @param open the store, whether it is closed to all other use or not */
@@ -191,10 +192,8 @@ function stay(db: Database): void {
 
 const tableOf = (kind: RowKind): string => `celeriac_${kind}`
 /** Uploads that were never sealed stay behind: whoever sends one begins again. */
-const uploaded = (column: string): string =>
-  `not exists (select 1 from celeriac_uploads u where ${column} between u.first and u.last)`
 const isCopied = (kind: RowKind): string =>
-  kind === 'jobs' ? uploaded('seq') : kind === 'barriers' ? uploaded('number') : 'true'
+  kind === 'jobs' ? isSealed('seq') : kind === 'barriers' ? isSealed('number') : 'true'
 
 function census(db: Database): Census {
   const count = (kind: RowKind): number =>
