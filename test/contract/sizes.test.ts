@@ -167,6 +167,21 @@ onEveryEngine((open) => {
     expect(turns).toBeGreaterThan(2)
   })
 
+  test('uploads that were given up are not seen, and what came between them is', async () => {
+    const { engine } = await open()
+    const jobs = Object.fromEntries(Array.from({ length: engine.partSize + 1 }, (_, n) => [`hidden-${n}`, {}]))
+    const seen: string[] = []
+    for (let n = 0; n < 30; n++) {
+      await engine.upload(graphOf(jobs), 0, null)
+      if (n % 3 > 0) continue
+      seen.unshift(`seen-${n}`)
+      await engine.submit([submission(alone(`seen-${n}`))])
+    }
+    expect(await tasks(engine, { limit: 100 })).toEqual(seen)
+    expect((await engine.counts({})).jobs).toMatchObject({ queued: seen.length })
+    expect((await engine.queues())[0]?.counts).toMatchObject({ queued: seen.length })
+  })
+
   test('neither the jobs of one collection nor those since an instant are looked for in all the others', async () => {
     const { engine, clock } = await open()
     const graph = groupOf('first', 'second')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { jobsPerTurn } from '../../src/core/by-pages.ts'
 import { partsOf } from '../../src/engine/parts.ts'
-import { groupOf, plainJob, submission } from '../fixtures/graphs.ts'
+import { graphOf, groupOf, plainJob, submission } from '../fixtures/graphs.ts'
 import { hand, sweepAll } from '../fixtures/hand.ts'
 import { onEveryEngine, type Store } from '../fixtures/store.ts'
 
@@ -75,6 +75,22 @@ onEveryEngine(
       expect(changes.map((change) => 'jobId' in change && change.jobId)).toContain(job?.id)
       expect([1, 2, 3]).toContain(told?.version)
       expect(found?.counts.queued).toBe(found?.jobs.filter(({ state }) => state === 'queued').length)
+    })
+  },
+  ['sqlite'],
+)
+
+onEveryEngine(
+  (open) => {
+    test('a search looks through some letters in each turn of the event loop, however large the arguments', async () => {
+      const store = await open()
+      const { engine } = store
+      const args = JSON.stringify(['a'.repeat(250 * 1024)])
+      for (let n = 0; n < 3; n++)
+        await engine.submit(Array.from({ length: 20 }, () => submission(graphOf({ large: { args } }))))
+      const turns = watched(store)
+      expect((await engine.jobs({ limit: 10, text: 'b' })).items).toEqual([])
+      expect(turns()).toBeGreaterThanOrEqual(12)
     })
   },
   ['sqlite'],
