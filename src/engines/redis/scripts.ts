@@ -147,6 +147,14 @@ function piecesOf(lua: string): Piece[] {
 }
 const wordsIn = (text: string): string[] => text.match(/\w+/g) ?? []
 
+/** Scripts have their libraries in common, and each is taken apart once: that is a good part of what opening a store takes. */
+const known = new Map<string, Piece[][]>()
+function groupsIn(lua: string): Piece[][] {
+  let groups = known.get(lua)
+  if (groups === undefined) known.set(lua, (groups = groupsOf(piecesOf(lua))))
+  return groups
+}
+
 /** Pieces that share something of their own belong together; the others are made each by itself. */
 function groupsOf(pieces: readonly Piece[]): Piece[][] {
   let groups: Piece[][] = []
@@ -160,7 +168,7 @@ function groupsOf(pieces: readonly Piece[]): Piece[][] {
 }
 
 function shelf(libraries: readonly string[]): string {
-  const groups = libraries.flatMap((lua) => groupsOf(piecesOf(lua)))
+  const groups = libraries.flatMap(groupsIn)
   const taken = new Set<string>()
   const makers = groups.map((group) => {
     const names = group.flatMap(({ given }) => given)
