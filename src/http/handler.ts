@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { type Duplex, pipeline, Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
@@ -12,6 +12,7 @@ import { whenNext } from './pipelined.ts'
 import { problemOf, problemReply, RequestError } from './problem.ts'
 import type { AskedOf } from './route.ts'
 import { isReply, type Reply, responseOf } from './reply.ts'
+import { type Upgrade, upgradeListener } from './upgrades.ts'
 import { write } from './write.ts'
 
 /** The HTTP API of an app: call it with a request, or mount it in what you serve with. */
@@ -25,8 +26,11 @@ export interface Handler {
   readonly node: (message: IncomingMessage, response: ServerResponse, next?: () => void) => void
   /** For Fastify: `fastify.register(handler.fastify)`. A prefix is given as `base` too. */
   readonly fastify: (fastify: FastifyLike) => Promise<void>
-  /** WebSockets, for Node’s server under any of them: `server.on('upgrade', handler.upgrade)`. False: not ours. */
-  readonly upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => boolean
+  /**
+   * WebSockets, for Node’s server under any of them: `server.on('upgrade', handler.upgrade)`. False: not ours, and left to the
+   * server's other listeners. Where there are none, the server answers the request as one without an offer.
+   */
+  readonly upgrade: Upgrade
   /** Whether access is configured, by a key or `auth`. Until then, outside requests are refused. */
   readonly isGuarded: () => Promise<boolean>
   /** Whether programs of this machine may do everything, because access is not configured. */
@@ -101,7 +105,11 @@ export function createHandler(app: Celeriac, options: HandlerOptions = {}): Hand
   }
   return Object.assign(async (request: Request, env?: object) => whole(request, await asked(request, env)), {
     node,
-    upgrade: (message: IncomingMessage, socket: Duplex, head: Buffer) => live.upgrade(message, socket, head),
+    upgrade: upgradeListener(
+      (message, socket, head) => live.upgrade(message, socket, head),
+      (url) => isOurs(pathOf(url)),
+      service.parts.runtime,
+    ),
     isGuarded: () => authenticator.isConfigured(),
     isOpenLocally: () => authenticator.isOpen(),
     close: () => live.close(),

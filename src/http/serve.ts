@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Celeriac } from '../app/celeriac.ts'
 import { partsOf } from '../app/parts.ts'
@@ -41,10 +41,7 @@ export async function serve(app: Celeriac, given: ServeOptions = {}): Promise<Se
   const isOpenLocally = await handler.isOpenLocally()
   await checkAccess(handler, host, isOpenLocally)
   // What takes its time to ask is sent away by Node itself: headers within 60 s, all of it within 300 s.
-  const server = createServer({ shouldUpgradeCallback: isForWebSocket }, handler.node)
-  server.on('upgrade', (message, socket, head: Buffer) => {
-    if (!handler.upgrade(message, socket, head)) socket.destroy()
-  })
+  const server = createServer(handler.node).on('upgrade', handler.upgrade)
   server.listen(port, host)
   await once(server, 'listening').catch((cause: unknown) => {
     throw cannotListen(host, port, cause)
@@ -62,12 +59,6 @@ export async function serve(app: Celeriac, given: ServeOptions = {}): Promise<Se
     },
   }
 }
-
-/**
- * What else is offered, such as HTTP/2 by Java's client with every first request, is not taken, and the request is answered. Older
- * versions of Node do not ask, and such a request is cut off there.
- */
-const isForWebSocket = ({ headers: { upgrade = '' } }: IncomingMessage): boolean => /\bwebsocket\b/i.test(upgrade)
 
 const whyNot: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another program listens there: name another port, or 0 for any that is free',
