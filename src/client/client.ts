@@ -16,6 +16,7 @@ import { follow } from './follow.ts'
 import type { FollowOptions } from './inbox.ts'
 import { Line } from './line.ts'
 import { NoResult } from './no-result.ts'
+import { isNamed, isPage, isWhole } from './received.ts'
 import { Requests, type Token } from './requests.ts'
 
 export type { Connection, FollowOptions } from './inbox.ts'
@@ -135,7 +136,7 @@ export function clientWith(requests: Requests): Client {
   const line = new Line(requests)
   const submit = async (path: string, body: object, options: SubmitOptions = {}) => {
     const { signal, callback_url, callback, idempotency_key = drawKey(requests.runtime), ...rest } = options
-    const { id } = await requests.json<{ id: string }>('POST', path, {
+    const { id } = await requests.json<{ id: string }>('POST', path, isNamed, {
       headers: { 'idempotency-key': idempotency_key },
       body: { ...body, options: rest, callback_url, callback },
       signal,
@@ -146,7 +147,7 @@ export function clientWith(requests: Requests): Client {
   const list =
     <Item>(path: string) =>
     ({ signal, ...query }: ListQuery = {}): Promise<Page<Item>> =>
-      requests.json('GET', path, { query, signal, isRepeatable: true })
+      requests.json('GET', path, isPage, { query, signal, isRepeatable: true })
   return {
     submit: (task, args = [], options) => submit(`/api/tasks/${encodeURIComponent(task)}`, { args }, options),
     submitCanvas: (canvas, options) => submit('/api/collections', { canvas }, options),
@@ -188,11 +189,12 @@ function jobOf<R>(requests: Requests, line: Line, id: string): ClientJob<R> {
 
 function actionsOf<Whole>(requests: Requests, path: string) {
   return {
-    read: ({ signal }: Asking = {}) => requests.json<Whole>('GET', path, { signal, isRepeatable: true }),
-    cancel: ({ signal }: Asking = {}) => requests.json<Whole>('POST', `${path}/cancel`, { signal, isRepeatable: true }),
+    read: ({ signal }: Asking = {}) => requests.json<Whole>('GET', path, isWhole, { signal, isRepeatable: true }),
+    cancel: ({ signal }: Asking = {}) =>
+      requests.json<Whole>('POST', `${path}/cancel`, isWhole, { signal, isRepeatable: true }),
     // A second one would begin another round, or be told that it runs already: it is for whoever asks to say it again.
     retry: ({ signal, ...body }: Asking & object = {}) =>
-      requests.json<Whole>('POST', `${path}/retry`, { body, signal }),
+      requests.json<Whole>('POST', `${path}/retry`, isWhole, { body, signal }),
   }
 }
 

@@ -1,5 +1,6 @@
-import { type AnyEvent, type FollowOptions, Inbox, type Subject } from './inbox.ts'
+import { type FollowOptions, Inbox, type Subject } from './inbox.ts'
 import type { Line } from './line.ts'
+import type { AnyEvent } from './received.ts'
 
 /** The events of a subject, typed by whoever knows it. Nothing is held before the first `next` or after the end. */
 export function follow<Event extends AnyEvent>(

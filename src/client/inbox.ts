@@ -1,11 +1,8 @@
+import { Patience } from './problem.ts'
+import type { AnyEvent } from './received.ts'
+
 /** What is followed: one collection, one job, or everything one may see. */
 export type Subject = { readonly collection: string } | { readonly job: string } | { readonly all: true }
-
-/** As much as is needed to know of an event here. */
-export interface AnyEvent {
-  readonly type: string
-  readonly cursor: string
-}
 
 export interface FollowOptions {
   /** A cursor from an event seen before: changes since then come first, without a snapshot unless they are gone. */
@@ -32,6 +29,8 @@ const mostRemembered = 500
 export class Inbox {
   readonly subject: Subject
   readonly live: boolean
+  /** With what answers in place of the API, until this is told something. */
+  readonly patience = new Patience()
   /** The cursor of the last event told. */
   after: string | undefined
   /** What it is called on the line just now. */
@@ -67,6 +66,7 @@ export class Inbox {
 
   hear(event: AnyEvent): void {
     this.after = event.cursor
+    this.patience.reset()
     if (!this.#isNews(event)) return
     this.#events.push(event)
     this.#wake?.()
@@ -102,10 +102,10 @@ export class Inbox {
   }
 
   /** Where a late transaction has slipped in, a server rather tells again what came behind it than leave it out. */
-  #isNews({ cursor: _cursor, ...event }: AnyEvent): boolean {
+  #isNews({ cursor, ...event }: AnyEvent): boolean {
     // These tell how things stand, whatever was told before.
     if (event.type === 'snapshot' || event.type === 'start' || event.type === 'jobs') return true
-    const text = JSON.stringify(event)
+    const text = textOf(event) ?? cursor
     if (this.#recent.has(text) || this.#before.has(text)) return false
     if (this.#recent.size >= mostRemembered) {
       this.#before = this.#recent
@@ -113,5 +113,14 @@ export class Inbox {
     }
     this.#recent.add(text)
     return true
+  }
+}
+
+/** null: nested too deeply to be written. Nothing of the API's is, and it must not end the process that hears it. */
+function textOf(event: object): string | null {
+  try {
+    return JSON.stringify(event)
+  } catch {
+    return null
   }
 }

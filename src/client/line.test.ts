@@ -208,6 +208,138 @@ it('asks for no more than is read', async () => {
   await more
 })
 
+/** What no server of ours says on a line, to one who follows by this name. */
+const strange: Readonly<Record<string, (as: string) => string | Buffer>> = {
+  'no JSON': () => 'hello',
+  binary: () => Buffer.from('{"type":"beat"}'),
+  null: () => 'null',
+  'a number': () => '1',
+  'a list': () => '[]',
+  'an event that is missing': (as) => JSON.stringify({ type: 'event', as }),
+  'an event that is null': (as) => JSON.stringify({ type: 'event', as, event: null }),
+  'an event without a cursor': (as) => JSON.stringify({ type: 'event', as, event: { type: 'state' } }),
+  'a cursor that is a number': (as) => JSON.stringify({ type: 'event', as, event: { type: 'state', cursor: 1 } }),
+  'a cursor that no header carries': (as) =>
+    JSON.stringify({ type: 'event', as, event: { type: 'state', cursor: 'c\n1' } }),
+  'a snapshot of nothing': (as) => JSON.stringify({ type: 'event', as, event: { type: 'snapshot', cursor: 'c1' } }),
+  'a snapshot without jobs': (as) =>
+    JSON.stringify({
+      type: 'event',
+      as,
+      event: { type: 'snapshot', cursor: 'c1', collection: { id: 'a', state: 'running' } },
+    }),
+  'jobs that are a number': (as) =>
+    JSON.stringify({ type: 'event', as, event: { type: 'jobs', cursor: 'c1', jobs: 5 } }),
+  'jobs that are null': (as) =>
+    JSON.stringify({ type: 'event', as, event: { type: 'jobs', cursor: 'c1', jobs: [null] } }),
+  'a problem that is missing': (as) => JSON.stringify({ type: 'problem', as }),
+  'a problem in other types': (as) =>
+    JSON.stringify({ type: 'problem', as, problem: { status: '404', code: 5, detail: { toString: 1 } } }),
+  'a name that is a number': (as) => JSON.stringify({ type: 'end', as: Number(as) }),
+}
+
+describe.each(Object.entries(strange))('a line that says %s', (_name, say) => {
+  it('is ended, and another one goes on', async () => {
+    const { client, clock, line, opened } = await standIn()
+    const following = all(client.collection('a').follow())
+    const first = await line(1)
+    tell(first, state(1))
+    first.socket.send(say('1'))
+    await once(first.socket, 'close')
+    clock.pass(149)
+    await turns(50)
+    expect(opened).toHaveLength(1)
+    const second = await line(2, 1, 50)
+    expect(second.orders[0]).toMatchObject({ as: '2', after: 'c1' })
+    second.socket.send(JSON.stringify({ type: 'end', as: '2' }))
+    expect(cursors(await following)).toEqual(['c1'])
+  })
+})
+
+it('lets a stream take the place of lines that say what is not understood, and looks again for one later', async () => {
+  const stream = { 'content-type': 'text/event-stream' }
+  const { client, clock, opened } = await standIn((response) => {
+    if (response.req.url === '/api/tickets') return false
+    response.writeHead(200, stream).end(`data: ${JSON.stringify({ ...state(1, 'succeeded'), type: 'settled' })}\n\n`)
+    return true
+  })
+  let isOver = false
+  const following = all(client.collection('a').follow()).finally(() => (isOver = true))
+  const said = new Set<unknown>()
+  for (; !isOver; await turns()) {
+    for (const { socket } of opened.filter((one) => one.orders.length > 0 && !said.has(one))) socket.send('<html>')
+    for (const one of opened) if (one.orders.length > 0) said.add(one)
+    clock.pass(50)
+  }
+  expect(cursors(await following)).toEqual(['c1'])
+  expect(opened).toHaveLength(2)
+})
+
+it('hears what is nested more deeply than it can write', async () => {
+  const { client, line } = await standIn()
+  const following = all(client.collection('a').follow())
+  const first = await line(1)
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  for (const n of [1, 2])
+    first.socket.send(`{"type":"event","as":"1","event":{"type":"x","cursor":"c${n}","x":${deep}}}`)
+  first.socket.send(JSON.stringify({ type: 'end', as: '1' }))
+  expect(cursors(await following)).toEqual(['c1', 'c2'])
+})
+
+describe('an answer', () => {
+  const answered = (status: number, type: string, body: string) =>
+    standIn((response) => {
+      response.writeHead(status, { 'content-type': type }).end(body)
+      return true
+    })
+
+  it.each([
+    '<html>',
+    '',
+    'null',
+    '5',
+    '[]',
+    '{}',
+    '{"id":1,"state":"running"}',
+    '{"id":"a","state":"failed","failure":1}',
+  ])('that all is well, and is %s, is thrown as none of the API', async (body) => {
+    const { client, clock } = await answered(200, 'application/json', body)
+    const found: unknown[] = []
+    const asking = [
+      client.collection('a').read(),
+      client.collection('a').result(),
+      client.job('a').cancel(),
+      client.job('a').retry(),
+      client.jobs.list(),
+    ]
+    for (const one of asking) void one.catch((error: unknown) => found.push(error))
+    for (; found.length < asking.length; await turns()) clock.pass(1_000)
+    for (const error of found) {
+      expect(error).toMatchObject({ name: 'ApiProblem', status: 200, code: 'HTTP_200', isForeign: true })
+    }
+  })
+
+  it('to a submission without an id is thrown', async () => {
+    const { client, clock } = await answered(201, 'application/json', '{"id":7}')
+    let found: unknown
+    void client.submit('add').catch((error: unknown) => (found = error))
+    for (; found === undefined; await turns()) clock.pass(1_000)
+    expect(found).toMatchObject({ name: 'ApiProblem', status: 201, isForeign: true })
+  })
+
+  it.each(['null', '5', '[]', '{"code":5,"detail":"x"}', '{"code":"NOT_FOUND","detail":{"toString":1},"title":{}}'])(
+    'that is a problem in other types, %s, is none of the API',
+    async (body) => {
+      const { client } = await answered(404, 'application/problem+json', body)
+      const error: unknown = await client
+        .job('a')
+        .retry()
+        .catch((thrown: unknown) => thrown)
+      expect(error).toMatchObject({ name: 'ApiProblem', status: 404, isForeign: true, message: expect.any(String) })
+    },
+  )
+})
+
 describe.each(['WebSocket', 'server-sent events'])('what is not the API, followed by %s', (way) => {
   const begin = async (before: (response: ServerResponse, n: number) => boolean) => {
     const there = await standIn(before)
@@ -245,5 +377,37 @@ describe.each(['WebSocket', 'server-sent events'])('what is not the API, followe
     for (; found === undefined; await turns(5)) clock.pass(5_000)
     expect(found).toMatchObject({ name: 'ApiProblem', status: 404, isForeign: true })
     expect(clock.elapsed()).toBeGreaterThanOrEqual(300_000)
+  })
+
+  it.each(['null', '{"ticket":1}', '<h1>welcome</h1>'])(
+    'is given up as well where it says that all is well: %s',
+    async (body) => {
+      const { client, clock, asked } = await begin((response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).end(body)
+        return true
+      })
+      let found: unknown
+      void all(client.collection('a').follow()).catch((error: unknown) => (found = error))
+      for (; found === undefined; await turns(5)) clock.pass(1_000)
+      expect(found).toMatchObject({ name: 'ApiProblem', status: 200, isForeign: true })
+      expect(clock.elapsed()).toBeGreaterThanOrEqual(300_000)
+      expect(asked.length).toBeLessThan(60)
+    },
+  )
+
+  it('is given up where only tickets are as they should be', async () => {
+    const { client, clock, opened, asked } = await begin((response) => {
+      if (response.req.url === '/api/tickets') return false
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: hello\n\n')
+      return true
+    })
+    let found: unknown
+    void all(client.collection('a').follow()).catch((error: unknown) => (found = error))
+    for (; found === undefined && clock.elapsed() < 900_000; await turns(5)) {
+      for (const { socket } of opened) socket.send('hello')
+      clock.pass(1_000)
+    }
+    expect(found).toMatchObject({ name: 'ApiProblem', status: 200, isForeign: true })
+    expect(asked.length).toBeLessThan(100)
   })
 })

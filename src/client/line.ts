@@ -1,16 +1,11 @@
 import { Backoff } from '../core/backoff.ts'
 import type { Timer } from '../core/runtime.ts'
-import type { AnyEvent, Inbox } from './inbox.ts'
-import { ApiProblem, isLasting, Patience, type Problem } from './problem.ts'
+import type { Inbox } from './inbox.ts'
+import { ApiProblem, isLasting, Patience } from './problem.ts'
+import { isMessage, isTicket, type Message, parsed } from './received.ts'
 import type { Requests } from './requests.ts'
 import { streamInto } from './stream.ts'
 import { onWake } from './wake.ts'
-
-type Message =
-  | { readonly type: 'event'; readonly as?: string; readonly event: AnyEvent }
-  | { readonly type: 'end'; readonly as?: string }
-  | { readonly type: 'problem'; readonly as?: string; readonly problem: Problem }
-  | { readonly type: 'beat'; readonly as?: never }
 
 /** How one go of the line came to its end. */
 interface Ended {
@@ -51,7 +46,7 @@ export class Line {
   #wake: ((why: 'online' | 'visible') => void) | undefined
   #isRunning = false
   #nobody = new AbortController()
-  readonly #patience: Patience
+  readonly #patience = new Patience()
   #backoff: Backoff
   #kept: Timer | undefined
   #failedHandshakes = 0
@@ -60,7 +55,6 @@ export class Line {
   constructor(requests: Requests) {
     this.#requests = requests
     this.#backoff = this.#newBackoff()
-    this.#patience = new Patience(requests.runtime)
   }
 
   /** Tells it everything from where it stands, through whatever happens to connections. */
@@ -111,13 +105,13 @@ export class Line {
     this.#wake = () => asking.abort()
     try {
       const signal = AbortSignal.any([this.#nobody.signal, asking.signal])
-      const { ticket } = await this.#requests.json<{ ticket: string }>('POST', '/api/tickets', { signal })
+      const { ticket } = await this.#requests.json<{ ticket: string }>('POST', '/api/tickets', isTicket, { signal })
       this.#patience.reset()
       ended = await this.#hold(ticket)
       if (ended.wasOpen) this.#failedHandshakes = 0
       else if (ended.code !== hungUp) this.#failedHandshakes++
     } catch (error) {
-      if (this.#patience.isOver(error)) this.#endAll(error)
+      if (this.#patience.isOver(error, this.#requests.runtime.elapsed())) this.#endAll(error)
     }
     this.#wake = undefined
     if (this.#failedHandshakes >= mostHandshakes) {
@@ -166,10 +160,16 @@ export class Line {
       }
     }
     socket.onmessage = ({ data }) => {
+      const message = parsed(data)
+      if (!isMessage(message)) {
+        // Something else speaks here: a line that says this was not opened, and after two of them streams are tried.
+        wasOpen = false
+        return over(noWord)
+      }
       heardAt = runtime.elapsed()
       if (!wasHeard) this.#backoff.reset()
       wasHeard = true
-      this.#hear(JSON.parse(data as string) as Message)
+      this.#hear(message)
     }
     socket.onclose = ({ code }) => over(code)
     look()

@@ -1,13 +1,6 @@
-import type { Runtime } from '../core/runtime.ts'
+import { isObject, isProblem, isText, parsed, type Problem } from './received.ts'
 
-/** What the API answers where it does not do what was asked: RFC 9457. */
-export interface Problem {
-  readonly title: string
-  readonly status: number
-  readonly code: string
-  readonly detail: string
-  readonly errors?: readonly { readonly path: string; readonly message: string }[]
-}
+export type { Problem } from './received.ts'
 
 /** Thrown where the API does not do what was asked. */
 export class ApiProblem extends Error {
@@ -35,18 +28,30 @@ export class ApiProblem extends Error {
 /** What stands between may answer in its own words. */
 export async function problemOf(response: Response): Promise<ApiProblem> {
   const { status, statusText } = response
-  const known = (await response.json().catch(() => null)) as Partial<Problem> | null
-  const title = known?.title ?? statusText
-  const isForeign = !/^application\/problem\+json\b/.test(response.headers.get('content-type') ?? '') || !known?.code
-  const problem = {
-    ...known,
-    title,
-    status,
-    code: known?.code ?? `HTTP_${status}`,
-    detail: known?.detail ?? `The answer was ${status} ${title}`.trim(),
-  }
-  return new ApiProblem(problem, isForeign)
+  const told = parsed(await response.text().catch(() => ''))
+  const known = isObject(told) ? told : {}
+  const problem = { ...known, status }
+  if (isOfType(response, 'application/problem+json') && isProblem(problem)) return new ApiProblem(problem as Problem)
+  const title = isText(known['title']) ? known['title'] : statusText
+  const code = isText(known['code']) ? known['code'] : `HTTP_${status}`
+  const detail = isText(known['detail']) ? known['detail'] : `The answer was ${status} ${title}`.trim()
+  return new ApiProblem({ title, status, code, detail }, true)
 }
+
+/** An answer that says that all is well, and is none of the API's: of a proxy, or of another program at this address. */
+export const notUnderstood = ({ status }: Response): ApiProblem =>
+  new ApiProblem(
+    {
+      title: '',
+      status,
+      code: `HTTP_${status}`,
+      detail: `The answer (${status}) is none of this API's. Is the url right, and does anything between answer in its place?`,
+    },
+    true,
+  )
+
+export const isOfType = ({ headers }: Response, type: string): boolean =>
+  headers.get('content-type')?.startsWith(type) === true
 
 /** Nothing will change by asking again: who asks is not known, may not, or asked for what is not there. */
 export const isLasting = (error: unknown): error is ApiProblem =>
@@ -57,21 +62,17 @@ const patience = 300_000
 
 /** Tells when one who follows is to give up: at once where nothing will change, and after a while of answers that are not the API's. */
 export class Patience {
-  readonly #runtime: Pick<Runtime, 'elapsed'>
   #since: number | undefined
-
-  constructor(runtime: Pick<Runtime, 'elapsed'>) {
-    this.#runtime = runtime
-  }
 
   /** The API has answered. */
   reset(): void {
     this.#since = undefined
   }
 
-  isOver(error: unknown): error is ApiProblem {
+  /** @param now of the clock that only goes on */
+  isOver(error: unknown, now: number): error is ApiProblem {
     if (!(error instanceof ApiProblem && error.isForeign && error.status < 500)) return isLasting(error)
-    this.#since ??= this.#runtime.elapsed()
-    return this.#runtime.elapsed() - this.#since >= patience
+    this.#since ??= now
+    return now - this.#since >= patience
   }
 }

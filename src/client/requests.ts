@@ -1,6 +1,7 @@
 import { Backoff } from '../core/backoff.ts'
 import type { Runtime } from '../core/runtime.ts'
-import { isLasting, problemOf } from './problem.ts'
+import { isLasting, notUnderstood, problemOf } from './problem.ts'
+import { parsed } from './received.ts'
 
 /** A key or token; or what gives one, asked before every request, so that it may be renewed. */
 export type Token = string | (() => string | Promise<string>)
@@ -13,6 +14,9 @@ export interface RequestTerms {
   /** Twice comes to the same as once: it is sent again where no answer came. */
   readonly isRepeatable?: boolean
 }
+
+/** Tells whether an answer is what it should be, as far as it is read here. */
+type Is = (told: unknown) => boolean
 
 const mostTries = 6
 const shortestPause = 200
@@ -39,7 +43,7 @@ export class Requests {
   }
 
   /** @throws ApiProblem, and what `fetch` throws */
-  async json<T>(method: 'GET' | 'POST', path: string, terms: RequestTerms = {}): Promise<T> {
+  async json<T>(method: 'GET' | 'POST', path: string, is: Is, terms: RequestTerms = {}): Promise<T> {
     const { signal, isRepeatable = false } = terms
     const backoff = new Backoff(this.runtime, longestPause, shortestPause)
     const stop = (): void => backoff.cancel()
@@ -47,7 +51,7 @@ export class Requests {
     try {
       for (;;) {
         try {
-          return await this.#ask<T>(method, path, terms)
+          return await this.#ask<T>(method, path, is, terms)
         } catch (error) {
           signal?.throwIfAborted()
           if (!isRepeatable || isLasting(error) || backoff.failures + 1 >= mostTries) throw error
@@ -76,13 +80,15 @@ export class Requests {
     return response
   }
 
-  async #ask<T>(method: 'GET' | 'POST', path: string, terms: RequestTerms): Promise<T> {
+  async #ask<T>(method: 'GET' | 'POST', path: string, is: Is, terms: RequestTerms): Promise<T> {
     const limit = new AbortController()
     const clock = this.runtime.after(patience, () => limit.abort(new Error('No answer came within 30 seconds.')))
     const signal = terms.signal ? AbortSignal.any([terms.signal, limit.signal]) : limit.signal
     try {
       const response = await this.open(method, path, { ...terms, signal })
-      return (await response.json()) as T
+      const told = parsed(await response.text())
+      if (!is(told)) throw notUnderstood(response)
+      return told as T
     } finally {
       clock.cancel()
     }

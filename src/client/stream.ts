@@ -2,8 +2,9 @@ import { Backoff } from '../core/backoff.ts'
 import type { JobState } from '../core/job.ts'
 import type { Runtime, Timer } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
-import type { AnyEvent, Inbox, Subject } from './inbox.ts'
-import { Patience } from './problem.ts'
+import type { Inbox, Subject } from './inbox.ts'
+import { isOfType, notUnderstood } from './problem.ts'
+import { type AnyEvent, isEvent, parsed } from './received.ts'
 import type { Requests } from './requests.ts'
 import { onWake } from './wake.ts'
 
@@ -21,7 +22,6 @@ export async function streamInto(
   { signal, isEnough }: { readonly signal: AbortSignal; readonly isEnough: () => boolean },
 ): Promise<void> {
   const backoff = new Backoff(requests.runtime, longestPause, shortestPause)
-  const patience = new Patience(requests.runtime)
   signal.addEventListener('abort', () => backoff.cancel())
   let quiet = new AbortController()
   const stop = onWake((why) => {
@@ -34,10 +34,10 @@ export async function streamInto(
       try {
         quiet = new AbortController()
         if ((await streamOnce(inbox, requests, { signal, quiet, backoff })) === 'over') return inbox.end()
-        patience.reset()
+        inbox.patience.reset()
       } catch (error) {
         if (signal.aborted) return
-        if (patience.isOver(error)) return inbox.end({ error })
+        if (inbox.patience.isOver(error, requests.runtime.elapsed())) return inbox.end({ error })
       }
       inbox.connected(false)
       await backoff.wait()
@@ -66,9 +66,11 @@ async function streamOnce(
   })
   // There was nothing more to come already.
   if (response.status === 204) return 'over'
+  if (!isOfType(response, 'text/event-stream')) throw notUnderstood(response)
   inbox.connected(true)
   try {
     for await (const event of eventsOf(response.body as ReadableStream<Uint8Array>, requests.runtime, quiet)) {
+      if (!isEvent(event)) throw notUnderstood(response)
       backoff.reset()
       inbox.hear(event)
       if (!live && isLast(subject, event)) return 'over'
@@ -104,7 +106,7 @@ async function* eventsOf(
   body: ReadableStream<Uint8Array>,
   runtime: Runtime,
   quiet: AbortController,
-): AsyncGenerator<AnyEvent> {
+): AsyncGenerator<unknown> {
   const reader = body.getReader()
   const decoder = new TextDecoder()
   let text = ''
@@ -114,6 +116,6 @@ async function* eventsOf(
     if (done) return
     const lines = (text + decoder.decode(value, { stream: true })).split('\n')
     text = lines.pop() ?? ''
-    for (const line of lines) if (line.startsWith('data: ')) yield JSON.parse(line.slice(6)) as AnyEvent
+    for (const line of lines) if (line.startsWith('data: ')) yield parsed(line.slice(6))
   }
 }

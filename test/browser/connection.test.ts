@@ -152,4 +152,27 @@ inBrowser(({ open }) => {
       expect(await page.getByRole('treeitem').count()).toBe(1)
     })
   })
+
+  const job = { id: 'j', task: 'add', state: 'running', role: 'main', args: [], after: [], attempt: 1, failures: 0 }
+  const started = { ...job, tags: [], created_at: '2026-01-01T00:00:00.000Z' }
+
+  it.each([
+    ['a job without a task or arguments', { jobs: [{ id: 'j' }] }],
+    ['a failure in other types', { jobs: [{ ...started, state: 'failed', failure: { name: 'Error', message: 5 } }] }],
+    ['an instant that is a number', { jobs: [{ ...started, started_at: 5 }] }],
+    ['a collection that was never created', { jobs: [started], created_at: null }],
+  ])('says so where it is told what it does not understand: %s', async (_what, told) => {
+    const { page: at } = await shown({ auth: 'none' })
+    const page = await open(at({}))
+    await page.routeWebSocket(/api.live/, (line) => {
+      line.onMessage((order) => {
+        const { as } = JSON.parse(String(order)) as { as: string }
+        const collection = { id: 'c', state: 'running', round: 1, created_at: started.created_at, ...told }
+        line.send(JSON.stringify({ type: 'event', as, event: { type: 'snapshot', cursor: 'c1', collection } }))
+      })
+    })
+    await set(page, 'collection', 'c')
+    await page.getByRole('alert').getByText('not understood').waitFor()
+    await connection(page).waitFor({ state: 'hidden' })
+  })
 })

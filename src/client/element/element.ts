@@ -26,6 +26,7 @@ const lookUpPause = 300
 const mostLookedUp = 8
 /** So long nothing is said of a connection that is gone, in milliseconds: most are there again. */
 const patience = 3_000
+const notUnderstood = 'What the server tells is not understood here: it may be of another version.'
 
 const runtime = systemRuntime
 /** Elements with the same token share a client, and so its one WebSocket. */
@@ -150,20 +151,28 @@ export class CeleriacProgress extends Base {
       }
       for await (const event of client.collection(id).follow({ live: true, signal, onConnection })) {
         this.#isUnproven = false
-        this.#hear(eventOf(event), client, signal)
+        try {
+          this.#hear(eventOf(event), client, signal)
+        } catch (cause) {
+          throw new Error(notUnderstood, { cause })
+        }
       }
     } catch (error) {
       if (signal.aborted) return
       if (this.#isUnproven) this.#clear()
-      const why = error instanceof Error ? error.message : String(error)
-      this.#connect({ isLive: false, silentFor: 0 })
-      this.#hasEnded = true
-      this.#problem.hidden = false
-      this.#problem.textContent = this.#followed ? `Not followed any more: ${why}` : why
-      this.#drawSoon()
+      this.#stop(error instanceof Error ? error.message : String(error))
     } finally {
       shared?.release()
     }
+  }
+
+  /** Nothing more is shown than what is there, and why. */
+  #stop(why: string): void {
+    this.#connect({ isLive: false, silentFor: 0 })
+    this.#hasEnded = true
+    this.#problem.hidden = false
+    this.#problem.textContent = this.#followed ? `Not followed any more: ${why}` : why
+    this.#drawSoon()
   }
 
   #connect({ isLive, silentFor }: Connection): void {
@@ -250,9 +259,19 @@ export class CeleriacProgress extends Base {
   #draw(): void {
     this.#drawing?.cancel()
     this.#drawing = undefined
-    const followed = this.#followed
     this.#drawConnection()
-    if (!followed) return
+    if (!this.#followed) return
+    try {
+      this.#drawAll(this.#followed)
+    } catch {
+      // What it was told has parts missing or of other types. Drawn again, it would be the same.
+      this.#abort?.abort()
+      this.#stop(notUnderstood)
+      this.#followed = undefined
+    }
+  }
+
+  #drawAll(followed: Followed): void {
     const before = runtime.elapsed()
     const snapshot = followed.snapshot
     const { jobs, state, counts, description, createdAt, settledAt } = snapshot
