@@ -67,31 +67,41 @@ interface Flat {
   readonly isTold: boolean
 }
 
-export async function events(db: Database, query: EventsQuery, names: Names): Promise<EventsPage> {
+export async function events(db: Database, query: EventsQuery, all: Names): Promise<EventsPage> {
+  const [epoch = ''] = query.after.split('.')
+  const names = all.of(epoch)
   const wanted = query.collections === null ? null : await names.numbersOf(db, query.collections)
-  const [epoch] = query.after.split('.')
-  let position = numberIn(query.after, epoch ?? '')
+  let position = numberIn(query.after, epoch)
   const found: Flat[] = []
   for (let looked = 0; ; looked += entriesRead) {
     // One more than is told: it says where to go on.
     const page = await db.read<Page>(readScript, [position ?? '', entriesRead + 1])
     const [epochNow, end, entries] = page
-    if (position === null || epoch !== epochNow || isGap(position, page))
+    if (position === null || epoch !== epochNow || isGap(position, page)) {
+      // Data may have been lost, and numbers with it: they are given anew.
+      all.forget()
       return { changes: [], cursor: cursorAt(epochNow, end), more: false, gap: true }
+    }
     const told = entries.slice(0, entriesRead)
     for (const [at, entry] of told.entries()) {
       found.push(...read(entry).changes.filter(({ collection }) => wanted === null || wanted.has(collection)))
       const next = entries[at + 1]
       position = next === undefined ? Number(end) : startOf(next)
       const isMore = next !== undefined
-      if (found.length >= query.limit && isMore)
-        return { changes: await worded(db, found, names), cursor: cursorAt(epoch, position), more: true, gap: false }
+      if (found.length >= query.limit && isMore) return pageOf(await worded(db, found, names), epoch, position, true)
     }
     const more = entries.length > entriesRead
-    if (!more || looked >= mostEntriesRead)
-      return { changes: await worded(db, found, names), cursor: cursorAt(epoch, position), more, gap: false }
+    if (!more || looked >= mostEntriesRead) return pageOf(await worded(db, found, names), epoch, position, more)
   }
 }
+
+/** @param changes null where the store was lost before their names were read: then they tell of others */
+const pageOf = (changes: Change[] | null, epoch: string, position: number, more: boolean): EventsPage => ({
+  changes: changes ?? [],
+  cursor: cursorAt(epoch, position),
+  more: changes !== null && more,
+  gap: changes === null,
+})
 
 /** An entry's id says where it begins: one more than what was there before it. */
 const startOf = ([id]: Entry): number => Number(id.slice(0, id.indexOf('-'))) - 1
@@ -142,21 +152,21 @@ function changesOfRun(at: number, run: readonly number[]): Flat[] {
 
 // ── putting into words ───────────────────────────────────────────────────────────────────────────────────────────
 
-async function worded(db: Database, found: readonly Flat[], names: Names): Promise<Change[]> {
+async function worded(db: Database, found: readonly Flat[], names: NamesOfEpoch): Promise<Change[] | null> {
   const jobs = found.flatMap(({ numbers }) => (isOfCollection(numbers) ? [] : [numbers[2] as number]))
-  await names.learn(db, [...new Set([...jobs, ...found.map(({ collection }) => collection)])])
-  return found.flatMap((change) => tell(change, names))
+  const ids = await names.learn(db, [...new Set([...jobs, ...found.map(({ collection }) => collection)])])
+  return ids && found.flatMap((change) => tell(change, ids))
 }
 
 const isOfCollection = ([kind = 0]: readonly number[]): boolean => kind >= 10 && kind < 20
 
-function tell({ at, numbers, collection, progress, isTold }: Flat, names: Names): Change[] {
+function tell({ at, numbers, collection, progress, isTold }: Flat, ids: Ids): Change[] {
   const [kind, own, seq, attempt, version] = numbers as [number, number, number, number, number]
-  const collectionId = names.idOf(collection)
+  const collectionId = ids.get(collection)
   if (collectionId === undefined) return []
   if (isOfCollection(numbers))
     return [{ type: 'collection', at, collectionId, state: collectionStateName(kind - 10), round: seq }]
-  const jobId = names.idOf(seq)
+  const jobId = ids.get(seq)
   if (jobId === undefined) return []
   if (progress !== undefined) return [{ type: 'progress', at, collectionId, jobId, attempt, progress }]
   const change: Change = { type: 'job', at, collectionId, jobId, state: stateName(kind), attempt, version }
@@ -181,36 +191,60 @@ for at = 1, #jobs do
   elseif collectionRows[at] then found[at] = string.match(collectionRows[at], '^[^\\n]*\\n[^\\n]*\\n([^\\n]*)')
   else found[at] = '' end
 end
-return found
+return {call('HGET', P .. 'meta', 'epoch') or '', found}
 `,
 )
 
 const mostKnown = 20_000
 
-/** Ids by numbers and numbers by ids, of what is followed now. Neither ever changes. */
-export class Names {
+type Ids = ReadonlyMap<number, string>
+
+/**
+ * Ids by numbers and numbers by ids, of what is followed now. Neither ever changes within one epoch: a store that has lost its data
+ * gives the same numbers to others.
+ */
+class NamesOfEpoch {
+  readonly epoch: string
   #ids = new Map<number, string>()
   #numbers = new Map<string, number>()
 
-  idOf(number: number): string | undefined {
-    return this.#ids.get(number)
+  constructor(epoch: string) {
+    this.epoch = epoch
   }
 
-  async learn(db: Database, numbers: readonly number[]): Promise<void> {
+  /** Null where the store is of another epoch by now. Others may begin a new map meanwhile: who asked keeps theirs. */
+  async learn(db: Database, numbers: readonly number[]): Promise<Ids | null> {
     if (this.#ids.size > mostKnown) this.#ids = new Map()
-    const unknown = numbers.filter((number) => !this.#ids.has(number))
-    if (unknown.length === 0) return
-    const ids = await db.read<string[]>(idsScript, unknown)
-    unknown.forEach((number, at) => ids[at] !== '' && this.#ids.set(number, ids[at] as string))
+    const known = this.#ids
+    const unknown = numbers.filter((number) => !known.has(number))
+    if (unknown.length === 0) return known
+    const [epoch, ids] = await db.read<readonly [string, string[]]>(idsScript, unknown)
+    if (epoch !== this.epoch) return null
+    unknown.forEach((number, at) => ids[at] !== '' && known.set(number, ids[at] as string))
+    return known
   }
 
   async numbersOf(db: Database, ids: readonly string[]): Promise<ReadonlySet<number>> {
     if (this.#numbers.size > mostKnown) this.#numbers = new Map()
-    const unknown = ids.filter((id) => !this.#numbers.has(id))
+    const known = this.#numbers
+    const unknown = ids.filter((id) => !known.has(id))
     if (unknown.length > 0) {
       const found = await db.send<(string | null)[]>('HMGET', `${db.prefix}ids`, ...unknown)
-      unknown.forEach((id, at) => found[at] !== null && this.#numbers.set(id, Number(found[at])))
+      unknown.forEach((id, at) => found[at] !== null && known.set(id, Number(found[at])))
     }
-    return new Set(ids.flatMap((id) => this.#numbers.get(id) ?? []))
+    return new Set(ids.flatMap((id) => known.get(id) ?? []))
+  }
+}
+
+export class Names {
+  #known = new NamesOfEpoch('')
+
+  of(epoch: string): NamesOfEpoch {
+    if (this.#known.epoch !== epoch) this.#known = new NamesOfEpoch(epoch)
+    return this.#known
+  }
+
+  forget(): void {
+    this.#known = new NamesOfEpoch(this.#known.epoch)
   }
 }
