@@ -8,6 +8,9 @@ const mostFaults = 1_000
  * What is damaged fails for itself. A script cannot take back what it has written, so one that fails in its middle loses what it was doing
  * for all others: jobs taken from a line, for one. Nothing in here costs anything where nothing is damaged.
  *
+ * So `call` itself (see scripts.ts) takes a key of another type, and a count that is no number, for none: whoever reads it finds nothing,
+ * whoever writes to it begins it anew, for what was in it is gone, and it is noted. Not of what nothing can be begun without: those fail.
+ *
  * ```
  * damaged(kind, number)       a row that cannot be read: false, and noted
  * try(item, step, …)          answers true and what the step answers; where it fails false, and that is noted

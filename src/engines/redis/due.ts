@@ -18,7 +18,7 @@ local function thoseIn(key)
   local found = call('ZRANGEBYSCORE', P .. key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ${movedPerCall})
   local numbers, at = {}, {}
   for place = 1, #found, 2 do
-    local seq = tonumber(found[place])
+    local seq = numberIn(found[place])
     if seq then numbers[#numbers + 1], at[seq] = seq, tonumber(found[place + 1])
     else call('ZREM', P .. key, found[place]) end
   end

@@ -126,7 +126,8 @@ function S.flushIndexes()
   end
   for key, of in pairs(S.counts) do
     for queue, by in pairs(of) do
-      if by ~= 0 and call('HINCRBY', P .. key, queue, by) == 0 then call('HDEL', P .. key, queue) end
+      -- One that was begun anew counts too few, and ends with them.
+      if by ~= 0 and call('HINCRBY', P .. key, queue, by) <= 0 then call('HDEL', P .. key, queue) end
     end
   end
   S.additions, S.removals, S.counts = {}, {}, {}

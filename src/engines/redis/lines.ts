@@ -111,6 +111,12 @@ local function advance(part)
     part.seen, part.at, part.chunk = part.seen + part.chunk, 1, 2 * part.chunk
   end
   part.member, part.head = part.list[part.at], tonumber(part.list[part.at + 1])
+  -- No run: a number that is none could be counted from for ever.
+  if part.isRuns and part.member and not (numberIn(part.list[part.at + 1]) and numberIn(part.member)) then
+    S.faulty['key ' .. string.sub(part.key, #P + 1)] = 'A run in it cannot be read.'
+    part.gone[#part.gone + 1] = part.member
+    return advance(part)
+  end
 end
 local function isBehind(one, other)
   return one.head > other.head or (one.head == other.head and one.member > other.member)

@@ -59,7 +59,7 @@ export async function remove(runs: Runs, id: string): Promise<'removed' | 'unset
 const dueScript = reading(
   'due',
   `
-if call('EXISTS', P .. 'work') == 1 then return {1} end
+if call('ZCARD', P .. 'work') > 0 then return {1} end
 return {0, string.format('%.0f', now), call('HGET', P .. 'meta', 'retries') or '',
   call('ZRANGEBYSCORE', P .. 'leaving', '-inf', now, 'LIMIT', 0, ${entriesPerCall})}
 `,

@@ -17,7 +17,7 @@ import { defineScript, type Script, type ScriptArgument } from './database.ts'
  *
  * ```
  * P            what keys begin with
- * call         redis.call
+ * call         redis.call; but a key of another type by mistake is as good as none (see damage.ts)
  * now          the instant of this call, in milliseconds: the server's clock, or the one that the client tells (in tests)
  * arg()        the next argument, a string          number() the same as a number, nil where it is empty
  * many(command, first, list)     what MGET, HMGET, … answer for so many keys or fields, however many; first: the key, nil for MGET
@@ -29,7 +29,8 @@ import { defineScript, type Script, type ScriptArgument } from './database.ts'
  * and scores have up to 16: tokens stay text, scores go through string.format('%.0f').
  *
  * No script stops half-way. Arguments are checked before they are sent; where the server is out of memory it refuses the first
- * command that would need more of it and none after that, so a script either fails before it has written anything or not at all.
+ * command that would need more of it and none after that; and a key that is damaged fails no command, but for "meta", "numbers", "ids" and
+ * "values", which are asked, or given their number, before anything else is written. So a script either fails before that or not at all.
  */
 export interface Part {
   readonly lua: string
@@ -53,7 +54,29 @@ export function library(lua: string, ...needs: readonly Part[]): Part {
 
 export const prelude = part(`
 local P = KEYS[1]
-local call = redis.call
+local faulty, attempt = {}, redis.pcall
+-- Only where a command failed: what it answers all the same, or its error.
+local function amend(answer, command, key, ...)
+  local name, said = string.sub(key or '', #P + 1), answer.err
+  local isNumber = string.find(said, 'not an integer') or string.find(said, 'would overflow') or string.find(said, 'equal or smaller')
+  local isDamaged = isNumber or string.find(said, '^WRONGTYPE')
+  if not isDamaged or name == 'meta' or name == 'numbers' or name == 'ids' or name == 'values' then error(answer, 0) end
+  faulty['key ' .. name] = string.sub(said, 1, 500)
+  local function isOneOf(commands) return string.find(commands, ' ' .. command .. ' ', 1, true) end
+  if isOneOf(' ZADD SADD HSET HSETNX HINCRBY INCRBY LPUSH RPUSH XADD ') then
+    if isNumber and command == 'HINCRBY' then redis.call('HDEL', key, (...)) else redis.call('DEL', key) end
+    return redis.call(command, key, ...)
+  end
+  if isOneOf(' ZREM SREM HDEL ZCARD SCARD HLEN LLEN STRLEN HEXISTS SISMEMBER ') then return 0 end
+  if isOneOf(' HGET GET ZSCORE LPOS ') then return false end
+  if string.find(command, 'SCAN') then return {'0', {}} end
+  return {}
+end
+local function call(...)
+  local answer = attempt(...)
+  if type(answer) == 'table' and answer.err then return amend(answer, ...) end
+  return answer
+end
 local now = tonumber(ARGV[1])
 if not now then
   local time = call('TIME')
@@ -68,11 +91,15 @@ local function number()
   argAt = argAt + 1
   return tonumber(ARGV[argAt])
 end
+-- A number as one is written here: with at most 14 digits, so that it is written the same again. Nil where the text is none.
+local function numberIn(text)
+  return string.find(text, '^[1-9]%d*$') and #text < 15 and tonumber(text) or nil
+end
 -- The numbers of jobs among these texts, in order; and the others, which are no job's.
 local function numbersIn(list)
   local numbers, others = {}, {}
   for _, text in ipairs(list) do
-    local one = string.find(text, '^%d+$') and #text < 17 and tonumber(text)
+    local one = numberIn(text)
     if one then numbers[#numbers + 1] = one else others[#others + 1] = text end
   end
   table.sort(numbers)
@@ -193,7 +220,7 @@ S = setmetatable({
     end
   }),
   isAhead = false, left = ${rowsPerCall}, pending = {}, arrivals = {}, headers = {}, anyCancelling = 'unknown', anyUnique = 'unknown',
-  removedIds = {}, letGo = false, leaving = {}, faulty = {}
+  removedIds = {}, letGo = false, leaving = {}, faulty = faulty
 }, {
   __index = function(all, name)
 ${makers.join('\nelse')}

@@ -219,8 +219,8 @@ local function lateJobs(size)
   local late, seen = {}, {}
   for key, before in pairs({marked = now - ${cancelGrace}, deadlines = now - ${deadlineGrace}}) do
     for from = 0, 4000, 1000 do
-      local numbers = call('ZRANGEBYSCORE', P .. key, '-inf', before, 'LIMIT', from, 1000)
-      for at = 1, #numbers do numbers[at] = tonumber(numbers[at]) end
+      local numbers, others = numbersIn(call('ZRANGEBYSCORE', P .. key, '-inf', before, 'LIMIT', from, 1000))
+      for _, other in ipairs(others) do S.remove(key, other) end
       S.loadJobs(numbers)
       for _, seq in ipairs(numbers) do
         local job = S.jobAt(seq)
@@ -230,7 +230,7 @@ local function lateJobs(size)
           late[#late + 1] = seq
         end
       end
-      if #numbers < 1000 or #late >= size then break end
+      if #numbers + #others < 1000 or #late >= size then break end
     end
   end
   table.sort(late)
@@ -325,7 +325,7 @@ local function nextSweepIn()
   local lapses, sweepAt = firstIn('expiring'), tonumber(call('HGET', P .. 'meta', 'sweepAt') or nil)
   -- What is over in the calm after a gap waits for its end.
   if lapses and lapses <= now then lapses = math.max(lapses, tonumber(call('HGET', P .. 'meta', 'calmUntil') or 0)) end
-  local nextAt = earliest({call('EXISTS', P .. 'work') == 1 and 0 or false, firstIn('due') or false, lapses or false, sweepAt or false})
+  local nextAt = earliest({call('ZCARD', P .. 'work') > 0 and 0 or false, firstIn('due') or false, lapses or false, sweepAt or false})
   return nextAt and nextAt - now or ''
 end
 `)

@@ -114,7 +114,7 @@ end
 const conclusion = part(`
 local answer = body()
 local isLeft = false
-if next(S.arrivals) or #S.pending > 0 or call('EXISTS', P .. 'work') == 1 then isLeft = S.settleWork() end
+if next(S.arrivals) or #S.pending > 0 or call('ZCARD', P .. 'work') > 0 then isLeft = S.settleWork() end
 if not S.isClean() then
   S.flush()
   S.writeLeaving()

@@ -66,7 +66,7 @@ for _, kind in ipairs({'suspects', 'waiting', 'scheduled'}) do
   step[kind] = function(_, cursor)
     local some, next = scan('HSCAN', kind)(cursor)
     room = room - #some / 2
-    for at = 1, #some, 2 do tell(kind, some[at], tonumber(some[at + 1])) end
+    for at = 1, #some, 2 do tell(kind, some[at], tonumber(some[at + 1]) or 0) end
     return next
   end
 end
