@@ -47,11 +47,13 @@ export interface NumberRun {
   readonly last: number
 }
 
+/** What is damaged is left out: numbers that are none, and more of them than are noted in a row. */
 export function readRuns(text: string): NumberRun[] {
   if (text === '') return []
-  return text.split(',').map((run) => {
+  return text.split(',').flatMap((run) => {
     const [first, last = first] = run.split('-').map(Number) as [number, number?]
-    return { first, last }
+    const isSound = Number.isSafeInteger(first) && Number.isSafeInteger(last) && last - first < numbersPerRow
+    return isSound ? [{ first, last }] : []
   })
 }
 

@@ -30,7 +30,9 @@ end
 local function addSpans(spans, graphs)
   for _, graph in ipairs(graphs) do
     local base, jobCount, barrierCount = string.match(graph, '^(%d+),(%d+),(%d+)')
-    spans[#spans + 1] = {first = tonumber(base), last = base + jobCount - 1, barrierCount = tonumber(barrierCount)}
+    if isSpan(base, jobCount, barrierCount) then
+      spans[#spans + 1] = {first = tonumber(base), last = base + jobCount - 1, barrierCount = tonumber(barrierCount)}
+    end
   end
 end
 local function spansAfter(collection, after)

@@ -47,7 +47,7 @@ local function parseHeader(number, row, standing)
   local base, jobCount, barrierCount, exit
   if row then
     base, jobCount, barrierCount, exit = string.match(row, '^%d+,(%d+),(%d+),(%d+),(%d+)')
-    if not base then S.damaged('collection', number) end
+    if not isSpan(base, jobCount, barrierCount) then base = S.damaged('collection', number) end
   end
   if not base then
     local job = S.jobAt(number)

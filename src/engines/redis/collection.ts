@@ -27,10 +27,12 @@ export const collectionPart = part(
 local function addSpans(graphs, spans)
   local count = 0
   for _, graph in ipairs(graphs) do
-    local base, jobs, inner = string.match(graph, '^([^,]*),([^,]*),([^,]*)')
-    base, jobs, inner = tonumber(base), tonumber(jobs), tonumber(inner)
-    count = count + jobs
-    spans[#spans + 1] = string.format('%.0f,%.0f,%.0f,%.0f', base, base + jobs - 1, base + jobs, base + jobs + inner - 1)
+    local base, jobs, inner = string.match(graph, '^(%d+),(%d+),(%d+)')
+    if isSpan(base, jobs, inner) then
+      base, jobs, inner = tonumber(base), tonumber(jobs), tonumber(inner)
+      count = count + jobs
+      spans[#spans + 1] = string.format('%.0f,%.0f,%.0f,%.0f', base, base + jobs - 1, base + jobs, base + jobs + inner - 1)
+    end
   end
   return count
 end

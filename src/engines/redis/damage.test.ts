@@ -371,3 +371,75 @@ test('what is no job in an index holds up nothing', async () => {
   expect(await worker.drain()).toEqual(['run'])
   expect((await engine.jobs({ limit: 10 })).items.map(({ state }) => state).sort()).toEqual(['failed', 'succeeded'])
 })
+
+/** As large as texts may make them: a loop over them would hold the server, or its client, for ever. */
+const endless = '99999999999999999999'
+const setPart = async ({ send }: Opened, key: string, line: number, at: number | null, text: string): Promise<void> => {
+  const lines = ((await send('GET', key)) as string).split('\n')
+  const parts = (lines[line] as string).split(',')
+  if (at !== null) parts[at] = text
+  lines[line] = at === null ? text : parts.join(',')
+  await send('SET', key, lines.join('\n'))
+}
+const barrierOf = async (store: Opened, number: string): Promise<string> => {
+  const [, base, , , , , , , , , feeds] = ((await store.send('GET', `j:${number}`)) as string).split(',')
+  return `b:${Number(base) + Number(feeds)}`
+}
+test.for<readonly [what: string, spoil: (store: Opened, collection: string, job: string) => Promise<unknown>]>([
+  ...['0-' + endless, `${endless}-${endless}`, '0-99999999', '0-9/0'].flatMap((runs) =>
+    [1, 2, 3].map(
+      (line) =>
+        [
+          `runs ${runs} in line ${line} of a barrier`,
+          async (store: Opened, _: string, job: string) =>
+            setPart(store, await barrierOf(store, job), line, null, runs),
+        ] as const,
+    ),
+  ),
+  ...[0, 3, 4].map(
+    (at) =>
+      [
+        `number ${at} of a barrier`,
+        async (store: Opened, _: string, job: string) => setPart(store, await barrierOf(store, job), 0, at, endless),
+      ] as const,
+  ),
+  ...[1, 2, 3, 4].flatMap((at) =>
+    ['99999999999', endless].map(
+      (text) =>
+        [
+          `number ${at} of a collection is ${text}`,
+          (store: Opened, collection: string) => setPart(store, `c:${collection}`, 0, at, text),
+        ] as const,
+    ),
+  ),
+  ...['99999999999,1', '1,99999999999', `${endless},${endless}`].map(
+    (span) =>
+      [
+        `a continuation of ${span} jobs and barriers`,
+        (store: Opened, collection: string) => store.send('ZADD', `m:${collection}`, '5', `5,${span}`),
+      ] as const,
+  ),
+  [
+    'jobs to be removed',
+    (store: Opened) => store.send('ZADD', 'leaving', '1', `1:1-${endless}`, '1', '1:5-99999999999'),
+  ],
+])('numbers that are too large hold up neither the server nor a client: %s', async ([, spoil]) => {
+  const store = await open()
+  const { engine, clock } = store
+  const bad = graphOf(
+    { a: { feeds: 0 }, b: { feeds: 0 }, behind: { behind: 0, feeds: 1, input: { from: 'results', shape: 'list' } } },
+    [{ inputs: 2 }, {}],
+  )
+  await engine.submit([submission(bad), submission(groupOf('good', 'other'))])
+  const worker = await hand(engine)
+  await worker.take('a')
+  await spoil(store, await store.numberOf(bad.id), await store.numberOf(jobId(bad, 'a')))
+  for (const query of [{}, { collectionId: bad.id }, { text: 'good' }]) await engine.jobs({ limit: 100, ...query })
+  await engine.collections({ limit: 100 })
+  await engine.collection(bad.id).catch(() => undefined)
+  await engine.counts({})
+  await engine.queues()
+  expect(await worker.drain()).toEqual(expect.arrayContaining(['good', 'other']))
+  await engine.cancel({ collectionId: bad.id })
+  await goOn({ engine, clock }, 60_000, worker)
+})

@@ -142,10 +142,12 @@ local function numbersBelow(top)
   local graphs = rangeOf('ZREVRANGEBYSCORE', 'm:' .. string.format('%.0f', collection), string.format('(%.0f', top), '-inf',
     'LIMIT', 0, ${graphsTogether})
   for _, graph in ipairs(graphs) do
-    local base, jobs = string.match(graph, '^([^,]*),([^,]*)')
-    add(tonumber(base), base + jobs - 1)
-    if #numbers == 100 then return numbers, floor end
-    floor = tonumber(base)
+    local base, jobs = string.match(graph, '^(%d+),(%d+)')
+    if isSpan(base, jobs, '') then
+      add(tonumber(base), base + jobs - 1)
+      if #numbers == 100 then return numbers, floor end
+      floor = tonumber(base)
+    end
   end
   if #graphs == ${graphsTogether} then return numbers, floor end
   add(first, last)
@@ -207,14 +209,10 @@ const spanScript = reading(
 local number = call('HGET', P .. 'ids', arg())
 if not number then return {} end
 local first, last = tonumber(number), tonumber(number)
-local row = call('GET', P .. 'c:' .. number)
-if row then
-  local base, jobs = string.match(row, '^%d+,([^,]*),([^,]*)')
-  first, last = tonumber(base), base + jobs - 1
-end
-local highest = call('ZRANGE', P .. 'm:' .. number, -1, -1)[1]
-local base, jobs = string.match(highest or '', '^([^,]*),([^,]*)')
-return {tonumber(number), first, last, base and math.max(last, base + jobs - 1) or last}
+local base, jobs = string.match(call('GET', P .. 'c:' .. number) or '', '^%d+,(%d+),(%d+)')
+if isSpan(base, jobs, '') then first, last = tonumber(base), base + jobs - 1 end
+base, jobs = string.match(call('ZRANGE', P .. 'm:' .. number, -1, -1)[1] or '', '^(%d+),(%d+)')
+return {tonumber(number), first, last, isSpan(base, jobs, '') and math.max(last, base + jobs - 1) or last}
 `,
 )
 

@@ -125,6 +125,7 @@ local heads = {
 local ofGraph = '^%d+,%d+,%d+,%d*,%d+,%d*,%d+,%d,%-?%d*,%d,%-?%d*,[^\\n]*' .. string.sub(heads['j:'], 5)
 local function sound(kind, row)
   local head = heads[kind]
+  if row and kind == 'c:' and not isSpan(string.match(row, '^%d+,(%d+),(%d+),(%d+)')) then return false end
   if not row or not head or string.find(row, head) or (kind == 'j:' and string.find(row, ofGraph)) then return row end
   return false
 end
@@ -198,9 +199,9 @@ local function standingIn(row)
 end
 local function runsOf(line, base, into)
   for run in string.gmatch(line, '[^,]+') do
-    local first, last, step = string.match(run, '^(%d+)%-(%d+)/?(%d*)$')
-    first = tonumber(first or run)
-    for offset = first, tonumber(last) or first, tonumber(step) or 1 do
+    local first, last, step = string.match(run, '^(%d+)%-?(%d*)/?(%d*)$')
+    if not isSpan(first and '0', first, last) then return end
+    for offset = tonumber(first), tonumber(last) or tonumber(first), math.max(tonumber(step) or 1, 1) do
       if #into >= ${afterLimit} then return end
       into[#into + 1] = base + offset
     end

@@ -172,7 +172,7 @@ local function numberList()
   for at = 1, number() do list[at] = number() end
   return list
 end
-local function numbersIn(runs)
+local function numbersOf(runs)
   local numbers = {}
   for first, last in string.gmatch(runs, '(%d+)%-?(%d*)') do
     for number = tonumber(first), tonumber(last) or tonumber(first) do numbers[#numbers + 1] = number end
@@ -196,7 +196,7 @@ if isSame then
   removeMore(runs, others)
   change('UNLINK', nil, keys)
   change('HDEL', P .. 'ids', ids)
-else others = numbersIn(runs) end
+else others = numbersOf(runs) end
 removeDue(others)
 return 0
 `,

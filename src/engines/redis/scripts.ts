@@ -95,6 +95,11 @@ end
 local function numberIn(text)
   return string.find(text, '^[1-9]%d*$') and #text < 15 and tonumber(text) or nil
 end
+-- Where a graph begins, and how much of it there is: a loop over numbers that are too large would hold the server for ever. No canvas has
+-- ten million jobs.
+local function isSpan(base, jobs, barriers)
+  return base and #base < 15 and #jobs < 8 and #barriers < 8
+end
 -- The numbers of jobs among these texts, in order; and the others, which are no job's.
 local function numbersIn(list)
   local numbers, others = {}, {}

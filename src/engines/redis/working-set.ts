@@ -158,12 +158,12 @@ function S.standingText(job)
 end
 
 function S.parseBarrier(number, row, standing)
-  local base, collection, parent, jobCount, barrierCount, inputs, feeds, gate, isExit, runs =
+  local digits, collection, parent, jobCount, barrierCount, inputs, feeds, gate, isExit, runs =
     string.match(row, '^(%d+),(%d+),(%d*),(%d+),(%d+),(%d+),(%d*),(%d*),(%d)\\n(.*)$')
-  base = tonumber(base)
+  local base = tonumber(digits)
   local pending, failed, decided, cause = inputs, '0', '0', ''
   if standing then pending, failed, decided, cause = string.match(standing, '^(%d+),(%d+),(%d),(%d*)') end
-  if not base or not pending then return S.damaged('barrier', number) end
+  if not base or not pending or not isSpan(digits, jobCount, barrierCount) then return S.damaged('barrier', number) end
   local continues = nil
   if isExit == '1' and parent ~= '' then continues = tonumber(parent) end
   return {
@@ -209,8 +209,9 @@ function S.runsOf(barrier)
 end
 function S.eachOf(runs, base, after, see)
   for first, last, step in string.gmatch(runs, '(%d+)%-?(%d*)/?(%d*)') do
-    first, last, step = base + first, base + (last == '' and first or last), tonumber(step) or 1
-    if last > after then
+    local isSound = isSpan('0', first, last)
+    first, last, step = base + first, base + (last == '' and first or last), math.max(tonumber(step) or 1, 1)
+    if isSound and last > after then
       if first <= after then first = first + (math.floor((after - first) / step) + 1) * step end
       for number = first, last, step do
         if see(number) then return true end
