@@ -2,14 +2,16 @@ import { DatabaseSync, StatementSync } from 'node:sqlite'
 import pg from 'pg'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Graph, GraphJob } from '../../src/core/graph.ts'
+import { systemRuntime } from '../../src/core/runtime.ts'
 import type { Engine } from '../../src/engine/engine.ts'
+import type { Submission, SubmitAnswer, UniqueClaim } from '../../src/engine/intake.ts'
 import { partsOf } from '../../src/engine/parts.ts'
 import type { JobsQuery } from '../../src/engine/inspect.ts'
 import type { Settlement } from '../../src/engine/work.ts'
 import { Connection } from '../../src/engines/redis/connection.ts'
 import { alone, graphOf, groupOf, plainJob, sideJob, submission } from '../fixtures/graphs.ts'
 import { failed, failure, hand, retried, succeeded } from '../fixtures/hand.ts'
-import { onEveryEngine } from '../fixtures/store.ts'
+import { describeEngines, onEveryEngine } from '../fixtures/store.ts'
 
 /**
  * The largest that a user can make anything, played on every engine: what is bounded, what is refused, and that nothing else waits
@@ -76,6 +78,42 @@ onEveryEngine((open) => {
       ...Array.from({ length: 10 }, (_, n) => n + 1),
       ...Array.from({ length: 90 }, (_, n) => n + 41),
     ])
+  })
+})
+
+// ── one call ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+describeEngines(({ place: makePlace }) => {
+  // With bounds on how long the store may take, which is what this is about.
+  test('10,000 calls with keys are stored by one call, are there already, and take the place of others', async () => {
+    const place = await makePlace()
+    const engine = place.open(systemRuntime)
+    onTestFinished(async () => {
+      await engine.close()
+      await place.remove()
+    })
+    const calls = (onConflict: UniqueClaim['onConflict'], name: string): Submission[] =>
+      Array.from({ length: 10_000 }, (_, n) =>
+        submission(alone(), {
+          unique: { key: `key ${n}`, until: 'settled', onConflict },
+          idempotency: { key: `${name} ${n}`, fingerprint: 'same' },
+        }),
+      )
+    const send = async (submissions: readonly Submission[]): Promise<SubmitAnswer['type'][]> => [
+      ...new Set((await engine.submit(submissions, undefined, [submissions.length])).map(({ type }) => type)),
+    ]
+    const first = calls('existing', 'first')
+    expect(await send(first)).toEqual(['created'])
+    expect(await send(first)).toEqual(['existing'])
+    expect(await send(calls('existing', 'first'))).toEqual(['existing'])
+    expect(await send(calls('existing', 'second'))).toEqual(['existing'])
+    const newer = calls('replace', 'third')
+    expect(await send(newer)).toEqual(['created'])
+    const [held] = await engine.submit(calls('existing', 'fourth'), undefined, [newer.length])
+    expect(held).toEqual({ type: 'existing', collectionId: newer[0]!.graph.id })
+    expect(await (await hand(engine)).claim(500)).toHaveLength(500)
+    const refused = [...calls('existing', 'fifth').slice(0, -1), calls('reject', 'sixth').at(-1)!]
+    expect(await send(refused)).toEqual(['aborted', 'conflict'])
   })
 })
 

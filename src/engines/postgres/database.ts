@@ -199,7 +199,12 @@ export class Database extends Asking {
     return !this.isPooled
   }
 
-  protected ask(query: PgQuery): Promise<PgResult> {
+  /** Requests that have so many times the time of any other: what they bring takes it. */
+  times(count: number): Requests {
+    return count === 1 ? this : new Connection({ query: (query) => this.ask(query, count) }, this.schema)
+  }
+
+  protected ask(query: PgQuery, times = 1): Promise<PgResult> {
     return this.#repeated(async (giveUpAt, tries) => {
       if (this.pins !== null)
         return this.#transaction(this.#begin, giveUpAt - real.elapsed(), (run) => run(sentAs(query, tries > 1)))
@@ -212,7 +217,7 @@ export class Database extends Asking {
         client.release(isUseless(error))
         throw error
       }
-    })
+    }, times)
   }
 
   /** Where nothing is to be set right, the default isolation is the one that is needed. */
@@ -223,16 +228,16 @@ export class Database extends Asking {
   // ── how it is sent ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Sends again what was lost or gave way, at once, until its time is over. */
-  async #repeated<T>(send: (giveUpAt: number, tries: number) => Promise<T>): Promise<T> {
+  async #repeated<T>(send: (giveUpAt: number, tries: number) => Promise<T>, times = 1): Promise<T> {
     const beganAt = real.elapsed()
     let mayBeStored = false
     for (let tries = 1; ; tries++) {
       try {
-        return await send(beganAt + this.settings.timeout, tries)
+        return await send(beganAt + this.settings.timeout * times, tries)
       } catch (error) {
         const isSpent = tries >= mostTries && !this.#isQueuing(error)
         // Timers may ring a moment early.
-        const isOver = isSpent || this.#isClosed || real.elapsed() - beganAt >= this.#patience - 5
+        const isOver = isSpent || this.#isClosed || real.elapsed() - beganAt >= this.#patience * times - 5
         mayBeStored ||= error instanceof Failed && error.isSent && troubleOf(error.cause).kind === 'lost'
         if (isOver || !isRepeatable(error)) throw this.#asStoreError(error, mayBeStored)
       }

@@ -141,6 +141,7 @@ create or replace function celeriac.checked_args(a_args text) returns jsonb lang
 declare
   v_args jsonb;
   v_brackets text;
+  v_bracket text;
   v_depth integer := 0;
 begin
   if octet_length(a_args) > ${argumentLimits.bytes} then
@@ -155,8 +156,9 @@ begin
   -- What is left without texts, numbers and commas.
   v_brackets := regexp_replace(regexp_replace(a_args, E'"(\\\\\\\\.|[^"\\\\\\\\])*"', '', 'g'), '[^][{}]', '', 'g');
   if length(v_brackets) <= 2 * ${argumentLimits.depth + 1} then return v_args; end if;
-  for n in 1 .. length(v_brackets) loop
-    v_depth := v_depth + case when substr(v_brackets, n, 1) in ('[', '{') then 1 else -1 end;
+  -- Not one by one by their places: to come to each the text is copied up to there.
+  foreach v_bracket in array string_to_array(v_brackets, null) loop
+    v_depth := v_depth + case when v_bracket in ('[', '{') then 1 else -1 end;
     -- The list around them is not counted.
     if v_depth > ${argumentLimits.depth + 1} then perform celeriac.refuse('the arguments are nested more than ${argumentLimits.depth} deep'); end if;
   end loop;

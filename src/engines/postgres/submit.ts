@@ -258,7 +258,10 @@ declare
   v_existing integer[];
   v_found integer[];
   v_answers json[] := '{}';
+  v_answer json;
   v_call json;
+  v_part celeriac.change;
+  v_parts celeriac.change[] := '{}';
   r record;
 begin
   if a_ids is not null then
@@ -276,12 +279,20 @@ begin
     c := r.c;
     v_found := r.existing;
   end if;
-  if a_others is not null then
+  if json_array_length(a_others) = 1 then
+    select s.* into r from celeriac.submit_call(c, a_others -> 0, v_first) s;
+    c := r.c;
+    v_answers := r.answers;
+  elsif a_others is not null then
     for v_call in select value from json_array_elements(a_others) loop
-      select s.* into r from celeriac.submit_call(c, v_call, v_first) s;
-      c := r.c;
-      v_answers := v_answers || r.answers;
+      v_part := celeriac.part_of(c);
+      select s.* into r from celeriac.submit_call(v_part, v_call, v_first) s;
+      v_part := r.c;
+      v_parts := v_parts || v_part;
+      c.rows_left := v_part.rows_left;
+      foreach v_answer in array r.answers loop v_answers := v_answers || v_answer; end loop;
     end loop;
+    c := celeriac.put_together(c, v_parts);
   end if;
   return query select celeriac.finish(c), v_existing, array_to_json(v_answers)::text, v_found, c.now;
 end $$;
@@ -313,11 +324,44 @@ begin
     where b.inputs = 0 and (v_skipped is null or b.collection <> all(v_skipped)));
 end $$;
 
+-- What is stored one by one is noted apart and put together once: a change that is handed on is copied, and one that grows with each of
+-- ten thousand would take hours.
+create or replace function celeriac.part_of(c celeriac.change) returns celeriac.change language sql stable as $$
+  select row(c.now, c.rows_left, '', null, '{}', null, null, false, false, '{}', '{}')::celeriac.change
+$$;
+
+create or replace function celeriac.put_together(inout c celeriac.change, a_parts celeriac.change[]) language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_changes text;
+  v_due_at bigint;
+  v_lapses_at bigint;
+  v_queued boolean;
+  v_cancel boolean;
+begin
+  select string_agg(changes, '' order by place), min(due_at), min(lapses_at), bool_or(queued), bool_or(cancel)
+  into v_changes, v_due_at, v_lapses_at, v_queued, v_cancel
+  from unnest(a_parts) with ordinality p (now, rows_left, changes, payloads, heads, due_at, lapses_at, queued, cancel, arrivals, items, place);
+  c.changes := concat(c.changes, v_changes);
+  c.heads := c.heads || array(
+    select row(h.queue, h.rank, min(h.collection), min(h.seq))::celeriac.head from unnest(a_parts) p cross join unnest(p.heads) h
+    group by h.queue, h.rank);
+  c.due_at := least(c.due_at, v_due_at);
+  c.lapses_at := least(c.lapses_at, v_lapses_at);
+  c.queued := c.queued or v_queued;
+  c.cancel := c.cancel or v_cancel;
+  c.arrivals := c.arrivals || array(select a::celeriac.arrival from unnest(a_parts) p cross join unnest(p.arrivals) a);
+  c.items := c.items || array(select i::celeriac.item from unnest(a_parts) p cross join unnest(p.items) i);
+end $$;
+
 -- The submissions of one call: if one is refused, what the others had stored is undone.
 create or replace function celeriac.submit_call(inout c celeriac.change, a_call json, a_first bigint, out answers json[]) language plpgsql as $$
 declare
   v_before celeriac.change := c;
   v_count integer := json_array_length(a_call);
+  v_one json;
+  v_part celeriac.change;
+  v_parts celeriac.change[] := '{}';
   v_refusal json;
   r record;
 begin
@@ -329,13 +373,17 @@ begin
   end if;
   answers := '{}';
   begin
-    for n in 0 .. v_count - 1 loop
-      select t.* into r from celeriac.submit_one(c, a_call -> n, a_first) t;
-      c := r.c;
+    for v_one in select value from json_array_elements(a_call) loop
+      v_part := celeriac.part_of(c);
+      select t.* into r from celeriac.submit_one(v_part, v_one, a_first) t;
+      v_part := r.c;
+      v_parts := v_parts || v_part;
+      c.rows_left := v_part.rows_left;
       v_refusal := r.answer;
       answers := answers || v_refusal;
       if v_refusal ->> 'type' = 'conflict' then raise exception using errcode = '${aborted}'; end if;
     end loop;
+    c := celeriac.put_together(c, v_parts);
   exception when sqlstate '${aborted}' then
     c := v_before;
     answers := array_fill(json_build_object('type', 'aborted'), array[cardinality(answers) - 1]) || v_refusal

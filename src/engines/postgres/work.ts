@@ -21,6 +21,7 @@ export const workFunctions = `
 create or replace function celeriac.settle_work(inout c celeriac.change, out is_left boolean) language plpgsql as $$
 #variable_conflict use_column
 declare
+  v_items celeriac.item[];
   v_item celeriac.item;
   v_after bigint;
   v_done boolean;
@@ -29,22 +30,25 @@ begin
   is_left := false;
   c := celeriac.settle_barriers(c);
   while cardinality(c.items) > 0 loop
-    v_item := c.items[1];
-    c.items := c.items[2:];
-    v_after := 0;
-    v_done := false;
-    if c.rows_left > 0 and not exists (select 1 from celeriac.work where collection = v_item.collection) then
-      select s.* into r from celeriac.work_step(c, v_item, 0) s;
-      c := r.c;
-      v_after := r.after;
-      v_done := r.done;
-      c := celeriac.settle_barriers(c);
-    end if;
-    if not v_done then
-      is_left := true;
-      insert into celeriac.work (collection, kind, subject, detail, after)
-      values (v_item.collection, v_item.kind, v_item.subject, v_item.detail, v_after);
-    end if;
+    -- What they add comes behind them. Taking the first of a list copies the rest, so they are gone through.
+    v_items := c.items;
+    c.items := '{}';
+    foreach v_item in array v_items loop
+      v_after := 0;
+      v_done := false;
+      if c.rows_left > 0 and not exists (select 1 from celeriac.work where collection = v_item.collection) then
+        select s.* into r from celeriac.work_step(c, v_item, 0) s;
+        c := r.c;
+        v_after := r.after;
+        v_done := r.done;
+        c := celeriac.settle_barriers(c);
+      end if;
+      if not v_done then
+        is_left := true;
+        insert into celeriac.work (collection, kind, subject, detail, after)
+        values (v_item.collection, v_item.kind, v_item.subject, v_item.detail, v_after);
+      end if;
+    end loop;
   end loop;
 end $$;
 
