@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { summaryOfJob } from '../../src/app/snapshots.ts'
+import type { Graph } from '../../src/core/graph.ts'
 import type { Submission } from '../../src/engine/intake.ts'
 import { alone, chainOf, graphOf, jobId, submission } from '../fixtures/graphs.ts'
-import { goOn, hand } from '../fixtures/hand.ts'
+import { goOn, hand, retried } from '../fixtures/hand.ts'
 import { onRawStores } from '../fixtures/raw.ts'
 
 // A damaged row fails for itself: whatever has to do with others goes on.
@@ -83,6 +84,60 @@ onRawStores(
           await engine.queues()
           expect((await engine.workers()).map(({ id }) => id)).toContain(worker.session.id)
           await engine.collection(bad.id)
+        })
+  },
+  ['sqlite', 'postgres'],
+)
+
+/** The ends of what a column holds: of the columns of PostgreSQL, and of SQLite, where all numbers are alike. */
+const ends: Readonly<Record<string, Readonly<Record<string, readonly bigint[]>>>> = {
+  postgres: { counted: [2n ** 31n - 1n, -(2n ** 31n)], priority: [2n ** 15n - 1n, -(2n ** 15n)] },
+  sqlite: { counted: [2n ** 63n - 1n, -(2n ** 63n)], priority: [2n ** 63n - 1n, -(2n ** 63n)] },
+}
+
+onRawStores(
+  (open) => {
+    for (const column of ['attempt', 'version', 'round', 'failures', 'crashes', 'depth', 'priority'])
+      for (const [end, name] of ['largest', 'least'].entries())
+        test(`jobs whose ${column} is the ${name} that can be hold up nothing of others`, async () => {
+          const { engine, clock, raw } = await open()
+          const retry = { limit: 3, base: 5_000, factor: 1, max: 5_000, jitter: false }
+          const options = [
+            ['queued', {}],
+            ['later', { startIn: 5_000 }],
+            ['expired', { startIn: 3_600_000, expires: 5_000 }],
+            ['retried', { retry }],
+            ['lost', {}],
+            ['late', { timeout: 5_000, retry }],
+          ] as const
+          const [bad, good] = ['bad', 'good'].map((whose) =>
+            Object.fromEntries(options.map(([what, each]) => [what, alone(`${whose} ${what}`, each)])),
+          ) as [Record<string, Graph>, Record<string, Graph>]
+          const both = (...names: string[]): Graph[] => names.flatMap((what) => [bad[what]!, good[what]!])
+          const submit = (graphs: Graph[]): Promise<unknown> => engine.submit(graphs.map((graph) => submission(graph)))
+          const worker = await hand(engine)
+          await submit(both('retried', 'late'))
+          for (const job of await worker.claim(10))
+            if (job.task.endsWith('retried')) await worker.settle(job, retried(5_000))
+          await submit(both('lost'))
+          await (await hand(engine)).claim(10)
+          await submit(both('queued', 'later', 'expired'))
+          const number = ends[engine.name]![column === 'priority' ? 'priority' : 'counted']![end]!
+          for (const { id } of Object.values(bad)) await raw.setNumber('jobs', column, id, number)
+          const ran = await worker.drain()
+          for (let n = 0; n < 3; n++) {
+            await goOn({ engine, clock }, 15_000, worker)
+            ran.push(...(await worker.drain()))
+          }
+          expect(ran).toEqual(
+            expect.arrayContaining(['good queued', 'good later', 'good retried', 'good lost', 'good late']),
+          )
+          expect(await engine.job(good['expired']!.id)).toMatchObject({ state: 'cancelled', reason: 'expired' })
+          expect(await engine.job(good['lost']!.id)).toMatchObject({ state: 'succeeded' })
+          // They themselves go on as well, but for those that count as what ended their workers.
+          expect((await engine.job(bad['expired']!.id))?.state).toBe('cancelled')
+          if (column !== 'crashes') expect((await engine.job(bad['queued']!.id))?.state).toBe('succeeded')
+          expect((await engine.jobs({ limit: 100 })).items).toHaveLength(12)
         })
   },
   ['sqlite', 'postgres'],

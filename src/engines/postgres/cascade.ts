@@ -1,6 +1,6 @@
 import { inputsAtOnce } from '../../engine/limits.ts'
 import { work } from '../../engine/codes.ts'
-import { entryOf, headsOf, leave, lineUp, placeIn } from './change.ts'
+import { entryOf, headsOf, leave, lineUp, oneMore, placeIn } from './change.ts'
 
 /** A job that nothing holds up goes by this: `j` is the job, `d` what it stands behind came to. */
 const isCancelled = `(j.marked_at is not null or (j.role = 0 and d.cancelled))`
@@ -225,7 +225,7 @@ begin
     update celeriac.jobs j set
       state = case when coalesce(c.now + j.start_in, j.start_at) > c.now then 1 else 2 end,
       due_at = case when coalesce(c.now + j.start_in, j.start_at) > c.now then coalesce(c.now + j.start_in, j.start_at) end,
-      lapses_at = j.expires_at, version = j.version + 1
+      lapses_at = j.expires_at, version = ${oneMore('j.version')}
     where j.seq = any(v_seqs)
     returning j.seq, j.collection, j.attempt, j.version, j.state, j.queue, j.priority, j.crashes, j.due_at, j.lapses_at
   ), ${lineUp('released')}

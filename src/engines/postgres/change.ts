@@ -35,6 +35,16 @@ export const eachJob = (condition: string): string =>
 /** The running jobs `j` of some claims `k`. */
 export const runningOf = `unnest(k.seqs) n (seq) cross join ${eachJob('seq = n.seq and state = 3 and session = k.session and token = k.token')}`
 
+/** The most that an `integer` holds. */
+const mostCounted = 2_147_483_647
+/**
+ * SQL for one more of a number that is counted up. One that is damaged and the largest there is stays so: what cannot be stored would
+ * stop all that are written with it.
+ */
+export const oneMore = (column: string): string => `least(${column}, ${mostCounted - 1}) + 1`
+/** SQL for the place of a priority in line. The least that a `smallint` holds has no opposite. */
+export const rankOf = (priority: string): string => `-greatest(${priority}, '-32767'::smallint)`
+
 /** Where a number stands in a list that is in order: instead of a join, of which a plan could get the order wrong. */
 export const placeIn = (number: string, list: string): string => `width_bucket(${number}, ${list})`
 
@@ -54,16 +64,16 @@ export const runOf = (from: string, entries: string, ...columns: string[]): stri
 export const lineUp = (from: string): string => `
   lined as (
     insert into celeriac.ready (queue, rank, collection, seq)
-    select queue, -priority, collection, seq from ${from} where state = 2 and crashes = 0
+    select queue, ${rankOf('priority')}, collection, seq from ${from} where state = 2 and crashes = 0
   ),
   suspected as (
     insert into celeriac.suspects (queue, rank, collection, seq)
-    select queue, -priority, collection, seq from ${from} where state = 2 and crashes > 0
+    select queue, ${rankOf('priority')}, collection, seq from ${from} where state = 2 and crashes > 0
   )`
 /** Where in their lines they begin: nothing of them stands before it. */
 export const headsOf = (from: string): string => `
   (select array_agg(row(queue, rank, collection, seq)::celeriac.head) from (
-     select queue, (-priority)::smallint as rank, min(collection) as collection, min(seq) as seq from ${from}
+     select queue, ${rankOf('priority')} as rank, min(collection) as collection, min(seq) as seq from ${from}
      where state = 2 group by queue, priority) heads)`
 
 /** Part of a query over rows that settled: notes when they leave. `number` and `retention` are columns of theirs. */
@@ -99,17 +109,17 @@ create or replace function celeriac.unqueue(a_seqs bigint[]) returns void langua
 #variable_conflict use_column
 begin
   delete from celeriac.ready r using celeriac.jobs j where j.seq = any(a_seqs)
-    and r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq;
+    and r.queue = j.queue and r.rank = ${rankOf('j.priority')} and r.collection = j.collection and r.seq = j.seq;
   delete from celeriac.suspects r using celeriac.jobs j where j.seq = any(a_seqs) and j.crashes > 0
-    and r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq;
+    and r.queue = j.queue and r.rank = ${rankOf('j.priority')} and r.collection = j.collection and r.seq = j.seq;
 end $$;
 
 -- Locks what is queued of these jobs in line, where it stays: a claim that is taking one is waited for, and others pass over it.
 create or replace function celeriac.hold_line(a_seqs bigint[]) returns void language plpgsql as $$
 begin
-  perform 1 from celeriac.jobs j join celeriac.ready r on r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq
+  perform 1 from celeriac.jobs j join celeriac.ready r on r.queue = j.queue and r.rank = ${rankOf('j.priority')} and r.collection = j.collection and r.seq = j.seq
   where j.seq = any(a_seqs) and j.state = 2 order by j.seq for update of r;
-  perform 1 from celeriac.jobs j join celeriac.suspects r on r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq
+  perform 1 from celeriac.jobs j join celeriac.suspects r on r.queue = j.queue and r.rank = ${rankOf('j.priority')} and r.collection = j.collection and r.seq = j.seq
   where j.seq = any(a_seqs) and j.state = 2 and j.crashes > 0 order by j.seq for update of r;
 end $$;
 
@@ -161,11 +171,11 @@ begin
   ),
   ended as (
     update celeriac.jobs j set
-      state = e.state, reason = e.reason, failure = coalesce(e.failure, j.failure), finished_at = c.now, version = j.version + 1,
+      state = e.state, reason = e.reason, failure = coalesce(e.failure, j.failure), finished_at = c.now, version = ${oneMore('j.version')},
       -- What a fail-fast group cancelled tells the failure of the one that failed first.
       cause = case when e.reason = 5 then coalesce((select s.cause from scopes s where s.scope = j.scope), e.cause) else e.cause end,
       -- Not so a parked job whose canvas failed, nor one whose worker died.
-      failures = j.failures + case when e.state = 5 and e.failure is not null and (e.settled or e.reason = 1) then 1 else 0 end,
+      failures = least(j.failures, ${mostCounted - 1}) + case when e.state = 5 and e.failure is not null and (e.settled or e.reason = 1) then 1 else 0 end,
       token = case when e.settled then j.token end, due_at = null, lapses_at = null, deadline_at = null,
       -- One that has not begun is held again by a retry: until the same instant, or not at all where that has come.
       start_in = case when j.state in (1, 2) and j.attempt = 0 then null else j.start_in end,
@@ -237,8 +247,8 @@ begin
     update celeriac.jobs j set
       state = case when p.delay > 0 then 1 else 2 end, due_at = case when p.delay > 0 then c.now + p.delay end,
       expires_at = case when p.unstarted then j.expires_at end, lapses_at = case when p.unstarted then j.expires_at end,
-      deadline_at = null, version = j.version + 1, failure = coalesce(p.failure, j.failure), failures = j.failures + (p.failure is not null)::integer,
-      crashes = coalesce(p.crashes, j.crashes), attempt = j.attempt - p.unstarted::integer,
+      deadline_at = null, version = ${oneMore('j.version')}, failure = coalesce(p.failure, j.failure), failures = least(j.failures, ${mostCounted - 1}) + (p.failure is not null)::integer,
+      crashes = coalesce(p.crashes, j.crashes), attempt = case when p.unstarted then greatest(j.attempt, 1) - 1 else j.attempt end,
       started_at = case when p.unstarted then null else j.started_at end,
       session = case when p.unstarted or p.no_session then null else j.session end,
       token = case when p.no_token then null else j.token end

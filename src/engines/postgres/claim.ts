@@ -1,6 +1,6 @@
 import { argumentsPerClaim, endlessSpan, shortResult, surelyFit } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest, JobInput } from '../../engine/work.ts'
-import { entryOf, runOf } from './change.ts'
+import { entryOf, oneMore, rankOf, runOf } from './change.ts'
 import { briefly, patiently } from './held.ts'
 import { anywhere, nameOf } from './line.ts'
 import { roleName } from '../../engine/codes.ts'
@@ -141,7 +141,7 @@ const takenAlone = `
 /** Puts jobs to work and notes it. */
 const startOf = (entries: string, itsKeys: string, isFree: boolean): string => `
   with claimed as materialized (
-    update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = j.attempt + 1, version = j.version + 1,
+    update celeriac.jobs j set state = 3, session = v_session, token = a_token, attempt = ${oneMore('j.attempt')}, version = ${oneMore('j.version')},
       started_at = v_now, deadline_at = case when j.timeout < ${endlessSpan} then v_now + j.timeout end, lapses_at = null, finished_at = null, progress = null
     where j.seq = any(v_seqs) and j.state = 2 returning j.*
   ),
@@ -274,7 +274,7 @@ begin
   ),
   left_there as (
     insert into celeriac.ready (queue, rank, collection, seq)
-    select queue, -priority, collection, seq from sized where nth > 1 and size > ${argumentsPerClaim} and crashes = 0 returning seq
+    select queue, ${rankOf('priority')}, collection, seq from sized where nth > 1 and size > ${argumentsPerClaim} and crashes = 0 returning seq
   )
   select array(select seq from sized where seq not in (select seq from left_there) order by nth) into seqs;
   insert into celeriac.events (number, at, changes, heads) values (nextval('celeriac.event_numbers'), a_now, '[]', array[${anywhere}]);

@@ -1,5 +1,5 @@
 import { movedPerCall } from '../../engine/limits.ts'
-import { entryOf, headsOf, lineUp } from './change.ts'
+import { entryOf, headsOf, lineUp, oneMore, rankOf } from './change.ts'
 
 export const dueFunctions = `
 -- A call of its own within the claim: with what follows, and an event. Passes over what others hold.
@@ -22,7 +22,7 @@ declare
   v_heads celeriac.head[];
 begin
   with due as (
-    update celeriac.jobs j set state = 2, due_at = null, version = j.version + 1
+    update celeriac.jobs j set state = 2, due_at = null, version = ${oneMore('j.version')}
     where j.seq = any(array(
       select seq from celeriac.jobs where due_at >= a_from and due_at <= c.now and state = 1 order by due_at limit ${movedPerCall} for update skip locked))
     returning j.seq, j.collection, j.attempt, j.version, j.state, j.queue, j.priority, j.crashes
@@ -57,13 +57,13 @@ begin
   -- Those in line are taken from there as a claim does, and then nobody else has them.
   with found as (
     delete from celeriac.ready where ctid = any(array(
-      select r.ctid from celeriac.jobs j join celeriac.ready r on r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq
+      select r.ctid from celeriac.jobs j join celeriac.ready r on r.queue = j.queue and r.rank = ${rankOf('j.priority')} and r.collection = j.collection and r.seq = j.seq
       where j.seq = any(v_late) and j.state = 2 for update of r skip locked))
     returning seq
   ),
   suspected as (
     delete from celeriac.suspects where ctid = any(array(
-      select r.ctid from celeriac.jobs j join celeriac.suspects r on r.queue = j.queue and r.rank = -j.priority and r.collection = j.collection and r.seq = j.seq
+      select r.ctid from celeriac.jobs j join celeriac.suspects r on r.queue = j.queue and r.rank = ${rankOf('j.priority')} and r.collection = j.collection and r.seq = j.seq
       where j.seq = any(v_late) and j.state = 2 for update of r skip locked))
     returning seq
   )

@@ -3,6 +3,6 @@
  * changes. `npm run functions` raises it and writes down what it stands for; a test fails until that is done. Where both sides of
  * a merge have raised it, take either and run that again.
  */
-export const functionsVersion = 29
+export const functionsVersion = 30
 /** Of the text of all functions of this version. Only the test reads it. */
-export const pinnedHash = '500d1a544341'
+export const pinnedHash = 'e17303400d34'

@@ -2,7 +2,7 @@ import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/
 import { work } from '../../engine/codes.ts'
 import { insideOf, startingNow, taking } from '../../engine/resets.ts'
 import { releaseOf } from './cascade.ts'
-import { entryOf, hot } from './change.ts'
+import { entryOf, hot, oneMore } from './change.ts'
 import { collectionIdIn, jobIdIn, overPages } from './control.ts'
 import type { Requests } from './database.ts'
 
@@ -136,10 +136,10 @@ create or replace function celeriac.begin_round(inout c celeriac.change, a_numbe
 declare
   v_round integer;
 begin
-  update celeriac.collections set state = 0, round = round + 1, settled_at = null, cancelled_at = null where number = a_number
+  update celeriac.collections set state = 0, round = ${oneMore('round')}, settled_at = null, cancelled_at = null where number = a_number
   returning round into v_round;
   if v_round is null then
-    update celeriac.jobs set round = round + 1, marked_at = null where seq = a_number returning round into v_round;
+    update celeriac.jobs set round = ${oneMore('round')}, marked_at = null where seq = a_number returning round into v_round;
   end if;
   c.changes := concat(c.changes, ',', concat_ws(',', 10, a_number, v_round));
 end $$;
@@ -231,7 +231,7 @@ begin
   perform celeriac.hold(a_seqs);
   c.rows_left := c.rows_left - cardinality(a_seqs);
   c.cancel := c.cancel or exists (select 1 from celeriac.jobs where seq = any(a_seqs) and state = 3);
-  update celeriac.jobs set archived = a_round, version = version + 1, due_at = null, lapses_at = null, deadline_at = null,
+  update celeriac.jobs set archived = a_round, version = ${oneMore('version')}, due_at = null, lapses_at = null, deadline_at = null,
     state = case when state < 4 then 6 else state end, reason = case when state < 4 then 3 else reason end,
     cause = case when state < 4 then seq else cause end, token = case when state < 4 then null else token end
   where seq = any(a_seqs);
@@ -258,7 +258,7 @@ begin
   where n.job = any(a_seqs) and j.seq = n.job and (v_taking = ${taking.all} or j.state = 4);
   with found as materialized (select seq, state from celeriac.jobs where seq = any(a_seqs)),
   put as (
-    update celeriac.jobs j set state = 0, round = a_round, failures = 0, crashes = 0, version = j.version + 1, reason = null, cause = null,
+    update celeriac.jobs j set state = 0, round = a_round, failures = 0, crashes = 0, version = ${oneMore('j.version')}, reason = null, cause = null,
       failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
       finished_at = null, deadline_at = null, due_at = null, lapses_at = null,
       -- What has begun before starts at once; so does everything where that is asked for.

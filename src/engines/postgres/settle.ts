@@ -1,7 +1,7 @@
 import type { Graph } from '../../core/graph.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import type { ClaimRequest, SettleAnswer, Settlement } from '../../engine/work.ts'
-import { endEntryOf, leave, placeIn, runningOf, runOf } from './change.ts'
+import { endEntryOf, leave, oneMore, placeIn, runningOf, runOf } from './change.ts'
 import { claimColumns, type Claimed, claimedIn, type ClaimRow, claimValues, type Ref } from './claim.ts'
 import { reasonCode } from '../../engine/codes.ts'
 import type { Requests, Value } from './database.ts'
@@ -248,7 +248,7 @@ declare
   v_unique bigint[];
 begin
   with settled as (
-    update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = a_now, version = j.version + 1,
+    update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = a_now, version = ${oneMore('j.version')},
       deadline_at = null
     where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
     returning j.seq, j.collection, j.state, j.attempt, j.version, j.round, j.unique_claim, j.retention
@@ -276,7 +276,7 @@ declare
   v_aside bigint[];
 begin
   with settled as (
-    update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = c.now, version = j.version + 1,
+    update celeriac.jobs j set state = 4, result = a_texts[${placeIn('j.seq', 'a_seqs')}], finished_at = c.now, version = ${oneMore('j.version')},
       deadline_at = null
     where j.seq = any(a_seqs) and j.state = 3 and j.token = a_tokens[${placeIn('j.seq', 'a_seqs')}] and j.marked_at is null
       and a_codes[${placeIn('j.seq', 'a_seqs')}] is null
@@ -386,10 +386,10 @@ begin
     p := row(j.collection, v_first, v_first + v_jobs, null, celeriac.round_of(j.collection), a_seq, j.depth + 1, j.scope);
   end if;
   update celeriac.jobs set state = 0, continuation = p.first_barrier + (v_about ->> 'exit')::bigint, shape = v_about ->> 'shape',
-    deadline_at = null, crashes = 0, version = version + 1 where seq = a_seq;
+    deadline_at = null, crashes = 0, version = ${oneMore('version')} where seq = a_seq;
   c.rows_left := c.rows_left - 1;
   -- Before anything that happens to them, and before the end, should there be no jobs at all.
-  c.changes := concat(c.changes, ',', concat_ws(',', 0, case when j.collection = a_seq then 0 else j.collection end, a_seq, j.attempt, j.version + 1),
+  c.changes := concat(c.changes, ',', concat_ws(',', 0, case when j.collection = a_seq then 0 else j.collection end, a_seq, j.attempt, ${oneMore('j.version')}),
     ',', concat_ws(',', 10, j.collection, p.round));
   if not v_is_large then c := celeriac.insert_graph(c, v_graph, p); end if;
   c := celeriac.decide_empty(c, p.first_barrier, p.first_barrier + v_barriers - 1, p.start);

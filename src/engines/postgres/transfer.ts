@@ -22,7 +22,7 @@ import {
   type Transfer,
 } from '../../engine/transfer.ts'
 import { jobsPerStep } from '../../engine/recovery.ts'
-import { runningOf } from './change.ts'
+import { rankOf, runningOf } from './change.ts'
 import type { Database, Requests } from './database.ts'
 import { anywhere } from './line.ts'
 import { isSealed } from './record.ts'
@@ -318,7 +318,7 @@ async function lineUp(requests: Requests, seqs: readonly number[]): Promise<void
     ['celeriac.suspects', 'crashes > 0'],
   ]) {
     await requests.all(
-      `insert into ${table} (queue, rank, collection, seq) select queue, -priority, collection, seq from celeriac.jobs
+      `insert into ${table} (queue, rank, collection, seq) select queue, ${rankOf('priority')}, collection, seq from celeriac.jobs
        where seq = any ($1::bigint[]) and state = 2 and ${which} on conflict do nothing`,
       seqs,
     )

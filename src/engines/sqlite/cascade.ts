@@ -1,15 +1,16 @@
 import {
   type Arrivals,
+  arrive,
   type Change,
   type End,
   type Ending,
-  type Header,
-  arrive,
-  endJob,
   endingColumns,
+  endJob,
+  type Header,
   header,
   later,
   leaves,
+  oneMore,
   releaseUnique,
   type WorkItem,
 } from './change.ts'
@@ -289,16 +290,13 @@ const isSide = (change: Change, seq: number | null): boolean =>
   seq !== null &&
   change.db.get<{ role: number }>('select role from celeriac_jobs where seq = ?', seq)?.role !== role.main
 
+const storeEnqueued = `update celeriac_jobs set state = ?, due_at = ?, version = ${oneMore('version')} where seq = ?`
+
 function enqueue(change: Change, job: Waiting): void {
   change.left--
   const due = job.start_in === null ? job.due_at : change.now + job.start_in
   const code = due !== null && due > change.now ? state.scheduled : state.queued
-  change.db.run(
-    'update celeriac_jobs set state = ?, due_at = ?, version = version + 1 where seq = ?',
-    code,
-    code === state.scheduled ? due : null,
-    job.seq,
-  )
+  change.db.run(storeEnqueued, code, code === state.scheduled ? due : null, job.seq)
   change.journal.job(code, job.collection, job.seq, job.attempt, job.version + 1)
 }
 

@@ -170,6 +170,15 @@ export function arrive(change: Change, barrier: number, succeeded: boolean, caus
   arrivals.cause ??= cause
 }
 
+const mostCounted = Number.MAX_SAFE_INTEGER
+/**
+ * SQL for one more of a number that is counted up. One that is damaged and beyond what JavaScript holds is the largest that it does: what
+ * cannot be stored, or read again, would stop all that are written with it.
+ */
+export const oneMore = (column: string): string => `min(${column}, ${mostCounted - 1}) + 1`
+/** What a write gives back is not read twice (see `Database`): SQL for a number that JavaScript holds. */
+export const readable = (column: string): string => `max(min(${column}, ${mostCounted}), ${-mostCounted}) as ${column}`
+
 /** The facts of a job that its end depends on. */
 export interface Ending {
   readonly seq: number
@@ -195,15 +204,17 @@ export interface End {
   readonly settled?: true
 }
 
+const storeEnd = `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), failures = iif(?, ${oneMore('failures')}, failures), finished_at = ?,
+       version = ${oneMore('version')}, token = iif(?, token, null), deadline_at = null,
+       -- One that has not begun is held again by a retry: until the same instant, or not at all where that has come.
+       start_in = iif(state in (1, 2) and attempt = 0, null, start_in), due_at = iif(attempt = 0, due_at, null) where seq = ?`
+
 /** Makes a job final, whatever it was, and everything that follows from that. */
 export function endJob(change: Change, job: Ending, given: End): void {
   change.left--
   const end = given.reason === reason.failFast ? { ...given, cause: causeOfScope(change, job) ?? given.cause } : given
   change.db.run(
-    `update celeriac_jobs set state = ?, reason = ?, cause = ?, failure = coalesce(?, failure), failures = failures + ?, finished_at = ?,
-       version = version + 1, token = iif(?, token, null), deadline_at = null,
-       -- One that has not begun is held again by a retry: until the same instant, or not at all where that has come.
-       start_in = iif(state in (1, 2) and attempt = 0, null, start_in), due_at = iif(attempt = 0, due_at, null) where seq = ?`,
+    storeEnd,
     end.state,
     end.reason,
     end.cause,

@@ -1,6 +1,16 @@
 import { argumentsPerClaim, endlessSpan, movedPerCall, shortResult } from '../../engine/limits.ts'
 import type { ClaimAnswer, ClaimedJob, ClaimRequest } from '../../engine/work.ts'
-import { type Change, endJob, endingColumns, type Ending, hasUniqueKeys, header, readHeaders } from './change.ts'
+import {
+  type Change,
+  endJob,
+  endingColumns,
+  type Ending,
+  hasUniqueKeys,
+  header,
+  oneMore,
+  readable,
+  readHeaders,
+} from './change.ts'
 import { reason, roleName, state } from '../../engine/codes.ts'
 import { readOptions } from '../../engine/job-options.ts'
 import { jobsPerStep, type NamedJob, suspectsToTake, suspectsTogether } from '../../engine/recovery.ts'
@@ -44,9 +54,9 @@ export function releaseDue(change: Change): number {
   const due = nextDueAt(db)
   if (due === null || due > now) return 0
   const rows = db.all<{ seq: number; collection: number; attempt: number; version: number }>(
-    `update celeriac_jobs set state = 2, due_at = null, version = version + 1
+    `update celeriac_jobs set state = 2, due_at = null, version = ${oneMore('version')}
      where seq in (select seq from celeriac_jobs where state = 1 and due_at <= ? order by due_at limit ? + 0)
-     returning seq, collection, attempt, version`,
+     returning ${['seq', 'collection', 'attempt', 'version'].map(readable).join(', ')}`,
     now,
     movedPerCall,
   )
@@ -166,7 +176,7 @@ function take(change: Change, session: number, request: ClaimRequest, tell: Tell
   if (rows.length === 0) return { jobs: [], isCut: false }
   db.run(
     // `or fail`: with the usual `abort` SQLite keeps a copy of every page it changes, to undo a statement half done.
-    `update or fail celeriac_jobs set state = 3, session = ?, token = ?, attempt = attempt + 1, version = version + 1, started_at = ?,
+    `update or fail celeriac_jobs set state = 3, session = ?, token = ?, attempt = ${oneMore('attempt')}, version = ${oneMore('version')}, started_at = ?,
        deadline_at = ? + min(timeout, ${endlessSpan}), finished_at = null, progress = null
      where seq in (select value from json_each(?))`,
     session,

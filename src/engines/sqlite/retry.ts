@@ -1,7 +1,7 @@
 import { newArguments, type RetryAnswer, type RetryRequest } from '../../engine/control.ts'
 import type { UniqueClaim } from '../../engine/intake.ts'
 import { decideBarrier, letGoIfFree, settleParkedIfOver, type Waiting, waitingColumns } from './cascade.ts'
-import { type Change, type Header, header, later, type WorkItem } from './change.ts'
+import { type Change, type Header, header, later, oneMore, type WorkItem } from './change.ts'
 import { attemptOutcomeCode, decided, role, state, work } from '../../engine/codes.ts'
 import { insideOf, isStartingNow, rootOf, startingNow, taking, takingOf } from '../../engine/resets.ts'
 import { eachMember, type Member, memberColumns, select } from './control.ts'
@@ -86,11 +86,11 @@ function takeUniqueAgain(change: Change, about: Header): boolean {
 function beginRound(change: Change, about: Header): void {
   if (!about.alone) {
     change.db.run(
-      'update celeriac_collections set state = 0, round = round + 1, settled_at = null, cancelled_at = null where number = ?',
+      `update celeriac_collections set state = 0, round = ${oneMore('round')}, settled_at = null, cancelled_at = null where number = ?`,
       about.number,
     )
   } else {
-    change.db.run('update celeriac_jobs set round = round + 1, marked_at = null where seq = ?', about.number)
+    change.db.run(`update celeriac_jobs set round = ${oneMore('round')}, marked_at = null where seq = ?`, about.number)
   }
   change.headers.delete(about.number)
   change.journal.collection(0, about.number, header(change, about.number).round)
@@ -190,7 +190,7 @@ function archive(change: Change, job: Member, round: number): void {
   if (job.state === state.running) change.journal.cancel = true
   const over = job.state < state.succeeded ? ', state = 6, reason = 3, cause = seq, token = null' : ''
   change.db.run(
-    `update celeriac_jobs set archived = ?, version = version + 1, due_at = null${over} where seq = ?`,
+    `update celeriac_jobs set archived = ?, version = ${oneMore('version')}, due_at = null${over} where seq = ?`,
     round,
     job.seq,
   )
@@ -207,7 +207,7 @@ function reset(change: Change, job: Member, round: number, detail: number): void
   const forgets = what === taking.all || job.role !== role.main
   const isNow = isStartingNow(detail) ? 1 : 0
   change.db.run(
-    `update celeriac_jobs set state = 0, round = ?, failures = 0, crashes = 0, version = version + 1, reason = null, cause = null,
+    `update celeriac_jobs set state = 0, round = ?, failures = 0, crashes = 0, version = ${oneMore('version')}, reason = null, cause = null,
        failure = null, result = null, progress = null, marked_at = null, token = null, session = null, started_at = null,
        finished_at = null, deadline_at = null,
        -- What has begun before starts at once; so does everything where that is asked for.

@@ -3,7 +3,7 @@ import type { AttemptRecord } from '../../core/job.ts'
 import type { Outcome } from '../../core/outcome.ts'
 import { firstKept, lastKept } from '../../engine/limits.ts'
 import type { SettleAnswer, Settlement } from '../../engine/work.ts'
-import { type Change, type End, endJob, ended, header, readHeaders, takeNumbers } from './change.ts'
+import { type Change, type End, endJob, ended, header, oneMore, readable, readHeaders, takeNumbers } from './change.ts'
 import type { Ref } from './claim.ts'
 import { attemptOutcomeCode, reason, reasonCode, role, state } from '../../engine/codes.ts'
 import { insertGraph } from './insert.ts'
@@ -57,19 +57,14 @@ const collectionOf = ({ seq, collection }: Ref): number[] => (collection === seq
 function succeed(change: Change, job: Ref, token: number, result: string | null): boolean {
   if (job.collection !== job.seq && job.role === role.main && header(change, job.collection).cancelledAt !== null)
     return false
-  const changed = change.db.run(
-    `update celeriac_jobs set state = 4, result = ?, finished_at = ?, version = version + 1
-     where seq = ? and state = 3 and token = ? and marked_at is null`,
-    result,
-    change.now,
-    job.seq,
-    token,
-  )
+  const changed = change.db.run(storeSuccess, result, change.now, job.seq, token)
   if (changed === 0) return false
   change.left--
   ended(change, job, succeeded, job.version + 1)
   return true
 }
+const storeSuccess = `update celeriac_jobs set state = 4, result = ?, finished_at = ?, version = ${oneMore('version')}
+  where seq = ? and state = 3 and token = ? and marked_at is null`
 const succeeded: End = { state: state.succeeded, reason: null, cause: null }
 
 function isCancelled(change: Change, job: Ref, row: Standing): boolean {
@@ -104,7 +99,7 @@ function store(change: Change, job: Ref, outcome: Outcome): void {
         change,
         job,
         outcome.delay,
-        outcome.started ? '' : 'attempt = attempt - 1, started_at = null, session = null',
+        outcome.started ? '' : 'attempt = max(attempt, 1) - 1, started_at = null, session = null',
       )
     case 'continued':
       return continueAs(change, job, outcome.graph)
@@ -116,7 +111,7 @@ export function retryLater(change: Change, job: Ref, { failure, delay }: Outcome
   const text = JSON.stringify(failure)
   recordAttempt(change, job.seq, 'retried', text)
   change.db.run('update celeriac_jobs set failure = ? where seq = ?', text, job.seq)
-  putBack(change, job, delay, 'failures = failures + 1, crashes = 0')
+  putBack(change, job, delay, `failures = ${oneMore('failures')}, crashes = 0`)
 }
 
 /** Keeps an attempt that did not end the job. */
@@ -130,7 +125,7 @@ export function recordAttempt(
   const kept = change.db.get<{ attempt: number }>(
     `insert into celeriac_attempts (job, attempt, round, session, started_at, finished_at, outcome, failure)
      select seq, attempt, round, session, started_at, ?, ?, ? from celeriac_jobs where seq = ? and started_at is not null
-     on conflict do nothing returning attempt`,
+     on conflict do nothing returning ${readable('attempt')}`,
     change.now,
     attemptOutcomeCode(outcome),
     failure,
@@ -155,7 +150,7 @@ export function putBack(change: Change, job: Ref, delay: number, also: string): 
   const isUnstarted = also.startsWith('attempt')
   const code = delay > 0 ? state.scheduled : state.queued
   change.db.run(
-    `update celeriac_jobs set state = ?, due_at = ?, deadline_at = null, version = version + 1${isUnstarted ? '' : ', expires_at = null'}${also && ', '}${also} where seq = ?`,
+    `update celeriac_jobs set state = ?, due_at = ?, deadline_at = null, version = ${oneMore('version')}${isUnstarted ? '' : ', expires_at = null'}${also && ', '}${also} where seq = ?`,
     code,
     delay > 0 ? change.now + Math.ceil(delay) : null,
     job.seq,
@@ -192,7 +187,7 @@ function continueAs(change: Change, job: Ref, graph: Graph): void {
 function park(change: Change, job: Ref, graph: Graph, continuation: number | null): void {
   change.left--
   change.db.run(
-    `update celeriac_jobs set state = 0, continuation = ?, shape = ?, deadline_at = null, crashes = 0, version = version + 1 where seq = ?`,
+    `update celeriac_jobs set state = 0, continuation = ?, shape = ?, deadline_at = null, crashes = 0, version = ${oneMore('version')} where seq = ?`,
     continuation,
     graph.shape,
     job.seq,
