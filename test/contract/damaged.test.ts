@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { summaryOfJob } from '../../src/app/snapshots.ts'
 import type { Graph } from '../../src/core/graph.ts'
 import type { Submission } from '../../src/engine/intake.ts'
-import { alone, chainOf, graphOf, jobId, submission } from '../fixtures/graphs.ts'
+import { alone, chainOf, graphOf, groupOf, jobId, submission } from '../fixtures/graphs.ts'
 import { goOn, hand, retried } from '../fixtures/hand.ts'
 import { onRawStores } from '../fixtures/raw.ts'
 
@@ -138,6 +138,31 @@ onRawStores(
           expect((await engine.job(bad['expired']!.id))?.state).toBe('cancelled')
           if (column !== 'crashes') expect((await engine.job(bad['queued']!.id))?.state).toBe('succeeded')
           expect((await engine.jobs({ limit: 100 })).items).toHaveLength(12)
+        })
+  },
+  ['sqlite', 'postgres'],
+)
+
+onRawStores(
+  (open) => {
+    for (const [table, column] of [
+      ['jobs', 'seq'],
+      ['collections', 'number'],
+    ] as const)
+      for (const number of [-1n, 2n ** 53n + 1n])
+        test(`a list ends at ${number} as ${column} of ${table}, and so do counts`, async () => {
+          const { engine, raw } = await open()
+          const [group, lone, good] = [groupOf('one', 'two'), alone('lone'), alone('good')]
+          await engine.submit([submission(good), submission(group), submission(lone)])
+          await raw.setNumber(table, column, table === 'jobs' ? lone.id : group.id, number)
+          for (const query of [{}, { text: 'good' }, { tag: 'nowhere' }, { states: ['queued'] }] as const)
+            await engine.jobs({ limit: 100, ...query })
+          expect((await engine.jobs({ limit: 100, task: 'good' })).items).toHaveLength(1)
+          const ids = (await engine.collections({ limit: 100 })).items.map(({ id }) => id)
+          expect(ids).toContain(good.id)
+          await engine.collections({ limit: 100, tag: 'nowhere' })
+          await engine.counts({})
+          await engine.cancel({ collectionId: group.id })
         })
   },
   ['sqlite', 'postgres'],

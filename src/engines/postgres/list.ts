@@ -60,7 +60,9 @@ async function page<Row, T>(
   let left = pageBytes
   for (let before = query.cursor === undefined ? latest : position(query.cursor); ;) {
     const [newest] = await top(before)
-    if (newest === undefined || newest[1] < (query.createdFrom ?? 0) - createdMargin) return { items, next: null }
+    // A damaged number below all others has nothing below it, and no window that it is in.
+    if (newest === undefined || newest[0] < 0) return { items, next: null }
+    if (newest[1] < (query.createdFrom ?? 0) - createdMargin) return { items, next: null }
     const wanted = query.limit + 1 - items.length
     const from = Math.max(newest[0] + 1 - window.size, 0)
     const rows = await window.time(() => rowsIn(from, newest[0] + 1, wanted))

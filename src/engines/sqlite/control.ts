@@ -93,13 +93,15 @@ function nextMembers(change: Change, item: WorkItem, collection: number): Member
 export function eachMember(change: Change, item: WorkItem, collection: number, step: (job: Member) => void): boolean {
   for (;;) {
     if (change.left <= 0) return false
+    const reached = item.after
     const page = nextMembers(change, item, collection)
     for (const job of page) {
       step(job)
       item.after = job.seq
       change.left -= 0.1 // reading costs a tenth of writing
     }
-    if (page.length === 0) return true
+    // Nor where a number is damaged, and one that JavaScript does not hold is met over and over.
+    if (item.after <= reached) return true
   }
 }
 

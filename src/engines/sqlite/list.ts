@@ -57,7 +57,9 @@ async function page<Row, T>(
     const found = await window.time(() =>
       db.read(() => {
         const newest = top(Math.min(before, latest))
-        if (newest === undefined || newest.createdAt < (query.createdFrom ?? 0) - createdMargin) return null
+        // A damaged number below all others has nothing below it, and no window that it is in.
+        if (newest === undefined || newest.number < 0) return null
+        if (newest.createdAt < (query.createdFrom ?? 0) - createdMargin) return null
         const [earliest, end] = [Math.max(newest.number + 1 - window.size, 0), newest.number + 1]
         const from = notBefore?.(earliest, end) ?? earliest
         const rows = rowsIn(from, end, wanted)
