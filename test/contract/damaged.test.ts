@@ -170,6 +170,53 @@ onRawStores(
 
 onRawStores(
   (open) => {
+    for (const [column, number] of [
+      ['next', 0n],
+      ['next', -1n],
+      ['next', 2n ** 53n + 1n],
+      ['next', 2n ** 63n - 1n],
+      ['total', 2n ** 63n - 1n],
+      ['total', -(2n ** 63n)],
+    ] as const)
+      test(`${number} as ${column} of the last event refuses nothing, and what is submitted then runs`, async () => {
+        const { engine, raw } = await open()
+        const worker = await hand(engine)
+        await engine.submit([submission(groupOf('one', 'two'))])
+        await raw.setJournal(column, number)
+        const cursor = await engine.cursor()
+        await engine.submit([submission(alone('three')), submission(chainOf('four', 'five'))])
+        expect((await worker.drain()).sort()).toEqual(['five', 'four', 'one', 'three', 'two'])
+        expect((await engine.events({ after: cursor, collections: null, limit: 100 })).changes).not.toEqual([])
+        await engine.counts({})
+        await engine.sweep()
+      })
+
+    test('a worker starts beside a session with a number that JavaScript does not hold', async () => {
+      const { engine, raw } = await open()
+      await engine.submit([submission(alone('one'))])
+      await raw.setNumber('sessions', 'number', (await hand(engine)).session.id, 2n ** 53n + 1n)
+      const worker = await hand(engine)
+      expect(await worker.drain()).toEqual(['one'])
+    })
+
+    test('what stands in a row and cannot be read is told of as damage of the store', async () => {
+      const { engine, raw } = await open()
+      const [bad, graph] = [alone('bad'), alone('good')]
+      await engine.submit([submission(bad, { unique: { key: 'k', until: 'settled', onConflict: 'existing' } })])
+      const worker = await hand(engine)
+      await worker.fail(await worker.take('bad'))
+      await raw.spoilText('unique_claim', bad.id)
+      const again = { selection: { collectionId: bad.id }, expectedRound: 1, mode: 'failed' } as const
+      await expect(engine.retry(again)).rejects.toMatchObject({ name: 'CeleriacError', code: 'STORE_CORRUPT' })
+      await engine.submit([submission(graph)])
+      expect(await worker.drain()).toEqual(['good'])
+    })
+  },
+  ['sqlite'],
+)
+
+onRawStores(
+  (open) => {
     for (const what of ['spoilOptions', 'spoilInput', 'spoilBarrier'] as const)
       test(`a running job after ${what} holds up no recovery of others, and no list`, async () => {
         const { engine, clock, raw } = await open()

@@ -5,6 +5,9 @@ import type { Database } from './database.ts'
 import { collectionRetention, numbersPerRow, runsOf } from '../../engine/retention.ts'
 import { Journal } from './journal.ts'
 
+/** The most that JavaScript counts to. */
+const mostCounted = Number.MAX_SAFE_INTEGER
+
 /** What a write transaction knows while it runs, and what it still has to see to before it ends. */
 export interface Change {
   readonly db: Database
@@ -157,8 +160,15 @@ export function takeNumbers(change: Change, count: number): number {
 
 /** The first number that has not been taken. */
 export function nextNumber(db: Database): number {
-  return db.get<{ next: number }>('select next from celeriac_events order by number desc limit 1')?.next ?? 1
+  const next = db.get<{ next: number }>('select next from celeriac_events order by number desc limit 1')?.next ?? 1
+  if (next >= 1 && next < Number.MAX_SAFE_INTEGER) return next
+  // Damaged: all rows tell as well.
+  return (db.get<{ last: number | null }>(lastTaken)?.last ?? 0) + 1
 }
+const lastTaken = `select max(last) as last from (${['jobs.seq', 'collections.number', 'barriers.number']
+  .map((column) => column.split('.'))
+  .map(([table, number]) => `select max(${number}) as last from celeriac_${table} where ${number} < ${mostCounted}`)
+  .join(' union all ')})`
 
 /** An input of a barrier became final. Counted down by `settleBarriers` before the call ends. */
 export function arrive(change: Change, barrier: number, succeeded: boolean, cause: number | null): void {
@@ -170,7 +180,6 @@ export function arrive(change: Change, barrier: number, succeeded: boolean, caus
   arrivals.cause ??= cause
 }
 
-const mostCounted = Number.MAX_SAFE_INTEGER
 /**
  * SQL for one more of a number that is counted up. One that is damaged and beyond what JavaScript holds is the largest that it does: what
  * cannot be stored, or read again, would stop all that are written with it.

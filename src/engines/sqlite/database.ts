@@ -285,8 +285,20 @@ const heldHere = (): CeleriacError =>
     'A transaction has been open in this process for too long, and the store waited for it in vain: end it before you wait for anything of the app, or send with { within: it }.',
   )
 
-/** An error of SQLite as one of ours; any other as it is. */
+/** A row is not what it should be: a text that is no JSON, a number that JavaScript does not hold. Errors of Node's own have a code. */
+export const isOfRow = (error: unknown): error is Error =>
+  error instanceof SyntaxError ||
+  (error instanceof TypeError && !('code' in error)) ||
+  (error instanceof RangeError && 'code' in error && error.code === 'ERR_OUT_OF_RANGE')
+
+/** An error of SQLite, or of what stands in a row, as one of ours; any other as it is. */
 export function storeError(error: unknown, about = ''): unknown {
+  if (isOfRow(error))
+    return new CeleriacError(
+      'STORE_CORRUPT',
+      `${about}a row of the store is damaged (${error.message}): look with celeriac doctor, and restore the file from a backup if this goes on`,
+      { cause: error },
+    )
   if (!isSqlite(error)) return error
   const closed = closedBy(error.message)
   if (closed !== null) return closed

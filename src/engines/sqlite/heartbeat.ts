@@ -97,7 +97,9 @@ function renew(change: Change, { session, lease }: Heartbeat): number {
   if (known !== undefined) return known.number
   // A session that was given up as lost comes back to life here: what it held is gone, what it claims from now on is its own.
   const row = change.db.get<{ number: number }>(
-    `insert into celeriac_sessions (id, name, host, pid, queues, concurrency, started_at, seen_at, expires_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    // The number by itself would follow on a damaged one, to where JavaScript does not count.
+    `insert into celeriac_sessions (number, id, name, host, pid, queues, concurrency, started_at, seen_at, expires_at)
+     values ((select coalesce(max(number), 0) + 1 from celeriac_sessions where number < ${Number.MAX_SAFE_INTEGER}), ?, ?, ?, ?, ?, ?, ?, ?, ?)
      on conflict (id) do update set seen_at = excluded.seen_at, expires_at = excluded.expires_at, ended_at = null, lost = 0, losing = null returning number`,
     session.id,
     session.name,

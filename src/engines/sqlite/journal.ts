@@ -2,6 +2,9 @@ import type { Signal } from '../../engine/feed.ts'
 import type { Database } from './database.ts'
 import { state } from '../../engine/codes.ts'
 
+/** More characters of events than any store comes to. */
+const mostTold = 2 ** 52
+
 /**
  * What one call changed: written as one row of events, and told to those who listen.
  *
@@ -38,7 +41,8 @@ export class Journal {
     const payloads = this.#payloads.length === 0 ? null : `[${this.#payloads.join(',')}]`
     db.run(
       `insert into celeriac_events (at, changes, payloads, next, total)
-       select ?, ?, ?, coalesce(?, next), total + ? from celeriac_events order by number desc limit 1`,
+       -- A damaged sum is begun anew: past its end nothing more could be stored.
+       select ?, ?, ?, coalesce(?, next), iif(total between 0 and ${mostTold}, total, 0) + ? from celeriac_events order by number desc limit 1`,
       now,
       changes,
       payloads,

@@ -26,7 +26,7 @@ import { type Change, newChange, writeChange } from './change.ts'
 import { claim, type Ref } from './claim.ts'
 import { cancel, putQueues } from './control.ts'
 import { counts } from './counts.ts'
-import { Database } from './database.ts'
+import { Database, isOfRow } from './database.ts'
 import { diagnose } from './doctor.ts'
 import { cursorNow, events, Numbers } from './feed.ts'
 import { loadResult } from '../../engine/results.ts'
@@ -99,7 +99,8 @@ async function pastLeftovers<T>(call: () => Promise<T>, setAside: (fault: Leftov
 }
 
 /** Rows that cannot be what they are: not a store that is away, locked, full or closed. */
-const isFaultOfRows = (error: unknown): boolean => !(error instanceof CeleriacError) || error.code === 'STORE_FAILED'
+const isFaultOfRows = (error: unknown): boolean =>
+  !(error instanceof CeleriacError) || error.code === 'STORE_FAILED' || isOfRow(error.cause)
 
 /** Changes when another connection has written, and when the file has gone: whoever then looks is told. */
 const versionOf = (db: Database, place: Place | null): number =>

@@ -2,7 +2,7 @@ import { decideBySearch, releaseRest, settleBarriers, settleBySearch } from './c
 import type { Change, WorkItem } from './change.ts'
 import { work } from '../../engine/codes.ts'
 import { workPause } from '../../engine/recovery.ts'
-import { storeError } from './database.ts'
+import { isOfRow, storeError } from './database.ts'
 import { CeleriacError } from '../../core/errors.ts'
 import { cancelInside, cancelMembers } from './control.ts'
 import { removeSome } from './retention.ts'
@@ -66,6 +66,7 @@ function takeStep(change: Change, item: WorkItem): boolean {
 
 /** The disk is full, the file is locked: nothing is wrong with the item. */
 function isOfTheStore(error: unknown): boolean {
+  if (isOfRow(error)) return false
   const known = storeError(error)
   return known instanceof CeleriacError && known.code !== 'STORE_FAILED'
 }
