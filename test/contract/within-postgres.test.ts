@@ -13,7 +13,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { Transaction } from '../../src/engine/intake.ts'
 import { postgres } from '../../src/engines/postgres/postgres.ts'
-import { alone, chordOf, submission } from '../fixtures/graphs.ts'
+import { alone, chordOf, groupOf, submission } from '../fixtures/graphs.ts'
 import { hand } from '../fixtures/hand.ts'
 import { Proxy } from '../fixtures/proxy.ts'
 import { type OpenStore, onEveryEngine, type Store } from '../fixtures/store.ts'
@@ -253,6 +253,29 @@ onEveryEngine(
       await client.query('commit')
       // Its number is the lower one: it is found all the same.
       expect(await worker.drain()).toEqual(['within'])
+    })
+
+    test('calls made at once in one transaction are sent one behind the other, also where one is refused', async () => {
+      const { engine, pool } = await openBeside(open)
+      const client = await pool.connect()
+      onTestFinished(() => client.release())
+      let [underWay, most] = [0, 0]
+      const counting = {
+        async query(text: string, values: unknown[]) {
+          most = Math.max(most, ++underWay)
+          return client.query(text, values).finally(() => underWay--)
+        },
+      }
+      await client.query('begin')
+      const [one, refused, other] = await Promise.allSettled([
+        engine.submit([submission(alone('taken'))], counting),
+        engine.upload(groupOf(), 1, null, counting),
+        engine.submit([submission(alone('other'))], counting),
+      ])
+      await client.query('commit')
+      expect([one.status, refused.status, other.status]).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+      expect(most).toBe(1)
+      expect(await (await hand(engine)).drain()).toEqual(['taken', 'other'])
     })
 
     test('the server tells whoever listens, at the commit and not before', async () => {

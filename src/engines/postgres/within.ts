@@ -26,6 +26,7 @@ interface Way {
  * Kysely or Drizzle. What comes back is one text, so that nobody's settings change what is in it.
  */
 export class Guest implements Pick<Requests, 'call'> {
+  readonly #given: object
   readonly #way: Way
   readonly #db: Database
   readonly #database: string
@@ -36,11 +37,19 @@ export class Guest implements Pick<Requests, 'call'> {
    */
   constructor(given: Transaction, db: Database, database: string) {
     this.#way = wayOf(given)
+    this.#given = given as object
     this.#db = db
     this.#database = database
   }
 
-  async call<Row>(name: string, now: Value, ...values: Value[]): Promise<Row[]> {
+  /** One behind the other: `pg` warns of what is sent on one connection at once, and its next version refuses that. */
+  call<Row>(name: string, now: Value, ...values: Value[]): Promise<Row[]> {
+    const made = (ends.get(this.#given) ?? Promise.resolve()).then(() => this.#call<Row>(name, now, values))
+    ends.set(this.#given, made.then(ignore, ignore))
+    return made
+  }
+
+  async #call<Row>(name: string, now: Value, values: readonly Value[]): Promise<Row[]> {
     const { schema } = this.#db
     const places = values.map((_, at) => `$${at + 3}`).join(', ')
     // Whoever listens is told by the server when it is committed. Not what it is: it may be nothing.
@@ -95,6 +104,10 @@ export class Guest implements Pick<Requests, 'call'> {
     throw storeError(troubleOf(error), 'Your connection to PostgreSQL', error, false)
   }
 }
+
+/** When the last call in a transaction of a user's is over. */
+const ends = new WeakMap<object, Promise<void>>()
+const ignore = (): void => undefined
 
 const elsewhere = 'CEL02'
 
