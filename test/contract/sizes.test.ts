@@ -114,7 +114,8 @@ describeEngines(({ place: makePlace }) => {
     expect(await (await hand(engine)).claim(500)).toHaveLength(500)
     const refused = [...calls('existing', 'fifth').slice(0, -1), calls('reject', 'sixth').at(-1)!]
     expect(await send(refused)).toEqual(['aborted', 'conflict'])
-  })
+    // Seven calls, of which each may take its bound.
+  }, 120_000)
 })
 
 // ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
