@@ -296,3 +296,19 @@ onRawStores((open) => {
     },
   )
 })
+
+onRawStores((open) => {
+  test.each(['1-99999999999999', '99999999999999999999', '1-99999999999999999999', 'x', '5-x,,-', '9-1'])(
+    'numbers that are to be removed hold up no other removal, whatever they are: %s',
+    async (runs) => {
+      const { engine, clock, raw } = await open()
+      await raw.leave(runs)
+      const brief = alone('brief')
+      await engine.submit([submission(brief, { retention: 1_000 })])
+      const worker = await hand(engine)
+      await worker.succeed(await worker.take('brief'))
+      await goOn({ engine, clock }, 30_000, worker)
+      expect(await engine.job(brief.id)).toBeNull()
+    },
+  )
+})

@@ -3,6 +3,6 @@
  * changes. `npm run functions` raises it and writes down what it stands for; a test fails until that is done. Where both sides of
  * a merge have raised it, take either and run that again.
  */
-export const functionsVersion = 30
+export const functionsVersion = 31
 /** Of the text of all functions of this version. Only the test reads it. */
-export const pinnedHash = 'e17303400d34'
+export const pinnedHash = 'c6b9d9df3fd6'

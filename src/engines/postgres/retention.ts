@@ -53,8 +53,11 @@ export const retentionFunctions = `
 -- Numbers written as runs: 12-40,55.
 create or replace function celeriac.runs_in(a_runs text) returns table (first bigint, last bigint) language plpgsql immutable as $$
 begin
-  return query select split_part(run, '-', 1)::bigint, coalesce(nullif(split_part(run, '-', 2), ''), run)::bigint
-    from unnest(string_to_array(a_runs, ',')) r (run);
+  -- Damaged ones are left out: what is no number, and more numbers than any call settles.
+  return query select r.first, r.last from (
+    select split_part(run, '-', 1)::bigint as first, coalesce(nullif(split_part(run, '-', 2), ''), run)::bigint as last
+    from unnest(string_to_array(a_runs, ',')) r (run) where run ~ '^[0-9]{1,15}(-[0-9]{1,15})?$' offset 0) r
+    where r.last - r.first < 100000;
 end $$;
 
 create or replace function celeriac.numbers_in(a_runs text) returns bigint[] language plpgsql immutable as $$
