@@ -1,6 +1,7 @@
 import { readRunToken, runTokenPrefix } from '../app/run-token.ts'
-import { anything, badOption, functionOption, type OptionReaders, readOptions } from '../core/option.ts'
+import { badOption, functionOption, type OptionReaders, readOptions } from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
+import { shown } from '../core/text.ts'
 import type { Values } from '../engine/values.ts'
 import { checkedGrant, type Identity, scopes } from './identity.ts'
 import { jwtReader, type JwtOptions, type ReadJwt } from './jwt.ts'
@@ -22,9 +23,16 @@ export type Auth =
     }
 
 /** A name that is not known might have been meant to close something. */
-const authReaders: OptionReaders<Exclude<Auth, 'none'>> = { jwt: anything, identify: functionOption }
+const authReaders: OptionReaders<Exclude<Auth, 'none'>> = {
+  jwt(value, what) {
+    if (typeof value === 'object' && value !== null) return value as JwtOptions
+    throw badOption(what, `{ issuer, audience, jwks } is needed, not ${shown(value)}`)
+  },
+  identify: functionOption,
+}
 
 type Known = Omit<Identity, 'collectionId'>
+const names = ['name', 'scopes', 'actor', 'until', 'keyId', 'madeBy'] as const
 
 const everything: Identity = { name: 'anybody', scopes, actor: null, collectionId: null }
 
@@ -86,7 +94,7 @@ export class Authenticator {
     const known = await this.#auth?.identify?.(request)
     if (!known) await this.#checkLocal(incoming)
     this.#checkOrigin(request)
-    return known ? { collectionId: null, ...checkedGrant('auth: identify', known) } : everything
+    return known ? { collectionId: null, ...checkedGrant<Known>('auth: identify', known, names) } : everything
   }
 
   async #checkLocal(incoming: Incoming | undefined): Promise<void> {

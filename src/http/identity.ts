@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { shortText } from '../core/option.ts'
 import { RequestError } from './problem.ts'
 
 /**
@@ -39,16 +40,42 @@ export function makerOf(identity: Identity): string | undefined {
 }
 
 /**
- * What code of the app's own lets somebody do. A missing actor would show everything, and a text of scopes has other scopes in it.
+ * What code of the app's own lets somebody do, where it says so in these words and no others: a missing actor would show everything, a
+ * text of scopes has other scopes in it, and a misspelt name, or a promise, leaves what is usual.
  *
+ * @param names what the answer may have
+ * @param usual what holds where it does not say
  * @throws TypeError, as a fault inside
  */
-export function checkedGrant<Grant extends Pick<Identity, 'scopes' | 'actor'>>(what: string, grant: Grant): Grant {
-  const { scopes: given, actor } = grant as { readonly scopes: unknown; readonly actor: unknown }
-  if (!Array.isArray(given)) throw new TypeError(`${what}: scopes is to be a list of ${scopes.join(', ')}`)
-  if (actor !== null && typeof actor !== 'string')
-    throw new TypeError(`${what}: actor is to be a text, or null for everything`)
+export function checkedGrant<Grant extends Pick<Identity, 'scopes' | 'actor'>>(
+  what: string,
+  answer: unknown,
+  names: readonly (keyof Grant & string)[],
+  usual: Partial<Grant> = {},
+): Grant {
+  if (typeof answer !== 'object' || answer === null) throw new TypeError(`${what} is to answer an object`)
+  const given = Object.entries(answer).filter(([, value]) => value !== undefined)
+  for (const [name] of given) {
+    if (!(names as readonly string[]).includes(name))
+      throw new TypeError(`${what} answers ${names.join(', ')}, and not "${name.slice(0, 40)}"`)
+  }
+  const grant = { ...usual, ...Object.fromEntries(given) } as Grant
+  if (!isListOf(grant.scopes, scopes)) throw new TypeError(`${what}: scopes is to be a list of ${scopes.join(', ')}`)
+  if (grant.actor !== null && !isShortText(grant.actor))
+    throw new TypeError(`${what}: actor is to be a text of 1 to 256 characters, or null for everything`)
   return grant
+}
+
+const isListOf = (given: unknown, known: readonly unknown[]): boolean =>
+  Array.isArray(given) && given.every((one) => known.includes(one))
+
+function isShortText(given: unknown): boolean {
+  try {
+    shortText(256)(given, '')
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** @throws RequestError FORBIDDEN */

@@ -7,8 +7,16 @@ import {
   jwtVerify,
   type JWTVerifyGetKey,
 } from 'jose'
-import { anything, badOption, functionOption, type OptionReaders, readOptions, shortText } from '../core/option.ts'
+import {
+  badOption,
+  functionOption,
+  type OptionReader,
+  type OptionReaders,
+  readOptions,
+  shortText,
+} from '../core/option.ts'
 import type { Runtime } from '../core/runtime.ts'
+import { shown } from '../core/text.ts'
 import { checkedGrant, type Identity, type Scope, scopes } from './identity.ts'
 import { RequestError } from './problem.ts'
 
@@ -29,16 +37,39 @@ export interface JwtOptions {
    * list; a token with neither claim: `read`, `submit` and `operate`. On what its subject asked for, and nothing else.
    * `actor: null`: on everything.
    */
-  readonly access?:
-    ((claims: JWTPayload) => { readonly scopes?: readonly Scope[]; readonly actor?: string | null }) | undefined
+  readonly access?: ((claims: JWTPayload) => Granted | Promise<Granted>) | undefined
+}
+
+/** What is not said here is as it is by default. */
+interface Granted {
+  readonly scopes?: readonly Scope[]
+  readonly actor?: string | null
+}
+
+const text: OptionReader<string> = (value, what) => {
+  if (typeof value === 'string') return value
+  throw badOption(what, `a text is needed, not ${shown(value)}`)
+}
+const address: OptionReader<URL> = (value, what) => {
+  const url = URL.parse(String(value))
+  if (url?.protocol === 'https:' || url?.protocol === 'http:') return url
+  throw badOption(what, `the address of a JWK Set is needed, https://…, not ${shown(value)}`)
+}
+const list: OptionReader<readonly string[]> = (value, what) => {
+  if (Array.isArray(value) && value.length > 0) return value.map((one) => text(one, what))
+  throw badOption(what, `a list of algorithms is needed, not ${shown(value)}`)
+}
+const bytes: OptionReader<string | Uint8Array> = (value, what) => {
+  if (typeof value === 'string' || value instanceof Uint8Array) return value
+  throw badOption(what, 'a text or a Uint8Array is needed')
 }
 
 const jwtReaders: OptionReaders<JwtOptions> = {
-  issuer: anything,
-  audience: anything,
-  jwks: anything,
-  secret: anything,
-  algorithms: anything,
+  issuer: text,
+  audience: text,
+  jwks: address,
+  secret: bytes,
+  algorithms: list,
   access: functionOption,
 }
 
@@ -57,9 +88,9 @@ export function jwtReader(options: JwtOptions, runtime: Runtime): ReadJwt {
   return async (token) => {
     const claims = await read(() => verify(token, new Date(runtime.now())))
     const subject = subjectOf(claims)
-    const { scopes = scopesOf(claims), actor = subject } = access?.(claims) ?? {}
+    const usual = { scopes: scopesOf(claims), actor: subject }
     return {
-      ...checkedGrant('jwt: access', { scopes, actor }),
+      ...(access ? checkedGrant('jwt: access', await access(claims), ['scopes', 'actor'], usual) : usual),
       name: subject,
       collectionId: null,
       until: (claims.exp as number) * 1000,

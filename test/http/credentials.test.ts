@@ -117,6 +117,8 @@ describe('what code of the app’s own grants', () => {
     ['no scopes', { actor: 'ann' }],
     ['no actor', { scopes: ['read'] }],
     ['an actor that is no text', { scopes: ['read'], actor: 7 }],
+    ['an actor with a NUL', { scopes: ['read'], actor: 'a\0' }],
+    ['a misspelt name', { scopes: ['read'], actor: 'ann', untill: 1 }],
   ])('%s is a fault, not more', async (_, granted) => {
     const faults: unknown[] = []
     const onError = (error: unknown): void => void faults.push(error)
@@ -126,13 +128,39 @@ describe('what code of the app’s own grants', () => {
     expect(faults).toHaveLength(1)
   })
 
-  test.each([
-    ['a text of scopes', { scopes: 'administrator' }],
-    ['an actor that is no text', { actor: 7 }],
-  ])('for a token: %s is a fault, not more', async (_, granted) => {
-    const access = () => granted as never
-    const { as } = await openApi({ url: 'sqlite::memory:' }, { auth: { jwt: { ...jwt, access } }, onError: () => {} })
+  test.each<readonly [string, () => unknown]>([
+    ['a text of scopes', () => ({ scopes: 'administrator' })],
+    ['a scope that is not known', () => ({ scopes: ['read', 'write'] })],
+    ['an actor that is no text', () => ({ actor: 7 })],
+    ['an actor of no letters', () => ({ actor: '' })],
+    ['an actor with a NUL', () => ({ actor: 'a\0' })],
+    ['a misspelt name', () => ({ scope: ['read'] })],
+    ['null', () => null],
+    ['nothing', () => undefined],
+    ['a text', () => 'read'],
+    ['a text that comes later', async () => Promise.resolve('read')],
+    [
+      'what it throws',
+      () => {
+        throw new Error('barred')
+      },
+    ],
+    ['what it throws later', async () => Promise.reject(new Error('barred'))],
+  ])('for a token: %s is a fault, not more', async (_, answer) => {
+    const faults: unknown[] = []
+    const onError = (error: unknown): void => void faults.push(error)
+    const auth = { jwt: { ...jwt, access: answer as never } }
+    const { as } = await openApi({ url: 'sqlite::memory:' }, { auth, onError })
     expect((await as(await tokenWith({}))('GET', '/api/jobs')).status).toBe(500)
+    expect(faults).toHaveLength(1)
+  })
+
+  test('it may take its time to say', async () => {
+    const access = async () => Promise.resolve({ scopes: ['read'] as const })
+    const { as } = await openApi({ url: 'sqlite::memory:' }, { auth: { jwt: { ...jwt, access } } })
+    const ann = as(await tokenWith({}))
+    expect((await ann('GET', '/api/jobs')).status).toBe(200)
+    expect((await ann('POST', '/api/tasks/math.add', { args: [1, 2] })).status).toBe(403)
   })
 })
 
@@ -142,6 +170,16 @@ test.each([
   ['half of what tokens are known by', { auth: { jwt: { secret } } }],
   ['a misspelt option of tokens', { auth: { jwt: { ...jwt, acess: () => ({}) } } }],
   ['no function', { auth: { identify: true } }],
+  ['an empty text for tokens', { auth: { jwt: '' } }],
+  ['null for tokens', { auth: { jwt: null } }],
+  ['false for tokens', { auth: { jwt: false } }],
+  ['zero for tokens', { auth: { jwt: 0 } }],
+  ['no address of keys', { auth: { jwt: { issuer: 'i', audience: 'a', jwks: '' } } }],
+  ['an address of another kind', { auth: { jwt: { issuer: 'i', audience: 'a', jwks: 'file:///keys' } } }],
+  ['a text of algorithms', { auth: { jwt: { ...jwt, algorithms: 'HS256' } } }],
+  ['no algorithms', { auth: { jwt: { ...jwt, algorithms: [] } } }],
+  ['a secret that is a list', { auth: { jwt: { ...jwt, secret: Array(40).fill(7) } } }],
+  ['an issuer that is no text', { auth: { jwt: { ...jwt, issuer: 7 } } }],
 ])('%s is refused', (_, options) => {
   const app = new Celeriac({ url: 'sqlite::memory:' })
   onTestFinished(async () => app.close())
