@@ -82,12 +82,12 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
     connect,
     owners: rememberedOwners(connect),
     trust,
+    answers: new Turns(mostAtOnce),
     openings: new Turns(mostAtOnce),
     held: new Held(),
     scans: new Scans(parts.runtime),
     explain,
   }
-  const turns = new Turns(mostAtOnce)
   const uploads = new Turns(mostUploads)
   const hono = new Hono<{ Bindings: Env }>()
 
@@ -105,7 +105,7 @@ export function createApi(app: Celeriac, options: HandlerOptions): Api {
       const request = req.raw
       const takesTicket = one.takesTicket === true
       const identity = one.scope === null ? nobody : await authenticator.identify(request, env.incoming, takesTicket)
-      return carried(await run(one, { service, turns, uploads, identity, request, base, names: req.param() }), env)
+      return carried(await run(one, { service, uploads, identity, request, base, names: req.param() }), env)
     }
     for (const path of pathsOf(base, one.path)) hono.on(one.method.toUpperCase(), path, answer)
   }
@@ -173,7 +173,6 @@ const nobody: Identity = { name: 'nobody', scopes: [], actor: null, collectionId
 
 interface Asked {
   readonly service: Service
-  readonly turns: Turns
   readonly uploads: Turns
   readonly identity: Identity
   readonly request: Request
@@ -194,17 +193,14 @@ async function run(one: Route, asked: Asked): Promise<Reply | Response> {
   }
 }
 
-async function carryOut(
-  one: Route,
-  { service, turns, identity, request, base, names }: Asked,
-): Promise<Reply | Response> {
+async function carryOut(one: Route, { service, identity, request, base, names }: Asked): Promise<Reply | Response> {
   const params: unknown = one.params && readBy(one.params, names, 'path')
   const query: unknown = one.query && readBy(one.query, queryOf(new URL(request.url).searchParams, one.query), 'query')
   const body: unknown = one.body && readBy(one.body, await readJson(request, service.parts.runtime), 'body')
   const given = { service, identity, request, base, params, query, body }
-  // Submissions that come together are one write, and streams take turns of their own.
+  // Submissions that come together are one write, and take a turn where they tell what was there; streams take turns of their own.
   if (one.scope === null || one.scope === 'submit' || one.takesTicket) return one.handle(given)
-  const done = await turns.take(identity, request)
+  const done = await service.answers.take(identity, request)
   try {
     const reply = await one.handle(given)
     if (isReply(reply)) return { ...reply, done }

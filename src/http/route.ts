@@ -16,6 +16,8 @@ export interface Service {
   readonly connect: () => Promise<Connection>
   readonly owners: FindOwners
   readonly trust: Trust
+  /** Of those who are answered with what they did not send. */
+  readonly answers: Turns
   /** Of those who follow: a snapshot may be megabytes. */
   readonly openings: Turns
   /** Of those who follow: what they have this process remember. */

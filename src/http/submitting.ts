@@ -40,27 +40,47 @@ export function optionsOf({
   }
 }
 
+type Asking = Pick<Given<unknown, unknown, unknown>, 'service' | 'identity' | 'request' | 'base'>
+
 /** Sends a canvas and answers with the collection that it became. */
-export async function accept(
-  { service, identity, base }: Pick<Given<unknown, unknown, unknown>, 'service' | 'identity' | 'base'>,
-  node: CanvasNode,
-  options: SubmitOptions,
-): Promise<Reply> {
-  const { connect, parts } = service
+export async function accept(asking: Asking, node: CanvasNode, options: SubmitOptions): Promise<Reply> {
+  const { service, identity, base } = asking
   try {
-    const terms = submitTerms(options, 'submit')
-    if (!identity.scopes.includes('admin')) checkOverrides(parts.registry, node, terms)
-    const submitted = await parts.submit(node, terms)
-    const connection = await connect()
-    const headers = { location: `${base}/api/collections/${submitted.id}` }
-    const sent = await submitted.asStored()
+    const { id, sent } = await store(asking, node, options)
+    const connection = await service.connect()
+    const headers = { location: `${base}/api/collections/${id}` }
+    if (sent !== null) return jsonText(202, await collectionText(connection, identity, sent), headers)
     // What was sent may be told back; what was there before is for those who may read.
-    if (sent === null && !mayRead(identity))
-      return json(202, receiptOf(await seeCollection(connection, identity, submitted.id, false)), headers)
-    const found = sent ?? (await seeCollection(connection, identity, submitted.id, true))
-    return jsonText(202, await collectionText(connection, identity, found), headers)
+    if (!mayRead(identity)) return json(202, receiptOf(await seeCollection(connection, identity, id, false)), headers)
+    return await tellStored(asking, id, headers)
   } catch (error) {
     throw identity.actor === null ? error : asOfNobody(error)
+  }
+}
+
+/** Gives no more than is needed: whoever waits to be answered keeps nothing of the graph. */
+async function store({ service: { parts }, identity }: Asking, node: CanvasNode, options: SubmitOptions) {
+  const terms = submitTerms(options, 'submit')
+  if (!identity.scopes.includes('admin')) checkOverrides(parts.registry, node, terms)
+  const submitted = await parts.submit(node, terms)
+  return { id: submitted.id, sent: await submitted.asStored() }
+}
+
+/** A few bytes may be answered with a collection of any size, so this takes a turn as reading it does. */
+async function tellStored(
+  { service, identity, request }: Asking,
+  id: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Reply> {
+  // However many wait: what is stored is not refused, or it would be sent again.
+  const done = await service.answers.take(identity, request, Infinity)
+  try {
+    const connection = await service.connect()
+    const found = await seeCollection(connection, identity, id, true)
+    return { ...jsonText(202, await collectionText(connection, identity, found), headers), done }
+  } catch (error) {
+    done()
+    throw error
   }
 }
 

@@ -24,15 +24,16 @@ export class Turns {
    * Waits for a turn.
    *
    * @param request whose client may go away while it waits
+   * @param room how many may wait
    * @throws RequestError TOO_MANY_REQUESTS
    */
-  async take(identity: Identity, request?: Request): Promise<EndTurn> {
+  async take(identity: Identity, request?: Request, room = mostWaiting): Promise<EndTurn> {
     const credential = credentialOf(identity)
     let queue = this.#queues.get(credential)
     if (queue === undefined) this.#queues.set(credential, (queue = { under: 0, waiting: [] }))
     const { waiting } = queue
     if (queue.under < this.#most) queue.under++
-    else await untilCalled(waiting, request?.signal)
+    else await untilCalled(waiting, room, request?.signal)
     let isOver = false
     return () => {
       if (isOver) return
@@ -45,8 +46,8 @@ export class Turns {
 }
 
 /** @throws RequestError where too many wait, or the client has gone */
-function untilCalled(waiting: (() => void)[], signal: AbortSignal | undefined): Promise<void> {
-  if (waiting.length >= mostWaiting) throw tooMany()
+function untilCalled(waiting: (() => void)[], room: number, signal: AbortSignal | undefined): Promise<void> {
+  if (waiting.length >= room) throw tooMany()
   return new Promise((resolve, reject) => {
     const call = (): void => {
       signal?.removeEventListener('abort', leave)

@@ -23,9 +23,11 @@ async function large() {
     }),
   })
   const { url, close } = await serve(app, { port: 0, auth: 'none' })
-  const echo = app.task('echo', (text: string) => text)
+  const echo = app.task('echo', { expose: true }, (text: string) => text)
   // Arguments are left out of an answer beyond 4 MiB; that there is a job is not.
-  const { id } = await app.submit(group(...Array.from({ length: 40_000 }, () => echo.s('x'))))
+  const { id } = await app.submit(group(...Array.from({ length: 40_000 }, () => echo.s('x'))), {
+    unique: { key: 'the only one' },
+  })
   const sockets: Socket[] = []
   onTestFinished(async () => {
     for (const socket of sockets) socket.destroy()
@@ -34,13 +36,17 @@ async function large() {
     clock.pass(2_000)
     await closed
   })
-  /** Sends requests on one connection, and reads nothing. */
-  const ask = (path: string, times = 1): Socket => {
+  /** Sends requests on one connection, and reads nothing. With a body they submit. */
+  const ask = (path: string, times = 1, body = ''): Socket => {
+    const method = body === '' ? 'GET' : 'POST'
+    const type = body === '' ? '' : `content-type: application/json\r\ncontent-length: ${body.length}\r\n`
     const socket = connect(Number(new URL(url).port), '127.0.0.1')
     socket.pause()
     socket.on('error', () => {})
     sockets.push(socket)
-    socket.write(`GET ${path.replace('{id}', id)} HTTP/1.1\r\nhost: localhost\r\n\r\n`.repeat(times))
+    socket.write(
+      `${method} ${path.replace('{id}', id)} HTTP/1.1\r\nhost: localhost\r\n${type}\r\n${body}`.repeat(times),
+    )
     return socket
   }
   return { url, id, clock, ask, looks: () => looks }
@@ -49,12 +55,21 @@ async function large() {
 /** What is read for one credential and not taken is so much at most: of answers, and of snapshots. */
 const most = 8
 
+/** Becomes what is there already, which it is answered with. */
+const sameAgain = JSON.stringify({ args: ['x'], options: { unique: { key: 'the only one', on_conflict: 'existing' } } })
+
 describe('a large answer that nobody reads', () => {
   test.each([
     [
       'asked for on many connections',
       (ask: (path: string) => Socket) => {
         for (let n = 0; n < 40; n++) ask('/api/collections/{id}')
+      },
+    ],
+    [
+      'submitted again on many connections',
+      (ask: (path: string, times: number, body: string) => Socket) => {
+        for (let n = 0; n < 40; n++) ask('/api/tasks/echo', 1, sameAgain)
       },
     ],
     [
@@ -79,6 +94,15 @@ describe('a large answer that nobody reads', () => {
     expect(looks()).toBe(1)
     socket.resume()
     while (looks() < 3) await turns()
+  })
+
+  test('keeps nobody from submitting what is new', async () => {
+    const { ask, looks, url } = await large()
+    for (let n = 0; n < 40; n++) ask('/api/tasks/echo', 1, sameAgain)
+    while (looks() < most) await turns()
+    const headers = { 'content-type': 'application/json' }
+    const sent = await fetch(`${url}/api/tasks/echo`, { method: 'POST', headers, body: '{"args":["y"]}' })
+    expect(sent.status).toBe(202)
   })
 
   test('ends the connection after a while, and the next has its turn', async () => {
@@ -141,6 +165,16 @@ test('who sends more than a hundred requests ahead of their answers is disconnec
   const few = counted(greedy)
   await once(greedy, 'close')
   expect(few()).toBeLessThanOrEqual(101)
+})
+
+test('what is stored is not refused: its answer waits behind all others', async () => {
+  const turns = new Turns(1)
+  const one = { name: 'one', scopes: [], actor: null, collectionId: null }
+  const end = await turns.take(one)
+  const waiting = Array.from({ length: 1_000 }, async () => (await turns.take(one))())
+  const stored = turns.take(one, undefined, Infinity)
+  end()
+  await Promise.all([...waiting, stored])
 })
 
 test('who asks faster than it takes what it is answered is refused', async () => {

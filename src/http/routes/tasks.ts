@@ -87,7 +87,7 @@ export const taskRoutes = [
     async handle({ service, identity, request, base, params, body = {} }) {
       const { name } = exposedTask(service.parts.registry, params.name)
       const node = signatureNode(name, body.args ?? [], false, noOptions)
-      return accept({ service, identity, base }, node, optionsOf({ identity, request, body }))
+      return accept({ service, identity, request, base }, node, optionsOf({ identity, request, body }))
     },
   }),
 ]
