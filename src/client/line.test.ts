@@ -319,21 +319,6 @@ describe('an answer', () => {
     }
   })
 
-  it('and does not end is thrown, and the connection with it', async () => {
-    let isOpen = true
-    const { client } = await standIn((response) => {
-      response.writeHead(200, { 'content-type': 'application/json' })
-      response.on('close', () => (isOpen = false))
-      const part = Buffer.alloc(4 * 1024 * 1024, ' ')
-      const write = (): void =>
-        void (isOpen && (response.write(part) ? setImmediate(write) : response.once('drain', write)))
-      write()
-      return true
-    })
-    await expect(client.collection('a').read()).rejects.toThrow('It does not end.')
-    while (isOpen) await turns()
-  })
-
   it('to a submission without an id is thrown', async () => {
     const { client, clock } = await answered(201, 'application/json', '{"id":7}')
     let found: unknown
@@ -409,16 +394,6 @@ describe.each(['WebSocket', 'server-sent events'])('what is not the API, followe
       expect(asked.length).toBeLessThan(60)
     },
   )
-
-  it('is asked again where it takes what is asked, and never answers', async () => {
-    const { client, clock, asked } = await begin((_, n) => n > 0)
-    const events = client.collection('a').follow()[Symbol.asyncIterator]()
-    const next = events.next().catch(() => undefined)
-    for (; asked.length < 3 && clock.elapsed() < 600_000; await turns(5)) clock.pass(1_000)
-    expect(asked.length).toBe(3)
-    await events.return?.()
-    await next
-  })
 
   it('is given up where only tickets are as they should be', async () => {
     const { client, clock, opened, asked } = await begin((response) => {

@@ -1,4 +1,4 @@
-import { isObject, isProblem, isText, parsed, type Problem, textOf } from './received.ts'
+import { isObject, isProblem, isText, parsed, type Problem } from './received.ts'
 
 export type { Problem } from './received.ts'
 
@@ -28,7 +28,7 @@ export class ApiProblem extends Error {
 /** What stands between may answer in its own words. */
 export async function problemOf(response: Response): Promise<ApiProblem> {
   const { status, statusText } = response
-  const told = parsed(await textOf(response).catch(() => ''))
+  const told = parsed(await response.text().catch(() => ''))
   const known = isObject(told) ? told : {}
   const problem = { ...known, status }
   if (isOfType(response, 'application/problem+json') && isProblem(problem)) return new ApiProblem(problem as Problem)

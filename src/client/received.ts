@@ -32,30 +32,6 @@ export function parsed(data: unknown): unknown {
   }
 }
 
-/**
- * Most characters that are kept of one answer or event: more than a snapshot of the largest collection has (100,000 jobs), and little
- * beside what a program that never ends its answer would have kept here.
- */
-const mostKept = 256 * 1024 * 1024
-
-/** The same text. @throws RangeError where it does not end */
-export function bounded(text: string): string {
-  if (text.length <= mostKept) return text
-  throw new RangeError('It does not end.')
-}
-
-/** The text of an answer. @throws RangeError where it does not end */
-export async function textOf({ body }: Response): Promise<string> {
-  const reader = body?.getReader()
-  const decoder = new TextDecoder()
-  let text = ''
-  for (;;) {
-    const { done = true, value } = (await reader?.read()) ?? {}
-    if (done) return text + decoder.decode()
-    text = bounded(text + decoder.decode(value, { stream: true }))
-  }
-}
-
 export const isText = (told: unknown): told is string => typeof told === 'string'
 export const isObject = (told: unknown): told is Readonly<Record<string, unknown>> =>
   typeof told === 'object' && told !== null && !Array.isArray(told)

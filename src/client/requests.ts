@@ -1,7 +1,7 @@
 import { Backoff } from '../core/backoff.ts'
 import type { Runtime } from '../core/runtime.ts'
 import { isLasting, notUnderstood, problemOf } from './problem.ts'
-import { parsed, textOf } from './received.ts'
+import { parsed } from './received.ts'
 
 /** A key or token; or what gives one, asked before every request, so that it may be renewed. */
 export type Token = string | (() => string | Promise<string>)
@@ -86,12 +86,11 @@ export class Requests {
     const signal = terms.signal ? AbortSignal.any([terms.signal, limit.signal]) : limit.signal
     try {
       const response = await this.open(method, path, { ...terms, signal })
-      const told = parsed(await textOf(response))
+      const told = parsed(await response.text())
       if (!is(told)) throw notUnderstood(response)
       return told as T
     } finally {
       clock.cancel()
-      limit.abort()
     }
   }
 }

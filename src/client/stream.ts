@@ -4,7 +4,7 @@ import type { Runtime, Timer } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
 import type { Inbox, Subject } from './inbox.ts'
 import { isOfType, notUnderstood } from './problem.ts'
-import { type AnyEvent, bounded, isEvent, parsed } from './received.ts'
+import { type AnyEvent, isEvent, parsed } from './received.ts'
 import type { Requests } from './requests.ts'
 import { onWake } from './wake.ts'
 
@@ -58,15 +58,12 @@ async function streamOnce(
   }: { readonly signal: AbortSignal; readonly quiet: AbortController; readonly backoff: Backoff },
 ): Promise<'over' | 'closed'> {
   const both = AbortSignal.any([signal, quiet.signal])
-  const clock = requests.runtime.after(silence, () => quiet.abort())
   const { after, live, subject } = inbox
-  const response = await requests
-    .open('GET', pathOf(subject), {
-      ...('all' in subject ? {} : { query: { live } }),
-      ...(after !== undefined && { headers: { 'last-event-id': after } }),
-      signal: both,
-    })
-    .finally(() => clock.cancel())
+  const response = await requests.open('GET', pathOf(subject), {
+    ...('all' in subject ? {} : { query: { live } }),
+    ...(after !== undefined && { headers: { 'last-event-id': after } }),
+    signal: both,
+  })
   // There was nothing more to come already.
   if (response.status === 204) return 'over'
   if (!isOfType(response, 'text/event-stream')) throw notUnderstood(response)
@@ -118,7 +115,7 @@ async function* eventsOf(
     const { done, value } = await reader.read().finally(() => clock.cancel())
     if (done) return
     const lines = (text + decoder.decode(value, { stream: true })).split('\n')
-    text = bounded(lines.pop() ?? '')
+    text = lines.pop() ?? ''
     for (const line of lines) if (line.startsWith('data: ')) yield parsed(line.slice(6))
   }
 }
