@@ -47,12 +47,15 @@ export interface NumberRun {
   readonly last: number
 }
 
-/** What is damaged is left out: numbers that are none, and more of them than are noted in a row. */
+/** More numbers than any call settles. */
+export const mostInRun = 100_000
+
+/** What is damaged is left out: numbers that are none, and too many of them. */
 export function readRuns(text: string): NumberRun[] {
   if (text === '') return []
   return text.split(',').flatMap((run) => {
     const [first, last = first] = run.split('-').map(Number) as [number, number?]
-    const isSound = Number.isSafeInteger(first) && Number.isSafeInteger(last) && last - first < numbersPerRow
+    const isSound = Number.isSafeInteger(first) && Number.isSafeInteger(last) && last - first < mostInRun
     return isSound ? [{ first, last }] : []
   })
 }

@@ -7,6 +7,7 @@ import {
   eventRetention,
   eventsKept,
   lookAgainAfter,
+  mostInRun,
 } from '../../engine/retention.ts'
 import type { Database } from './database.ts'
 
@@ -57,7 +58,7 @@ begin
   return query select r.first, r.last from (
     select split_part(run, '-', 1)::bigint as first, coalesce(nullif(split_part(run, '-', 2), ''), run)::bigint as last
     from unnest(string_to_array(a_runs, ',')) r (run) where run ~ '^[0-9]{1,15}(-[0-9]{1,15})?$' offset 0) r
-    where r.last - r.first < 100000;
+    where r.last - r.first < ${mostInRun};
 end $$;
 
 create or replace function celeriac.numbers_in(a_runs text) returns bigint[] language plpgsql immutable as $$
