@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { all } from '../../test/fixtures/app-by-hand.ts'
-import { manualRuntime } from '../../test/fixtures/clock.ts'
+import { type ManualRuntime, manualRuntime } from '../../test/fixtures/clock.ts'
 import { turns } from '../../test/fixtures/working.ts'
-import { clientWith, type CollectionEvent, type Connection } from './client.ts'
+import { clientWith, type CollectionEvent, type Connection, type Token } from './client.ts'
 import { Requests } from './requests.ts'
 
 interface Order {
@@ -17,7 +17,7 @@ interface Order {
 }
 
 /** A server that says what the test tells it to, to a client whose time the test moves. */
-async function standIn(before: (response: ServerResponse, n: number) => boolean = () => false) {
+async function standIn(before: (response: ServerResponse, n: number) => boolean = () => false, token?: Token) {
   const tickets: string[] = []
   const asked: (string | undefined)[] = []
   const server = createServer(({ url }, response) => {
@@ -43,7 +43,7 @@ async function standIn(before: (response: ServerResponse, n: number) => boolean 
   })
   const clock = manualRuntime()
   const { port } = server.address() as AddressInfo
-  const client = clientWith(new Requests(`http://127.0.0.1:${port}`, undefined, clock))
+  const client = clientWith(new Requests(`http://127.0.0.1:${port}`, token, clock))
   onTestFinished(() => {
     for (const socket of sockets.clients) socket.terminate()
     server.close()
@@ -206,6 +206,84 @@ it('asks for no more than is read', async () => {
   expect(read).toEqual(Array.from({ length: 2_000 }, (_, n) => `c${n + 1}`))
   await events.return?.()
   await more
+})
+
+describe('where no answer comes', () => {
+  /** The first `n` requests for this are never answered. */
+  const silent = (path: string, n = 1) => {
+    let left = n
+    return standIn((response) => {
+      const isIt = (response.req.url ?? '').includes(path)
+      if (isIt && left-- > 0) return true
+      if (!isIt) return false
+      const settled = { ...state(1, 'succeeded'), type: 'settled' }
+      if (path === '/tickets') response.end(JSON.stringify({ ticket: 't' }))
+      else if (path === '/events') {
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`data: ${JSON.stringify(settled)}\n\n`)
+      } else response.end(JSON.stringify({ id: 'a', state: 'succeeded' }))
+      return true
+    })
+  }
+  /** What it comes to, by a clock that goes on by seconds until then, for ten minutes at most. */
+  const outcome = async (clock: ManualRuntime, asked: Promise<unknown>): Promise<unknown> => {
+    let found: unknown
+    void asked.then(
+      (value) => (found = { value }),
+      (error: unknown) => (found = { error }),
+    )
+    for (; found === undefined && clock.elapsed() < 600_000; await turns(5)) clock.pass(1_000)
+    return found
+  }
+
+  it('to a stream of events, another one is asked for', async () => {
+    const { client, clock } = await silent('/events')
+    const Real = globalThis.WebSocket
+    onTestFinished(() => void (globalThis.WebSocket = Real))
+    globalThis.WebSocket = undefined as never
+    expect(await outcome(clock, all(client.collection('a').follow()))).toMatchObject({ value: [{ cursor: 'c1' }] })
+  })
+
+  it('to a reading or a submission, it is sent again; a retry is given up', async () => {
+    const { client, clock } = await silent('/collections/a')
+    expect(await outcome(clock, client.collection('a').read())).toMatchObject({ value: { id: 'a' } })
+    const other = await silent('/tasks/')
+    expect(await outcome(other.clock, other.client.submit('add'))).toMatchObject({ value: { id: 'a' } })
+    const last = await silent('/retry')
+    expect(await outcome(last.clock, last.client.job('a').retry())).toMatchObject({
+      error: { message: 'No answer came within 30 seconds.' },
+    })
+  })
+
+  it('from who gives tokens, that is told, and whoever asks may stop', async () => {
+    const { client, clock, asked } = await standIn(undefined, () => new Promise<string>(() => {}))
+    expect(await outcome(clock, client.job('a').retry())).toMatchObject({
+      error: { message: 'No answer came within 30 seconds.' },
+    })
+    const stop = new AbortController()
+    const reading = client.job('a').read({ signal: stop.signal })
+    stop.abort(new Error('enough'))
+    await expect(reading).rejects.toThrow('enough')
+    expect(asked).toEqual([])
+  })
+
+  it.each(['a ticket', 'a handshake'])('to %s, another line is opened', async (what) => {
+    const { client, clock, opened } = await (what === 'a ticket' ? silent('/tickets') : standIn())
+    const Real = globalThis.WebSocket
+    onTestFinished(() => void (globalThis.WebSocket = Real))
+    let begun = what === 'a ticket' ? 1 : 0
+    globalThis.WebSocket = function (url: string) {
+      return begun++ === 0 ? { close: () => {} } : new Real(url)
+    } as never
+    let isOver = false
+    void all(client.collection('a').follow()).then(() => (isOver = true))
+    for (; !isOver && clock.elapsed() < 600_000; await turns(5)) {
+      clock.pass(500)
+      for (const { socket, orders } of opened) {
+        for (const { as } of orders.splice(0)) socket.send(JSON.stringify({ type: 'end', as }))
+      }
+    }
+    expect(isOver).toBe(true)
+  })
 })
 
 /** What no server of ours says on a line, to one who follows by this name. */

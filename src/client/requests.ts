@@ -65,7 +65,7 @@ export class Requests {
 
   /** The answer, whose body is still to be read. @throws ApiProblem, and what `fetch` throws */
   async open(method: 'GET' | 'POST', path: string, { query, body, headers, signal }: RequestTerms): Promise<Response> {
-    const token = typeof this.#token === 'function' ? await this.#token() : this.#token
+    const token = typeof this.#token === 'function' ? await unlessAborted(this.#token(), signal) : this.#token
     const response = await fetch(`${this.#base}${path}${queryText(query)}`, {
       method,
       headers: {
@@ -92,6 +92,18 @@ export class Requests {
     } finally {
       clock.cancel()
     }
+  }
+}
+
+/** Who gives tokens may be as silent as any server. */
+async function unlessAborted<T>(given: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const stop = (): void => reject(signal?.reason as Error)
+  signal?.addEventListener('abort', stop)
+  try {
+    return await Promise.race([given, promise])
+  } finally {
+    signal?.removeEventListener('abort', stop)
   }
 }
 

@@ -1,6 +1,6 @@
 import { Backoff } from '../core/backoff.ts'
 import type { JobState } from '../core/job.ts'
-import type { Runtime, Timer } from '../core/runtime.ts'
+import type { Timer } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
 import type { Inbox, Subject } from './inbox.ts'
 import { isOfType, notUnderstood } from './problem.ts'
@@ -59,17 +59,24 @@ async function streamOnce(
 ): Promise<'over' | 'closed'> {
   const both = AbortSignal.any([signal, quiet.signal])
   const { after, live, subject } = inbox
-  const response = await requests.open('GET', pathOf(subject), {
-    ...('all' in subject ? {} : { query: { live } }),
-    ...(after !== undefined && { headers: { 'last-event-id': after } }),
-    signal: both,
-  })
-  // There was nothing more to come already.
-  if (response.status === 204) return 'over'
-  if (!isOfType(response, 'text/event-stream')) throw notUnderstood(response)
-  inbox.connected(true)
+  let clock: Timer | undefined
+  // From the request on: one that is never answered is as dead as a stream that says nothing.
+  const listen = (): void => {
+    clock?.cancel()
+    clock = requests.runtime.after(silence, () => quiet.abort(new Error('The stream of events is dead.')))
+  }
+  listen()
   try {
-    for await (const event of eventsOf(response.body as ReadableStream<Uint8Array>, requests.runtime, quiet)) {
+    const response = await requests.open('GET', pathOf(subject), {
+      ...('all' in subject ? {} : { query: { live } }),
+      ...(after !== undefined && { headers: { 'last-event-id': after } }),
+      signal: both,
+    })
+    // There was nothing more to come already.
+    if (response.status === 204) return 'over'
+    if (!isOfType(response, 'text/event-stream')) throw notUnderstood(response)
+    inbox.connected(true)
+    for await (const event of eventsOf(response.body as ReadableStream<Uint8Array>, listen)) {
       if (!isEvent(event)) throw notUnderstood(response)
       backoff.reset()
       inbox.hear(event)
@@ -78,6 +85,7 @@ async function streamOnce(
     }
     return 'closed'
   } finally {
+    clock?.cancel()
     quiet.abort()
   }
 }
@@ -102,17 +110,14 @@ const pathOf = (subject: Subject): string =>
       ? `/api/jobs/${encodeURIComponent(subject.job)}/events`
       : `/api/collections/${encodeURIComponent(subject.collection)}/events`
 
-async function* eventsOf(
-  body: ReadableStream<Uint8Array>,
-  runtime: Runtime,
-  quiet: AbortController,
-): AsyncGenerator<unknown> {
+/** @param heard called whenever something has come */
+async function* eventsOf(body: ReadableStream<Uint8Array>, heard: () => void): AsyncGenerator<unknown> {
   const reader = body.getReader()
   const decoder = new TextDecoder()
   let text = ''
   for (;;) {
-    const clock: Timer = runtime.after(silence, () => quiet.abort(new Error('The stream of events is dead.')))
-    const { done, value } = await reader.read().finally(() => clock.cancel())
+    heard()
+    const { done, value } = await reader.read()
     if (done) return
     const lines = (text + decoder.decode(value, { stream: true })).split('\n')
     text = lines.pop() ?? ''
