@@ -17,7 +17,11 @@ interface Order {
 }
 
 /** A server that says what the test tells it to, to a client whose time the test moves. */
-async function standIn(before: (response: ServerResponse, n: number) => boolean = () => false, token?: Token) {
+async function standIn(
+  before: (response: ServerResponse, n: number) => boolean = () => false,
+  token?: Token,
+  most?: number,
+) {
   const tickets: string[] = []
   const asked: (string | undefined)[] = []
   const server = createServer(({ url }, response) => {
@@ -43,7 +47,7 @@ async function standIn(before: (response: ServerResponse, n: number) => boolean 
   })
   const clock = manualRuntime()
   const { port } = server.address() as AddressInfo
-  const client = clientWith(new Requests(`http://127.0.0.1:${port}`, token, clock))
+  const client = clientWith(new Requests(`http://127.0.0.1:${port}`, token, clock, most))
   onTestFinished(() => {
     for (const socket of sockets.clients) socket.terminate()
     server.close()
@@ -284,6 +288,82 @@ describe('where no answer comes', () => {
     }
     expect(isOver).toBe(true)
   })
+})
+
+describe('an answer that has no end', () => {
+  const most = 100_000
+  /** Says how much was sent of it until nobody read it any more. */
+  const endless = async (status: number, type: string, opening: string) => {
+    const sent: Promise<number>[] = []
+    const there = await standIn(
+      (response) => {
+        let size = 0
+        const chunk = 'x'.repeat(10_000)
+        response.writeHead(status, { 'content-type': type }).write(opening)
+        const more = (): void => {
+          while (!response.destroyed && response.write(chunk)) size += chunk.length
+        }
+        response.on('drain', more)
+        sent.push(once(response, 'close').then(() => size))
+        more()
+        return true
+      },
+      undefined,
+      most,
+    )
+    return { ...there, sent }
+  }
+
+  it.each(['read', 'retry'] as const)('to %s is broken off and thrown, and not asked for again', async (action) => {
+    const { client, asked, sent } = await endless(200, 'application/json', '{"state":"')
+    await expect(client.collection('a')[action]()).rejects.toMatchObject({ code: 'TOO_LARGE', name: 'ApiProblem' })
+    expect(asked).toHaveLength(1)
+    await sent[0]
+  })
+
+  it('and is a problem is broken off, and known by its status', async () => {
+    const { client, sent } = await endless(404, 'application/problem+json', '{"code":"NOT_FOUND","detail":"')
+    await expect(client.job('a').retry()).rejects.toMatchObject({ status: 404, isForeign: true })
+    await sent[0]
+  })
+
+  it('and is an event ends the following', async () => {
+    const { client, asked, sent } = await endless(
+      200,
+      'text/event-stream',
+      `data: ${JSON.stringify(state(1))}\n\ndata: "`,
+    )
+    const Real = globalThis.WebSocket
+    onTestFinished(() => void (globalThis.WebSocket = Real))
+    globalThis.WebSocket = undefined as never
+    const events = client.collection('a').follow()[Symbol.asyncIterator]()
+    expect((await events.next()).value).toMatchObject({ cursor: 'c1' })
+    await expect(events.next()).rejects.toMatchObject({ code: 'TOO_LARGE', name: 'ApiProblem' })
+    expect(asked).toHaveLength(1)
+    await sent[0]
+  })
+})
+
+it('reads events whatever pieces they come in, however many they are', async () => {
+  const whole = [1, 2, 3]
+    .map((n) => `id: ${n}\ndata: ${JSON.stringify({ ...state(n), task: 'Stühle' })}\n\n`)
+    .join(': beat\n\n')
+  const { client } = await standIn((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    void (async () => {
+      for (const byte of Buffer.from(whole)) {
+        response.write(Buffer.from([byte]))
+        await turns(1)
+      }
+    })()
+    return true
+  })
+  const Real = globalThis.WebSocket
+  onTestFinished(() => void (globalThis.WebSocket = Real))
+  globalThis.WebSocket = undefined as never
+  const events = client.collection('a').follow()[Symbol.asyncIterator]()
+  for (const n of [1, 2, 3]) expect((await events.next()).value).toMatchObject({ cursor: `c${n}`, task: 'Stühle' })
+  await events.return?.()
 })
 
 /** What no server of ours says on a line, to one who follows by this name. */

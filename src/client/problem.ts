@@ -1,4 +1,4 @@
-import { isObject, isProblem, isText, parsed, type Problem } from './received.ts'
+import { isObject, isProblem, isText, parsed, type Problem, textOf } from './received.ts'
 
 export type { Problem } from './received.ts'
 
@@ -25,10 +25,13 @@ export class ApiProblem extends Error {
   }
 }
 
+/** In characters: a problem of the API's has a few thousand. */
+const mostOfProblem = 1_000_000
+
 /** What stands between may answer in its own words. */
 export async function problemOf(response: Response): Promise<ApiProblem> {
   const { status, statusText } = response
-  const told = parsed(await response.text().catch(() => ''))
+  const told = parsed(await textOf(response, mostOfProblem).catch(() => null))
   const known = isObject(told) ? told : {}
   const problem = { ...known, status }
   if (isOfType(response, 'application/problem+json') && isProblem(problem)) return new ApiProblem(problem as Problem)
@@ -49,6 +52,15 @@ export const notUnderstood = ({ status }: Response): ApiProblem =>
     },
     true,
   )
+
+/** Asked again, it would be as large. */
+export const tooLarge = (most: number): ApiProblem =>
+  new ApiProblem({
+    title: '',
+    status: 200,
+    code: 'TOO_LARGE',
+    detail: `The answer has more than ${most} characters, which is not kept. The jobs of a very large collection are there by pages: jobs.list({ collection }).`,
+  })
 
 export const isOfType = ({ headers }: Response, type: string): boolean =>
   headers.get('content-type')?.startsWith(type) === true

@@ -78,3 +78,25 @@ export const isMessage = (told: unknown): told is Message =>
   isAbsentOr(isText, told['as']) &&
   (told['type'] !== 'event' || isEvent(told['event'])) &&
   (told['type'] !== 'problem' || isProblem(told['problem']))
+
+/** The text of a body, in pieces as it comes. @param heard called whenever something has come */
+export async function* piecesOf({ body }: Response, heard?: () => void): AsyncGenerator<string, undefined> {
+  const reader = body?.getReader()
+  const decoder = new TextDecoder()
+  while (reader) {
+    const { done, value } = await reader.read()
+    if (done) return
+    heard?.()
+    yield decoder.decode(value, { stream: true })
+  }
+}
+
+/** null: it has more characters than that, and is not read on. */
+export async function textOf(response: Response, most: number): Promise<string | null> {
+  let text = ''
+  for await (const piece of piecesOf(response)) {
+    text += piece
+    if (text.length > most) return null
+  }
+  return text
+}

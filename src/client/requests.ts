@@ -1,7 +1,7 @@
 import { Backoff } from '../core/backoff.ts'
 import type { Runtime } from '../core/runtime.ts'
-import { isLasting, notUnderstood, problemOf } from './problem.ts'
-import { parsed } from './received.ts'
+import { isLasting, notUnderstood, problemOf, tooLarge } from './problem.ts'
+import { parsed, textOf } from './received.ts'
 
 /** A key or token; or what gives one, asked before every request, so that it may be renewed. */
 export type Token = string | (() => string | Promise<string>)
@@ -23,18 +23,26 @@ const shortestPause = 200
 const longestPause = 5_000
 /** How long an answer may take, in milliseconds: a network that swallows everything says nothing. */
 const patience = 30_000
+/**
+ * How many characters an answer or an event may have: a body without an end would else be kept until memory ends. The largest are
+ * snapshots. Beyond their first 4 MiB each job has about 500, and 1,500 at most, so of 100,000 jobs, the most unless `maxJobs` is
+ * raised, they have less than 160 million.
+ */
+const mostKept = 2 ** 28
 
 /** Asks the API, as whoever holds the token. */
 export class Requests {
   readonly runtime: Runtime
+  readonly most: number
   readonly #base: string
   readonly #token: Token | undefined
 
-  constructor(url: string | URL, token: Token | undefined, runtime: Runtime) {
+  constructor(url: string | URL, token: Token | undefined, runtime: Runtime, most = mostKept) {
     // Relative to the page, where there is one.
     this.#base = new URL(url, (globalThis as { location?: { href: string } }).location?.href).href.replace(/\/+$/, '')
     this.#token = token
     this.runtime = runtime
+    this.most = most
   }
 
   /** Where WebSockets are opened. Browsers send no header there, so a ticket stands in the address. */
@@ -86,11 +94,15 @@ export class Requests {
     const signal = terms.signal ? AbortSignal.any([terms.signal, limit.signal]) : limit.signal
     try {
       const response = await this.open(method, path, { ...terms, signal })
-      const told = parsed(await response.text())
+      const text = await textOf(response, this.most)
+      if (text === null) throw tooLarge(this.most)
+      const told = parsed(text)
       if (!is(told)) throw notUnderstood(response)
       return told as T
     } finally {
       clock.cancel()
+      // What was not read to its end is not sent on.
+      limit.abort()
     }
   }
 }

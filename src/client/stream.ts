@@ -3,8 +3,8 @@ import type { JobState } from '../core/job.ts'
 import type { Timer } from '../core/runtime.ts'
 import { isFinal } from '../core/transitions.ts'
 import type { Inbox, Subject } from './inbox.ts'
-import { isOfType, notUnderstood } from './problem.ts'
-import { type AnyEvent, isEvent, parsed } from './received.ts'
+import { isOfType, notUnderstood, tooLarge } from './problem.ts'
+import { type AnyEvent, isEvent, parsed, piecesOf } from './received.ts'
 import type { Requests } from './requests.ts'
 import { onWake } from './wake.ts'
 
@@ -76,7 +76,8 @@ async function streamOnce(
     if (response.status === 204) return 'over'
     if (!isOfType(response, 'text/event-stream')) throw notUnderstood(response)
     inbox.connected(true)
-    for await (const event of eventsOf(response.body as ReadableStream<Uint8Array>, listen)) {
+    listen()
+    for await (const event of eventsOf(response, requests.most, listen)) {
       if (!isEvent(event)) throw notUnderstood(response)
       backoff.reset()
       inbox.hear(event)
@@ -110,17 +111,16 @@ const pathOf = (subject: Subject): string =>
       ? `/api/jobs/${encodeURIComponent(subject.job)}/events`
       : `/api/collections/${encodeURIComponent(subject.collection)}/events`
 
-/** @param heard called whenever something has come */
-async function* eventsOf(body: ReadableStream<Uint8Array>, heard: () => void): AsyncGenerator<unknown> {
-  const reader = body.getReader()
-  const decoder = new TextDecoder()
-  let text = ''
-  for (;;) {
-    heard()
-    const { done, value } = await reader.read()
-    if (done) return
-    const lines = (text + decoder.decode(value, { stream: true })).split('\n')
-    text = lines.pop() ?? ''
-    for (const line of lines) if (line.startsWith('data: ')) yield parsed(line.slice(6))
+async function* eventsOf(response: Response, most: number, heard: () => void): AsyncGenerator<unknown> {
+  let begun = ''
+  for await (const piece of piecesOf(response, heard)) {
+    // Only what is new is looked through: an event of megabytes comes in many pieces.
+    const [first, ...lines] = piece.split('\n')
+    begun += first
+    if (begun.length > most) throw tooLarge(most)
+    for (const line of lines) {
+      if (begun.startsWith('data: ')) yield parsed(begun.slice(6))
+      begun = line
+    }
   }
 }
